@@ -1,0 +1,49 @@
+# Needs python3.11 or newer with venv, and make. Everything else is installed into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+METADATA := setup.cfg setup.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types docs bench clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; give it as PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each extra: made anew only when the metadata changes.
+$(VENV)/installed-%: $(METADATA) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|file|session)
+	@exec $(BIN)/python -m examples.demo
+
+test: $(VENV)/installed-test  ## Run every test, against real servers too
+	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m coverage report
+
+lint: $(VENV)/installed-dev  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed-dev  ## Mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/installed-dev  ## Check the types
+	$(BIN)/mypy
+
+docs: $(VENV)/installed-docs  ## Build the documentation, with warnings as errors
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(VENV)/installed-test  ## Measure, side by side with Flask-Dance
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove everything that these commands made
+	rm -rf $(VENV) build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
