@@ -1,0 +1,40 @@
+"""Where blueprints keep their tokens. Backends that need a driver are imported when first named."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .base import BaseBackend, MemoryBackend, NullBackend
+from .document import TokenDocument, TokenKey
+from .file import FileBackend
+from .scoped import UserScopedBackend
+from .session import SessionBackend
+from .store import TokenStore
+
+if TYPE_CHECKING:
+    from .mongo import MongoBackend
+    from .redis import RedisBackend
+
+_LAZY = {"MongoBackend": "mongo", "RedisBackend": "redis"}
+
+__all__ = [
+    "BaseBackend",
+    "FileBackend",
+    "MemoryBackend",
+    "MongoBackend",
+    "NullBackend",
+    "RedisBackend",
+    "SessionBackend",
+    "TokenDocument",
+    "TokenKey",
+    "TokenStore",
+    "UserScopedBackend",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_LAZY[name]}", __name__)
+    return getattr(module, name)

@@ -1,0 +1,163 @@
+"""The document model: whose token it is, and what is stored for it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+
+Token = dict[str, Any]
+
+MAX_DEPTH = 100
+
+
+class TokenKey(msgspec.Struct, frozen=True):
+    """Whose token: a provider, and a user or nobody.
+
+    Args:
+        provider: The blueprint's name.
+        user_id: ``None``, or a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``, which becomes
+            its text: the user ``42`` of a model and the ``"42"`` of a session are the same.
+
+    Raises:
+        TypeError: If ``user_id`` is anything else; a dict, above all, could be a query.
+        ValueError: If a part is empty or is not valid Unicode.
+    """
+
+    provider: str
+    user_id: str | None = None
+
+    def __post_init__(self) -> None:
+        user_id = self.user_id
+        if user_id is not None:
+            msgspec.structs.force_setattr(self, "user_id", user_id_text(user_id))
+        if not isinstance(self.provider, str):
+            raise TypeError(f"A provider is a str, not {type(self.provider).__name__}")
+        _require_text(self.provider, "provider")
+
+    @property
+    def provider_text(self) -> str:
+        """The provider, percent-encoded: safe in any key and never ambiguous."""
+        return quote(self.provider, safe="")
+
+    @property
+    def owner_text(self) -> str:
+        """The user, percent-encoded behind ``u:``, or ``app`` if there is none."""
+        return "app" if self.user_id is None else f"u:{quote(self.user_id, safe='')}"
+
+
+class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A token and what is known of it: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
+
+    Args:
+        version: How often it has been written; the store counts.
+        created_at: When it was first stored, as aware UTC time.
+        updated_at: When it was last written, as aware UTC time.
+        provider: The blueprint's name.
+        user_id: The user's id as text, or ``None``.
+        token: The token.
+    """
+
+    version: int = 0
+    created_at: datetime
+    updated_at: datetime
+    provider: str
+    user_id: str | None
+    token: Token
+
+    @property
+    def key(self) -> TokenKey:
+        """Whose token it is."""
+        return TokenKey(self.provider, self.user_id)
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} provider={self.provider!r} user_id={self.user_id!r} "
+            f"version={self.version} updated_at={self.updated_at.isoformat()}>"
+        )
+
+    __str__ = __repr__
+
+
+def user_id_text(user_id: object) -> str:
+    """Return the canonical text of a user id.
+
+    Raises:
+        TypeError: If it is not a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``.
+        ValueError: If it is empty or not valid Unicode.
+    """
+    if isinstance(user_id, str):
+        _require_text(user_id, "user_id")
+        return str(user_id)
+    if isinstance(user_id, int) and not isinstance(user_id, bool):
+        return str(int(user_id))
+    bson = sys.modules.get("bson")
+    if isinstance(user_id, UUID) or (bson and isinstance(user_id, bson.ObjectId)):
+        return str(user_id)
+    raise TypeError(f"A user_id is a str, int, UUID or ObjectId, not {type(user_id).__name__}")
+
+
+def _require_text(text: str, what: str) -> None:
+    if not text:
+        raise ValueError(f"A {what} must not be empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"A {what} must be valid Unicode text") from None
+
+
+def json_token(token: object) -> Token:
+    """Return a deep copy of a token, made of nothing but what JSON has.
+
+    Subclasses of ``dict`` and the like become the plain type, and tuples lists.
+
+    Source: RFC 8259.
+
+    Raises:
+        TypeError: If it is not a dict, or holds something that JSON has no type for.
+        ValueError: If it holds a number or text that JSON can't express, or is nested deeper than
+            100 levels.
+    """
+    if not isinstance(token, dict):
+        raise TypeError(f"An OAuth token is a dict, not {type(token).__name__}")
+    copied: Token = _json_value(token, MAX_DEPTH)
+    return copied
+
+
+def _json_value(value: object, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _json_text(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        raise ValueError("A token can't hold a number that is infinite or not a number")
+    if depth == 0:
+        raise ValueError(f"A token can't be nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        return {_json_key(key): _json_value(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item, depth - 1) for item in value]
+    raise TypeError(f"A token can't hold a {type(value).__name__}, since JSON has no such type")
+
+
+def _json_key(key: object) -> str:
+    if isinstance(key, str):
+        return _json_text(key)
+    raise TypeError(f"The keys of a token are str, not {type(key).__name__}")
+
+
+def _json_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("A token can't hold text that is not valid Unicode") from None
+    return str(text)

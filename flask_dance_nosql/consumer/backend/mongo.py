@@ -1,0 +1,166 @@
+"""Tokens in MongoDB."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Unpack
+
+import msgspec
+
+from .document import Token, TokenDocument, TokenKey, json_token
+from .scoped import Scoping, UserScopedBackend
+from .store import DriverSource, TokenStore, has_sync_methods, require, translated
+
+if TYPE_CHECKING:
+    import bson.codec_options
+    import pymongo
+    import pymongo.errors
+    from pymongo.collection import Collection
+else:
+    _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
+    pymongo = require("pymongo", **_NEEDED)
+    bson = require("bson", **_NEEDED)
+
+CollectionSource = Any
+"""A collection, or a function or proxy that returns one."""
+
+_CODEC: bson.codec_options.CodecOptions[dict[str, Any]] = bson.codec_options.CodecOptions(
+    tz_aware=True
+)
+_WANTED = (
+    "MongoBackend takes a synchronous PyMongo collection, such as client.mydb.tokens, or a "
+    "function or proxy that returns one."
+)
+_INT64 = range(-(2**63), 2**63)
+# A server takes 100 levels, and the token itself is one level down.
+_BSON_DEPTH = 90
+
+
+class MongoStore(TokenStore):
+    """Keeps each token as one document of a MongoDB collection.
+
+    Its ``_id`` is made of the key, so that a look-up by it needs no further index and two documents
+    for one key can't be. ``token`` is a subdocument that operators can read, or, for the rare token
+    that BSON can't hold exactly, its JSON text.
+
+    Writes wait for a majority, and reads ask the primary, unless the collection says otherwise.
+
+    Args:
+        collection: A PyMongo collection, or a function or proxy that returns one, such as
+            ``lambda: mongo.db.tokens`` with Flask-PyMongo.
+
+    Raises:
+        ConfigurationError: If it is something else.
+    """
+
+    unavailable_errors = (
+        pymongo.errors.ConnectionFailure,
+        pymongo.errors.ExecutionTimeout,
+        pymongo.errors.WTimeoutError,
+    )
+    driver_errors = (pymongo.errors.PyMongoError,)
+
+    def __init__(self, collection: CollectionSource) -> None:
+        self._collection = DriverSource(collection, _is_collection, _WANTED, _prepared)
+
+    @translated
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Return the document under a key, by its ``_id``."""
+        found = self._collection.get().find_one({"_id": document_id(key)})
+        return None if found is None else self._decode("load", key, found)
+
+    @translated
+    def save(self, document: TokenDocument) -> TokenDocument:
+        """Insert or replace a document in one atomic operation."""
+        try:
+            stored = self._upsert(document)
+        except pymongo.errors.DuplicateKeyError:
+            # Two first writes at once: one inserts, and the other, tried again, replaces.
+            stored = self._upsert(document)
+        return msgspec.structs.replace(
+            document, version=stored["version"], created_at=stored["created_at"]
+        )
+
+    def _upsert(self, document: TokenDocument) -> Any:
+        return self._collection.get().find_one_and_update(
+            {"_id": document_id(document.key)},
+            {
+                "$set": {
+                    "provider": document.provider,
+                    "user_id": document.user_id,
+                    "token": _encode_token(document.token),
+                    "updated_at": document.updated_at,
+                },
+                "$setOnInsert": {"created_at": document.created_at},
+                "$inc": {"version": 1},
+            },
+            projection={"created_at": 1, "version": 1},
+            upsert=True,
+            return_document=pymongo.ReturnDocument.AFTER,
+        )
+
+    @translated
+    def delete(self, key: TokenKey) -> None:
+        """Remove the document under a key."""
+        self._collection.get().delete_one({"_id": document_id(key)})
+
+    def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
+        try:
+            found["token"] = _decode_token(found.get("token"))
+            document = msgspec.convert(found, TokenDocument)
+        except (TypeError, ValueError) as error:
+            raise self.corrupt(operation, key, "it is not a token document") from error
+        if document.key != key:
+            raise self.corrupt(operation, key, "its fields name another owner")
+        return document
+
+
+class MongoBackend(UserScopedBackend):
+    """Keeps tokens in a MongoDB collection, one document for each provider and user.
+
+    Args:
+        collection: As of :class:`MongoStore`.
+        **scoping: ``user``, ``user_id``, ``user_required``, ``anon_user`` and ``scope``, as of
+            :class:`UserScopedBackend`.
+    """
+
+    def __init__(self, collection: CollectionSource, **scoping: Unpack[Scoping]) -> None:
+        super().__init__(MongoStore(collection), **scoping)
+
+
+def document_id(key: TokenKey) -> str:
+    """Return the ``_id`` of a key's document: ``provider:u:user`` or ``provider:app``, quoted."""
+    return f"{key.provider_text}:{key.owner_text}"
+
+
+def _is_collection(value: object) -> bool:
+    return has_sync_methods(value, "find_one_and_update", "with_options")
+
+
+def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    concern = collection.write_concern
+    if concern.is_server_default:
+        concern = pymongo.WriteConcern("majority")
+    return collection.with_options(codec_options=_CODEC, write_concern=concern)
+
+
+def _encode_token(token: Token) -> Token | str:
+    return token if _fits_bson(token, _BSON_DEPTH) else json.dumps(token)
+
+
+def _decode_token(token: object) -> Token:
+    return json_token(json.loads(token) if isinstance(token, str) else token)
+
+
+def _fits_bson(value: object, depth: int) -> bool:
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            _is_field_name(name) and _fits_bson(item, depth - 1) for name, item in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(_fits_bson(item, depth - 1) for item in value)
+    return not isinstance(value, int) or value in _INT64
+
+
+def _is_field_name(name: str) -> bool:
+    return bool(name) and not name.startswith("$") and "." not in name and "\0" not in name

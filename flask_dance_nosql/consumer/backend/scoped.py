@@ -1,0 +1,117 @@
+"""The one place where a token's owner and a store come together."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, Unpack, cast
+
+from ... import clock
+from .base import BaseBackend, BlueprintLike, Token
+from .document import TokenDocument, TokenKey, json_token
+from .owner import OwnerResolver, Scope
+from .store import TokenStore
+
+
+class Scoping(TypedDict, total=False):
+    """The keyword arguments that say whose tokens are meant; see :class:`UserScopedBackend`."""
+
+    user: Any
+    user_id: Any
+    user_required: bool | None
+    anon_user: type | tuple[type, ...] | None
+    scope: Scope | None
+
+
+class UserScopedBackend(BaseBackend):
+    """Keeps one token for each provider and user, in any :class:`TokenStore`.
+
+    Args:
+        store: Where the documents are kept.
+        user: The user whose token is meant: a user object with an ``id`` (or Flask-Login's
+            ``get_id``), a function that returns one, or a proxy such as ``current_user``.
+        user_id: The user's id, or a function or proxy for it; it wins over ``user``.
+        user_required: Whether an operation without a user is an error; default: whether the scope
+            is ``"user"``.
+        anon_user: The class of your anonymous users, who count as no user. Flask-Login's is known.
+        scope: Who shares a token: ``"user"`` (default when ``user`` or ``user_id`` is given),
+            ``"app"`` (default otherwise: one for the whole application) or ``"browser"`` (each
+            visitor has their own, found by a random id in the Flask session).
+
+    Raises:
+        ConfigurationError: If ``scope`` is none of these, or contradicts ``user`` or ``user_id``.
+    """
+
+    def __init__(self, store: TokenStore, **scoping: Unpack[Scoping]) -> None:
+        self.store = store
+        self._owners = OwnerResolver(**scoping)
+
+    def get(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> Token | None:
+        """Return the owner's token, or ``None`` if there is none.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            user: Whose token, in place of the user that the backend was given.
+            user_id: The same by id; it wins over ``user``.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
+            BackendUnavailable: If the store did not answer.
+            CorruptToken: If what is stored is not a token document.
+        """
+        key = self._owners.resolve("get", blueprint, user, user_id)
+        document = None if key is None else self.store.load(key)
+        return None if document is None else document.token
+
+    def set(
+        self, blueprint: BlueprintLike, token: Token, user: Any = None, user_id: Any = None
+    ) -> None:
+        """Store the owner's token in place of any other.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            token: A dict that JSON can hold.
+            user: Whose token, in place of the user that the backend was given.
+            user_id: The same by id; it wins over ``user``.
+
+        Raises:
+            TypeError: If the token is not a dict, or JSON has no type for something in it.
+            ValueError: If JSON can't express it.
+            UserRequired: If there is no user and one is required.
+            BackendUnavailable: If the store did not answer.
+        """
+        plain = json_token(token)
+        # Resolving for "set" makes an owner where there is none.
+        key = cast(TokenKey, self._owners.resolve("set", blueprint, user, user_id))
+        now = clock.now()
+        self.store.save(
+            TokenDocument(
+                provider=key.provider,
+                user_id=key.user_id,
+                token=plain,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+
+    def delete(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> None:
+        """Remove the owner's token; it is no error if there is none.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            user: Whose token, in place of the user that the backend was given.
+            user_id: The same by id; it wins over ``user``.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
+            BackendUnavailable: If the store did not answer.
+        """
+        key = self._owners.resolve("delete", blueprint, user, user_id)
+        if key is not None:
+            self.store.delete(key)
+
+    def owner(self, blueprint: BlueprintLike) -> TokenKey | None:
+        """Return whose token ``get`` would now give, or ``None`` for a visitor without one.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
+        """
+        return self._owners.resolve("get", blueprint)

@@ -1,0 +1,106 @@
+"""Every error this package raises on purpose, under one root.
+
+No message here contains a token, a key, a verifier or a password, so each may be logged and shown
+to an operator. Errors of a database driver are kept as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+
+class FlaskDanceNoSQLError(Exception):
+    """The root of all errors of this package."""
+
+
+class ConfigurationError(FlaskDanceNoSQLError):
+    """The application is set up in a way that cannot work; the message says what to change."""
+
+
+class MissingDependency(ConfigurationError, ImportError):
+    """An optional package is needed and is not installed.
+
+    Args:
+        feature: What needs it, for example ``"MongoBackend"``.
+        package: The package's name on PyPI.
+        extra: The extra of Flask-Dance-NoSQL that installs it.
+    """
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the package {package!r}. "
+            f"Install it with: pip install 'Flask-Dance-NoSQL[{extra}]'"
+        )
+        self.feature = feature
+        self.package = package
+        self.extra = extra
+
+
+class UserRequired(FlaskDanceNoSQLError, ValueError):
+    """A token that belongs to a user was asked for, and there is no user.
+
+    Args:
+        operation: What was tried: ``"get"``, ``"set"`` or ``"delete"``.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"Cannot {operation} OAuth token without an associated user")
+        self.operation = operation
+
+
+class BackendError(FlaskDanceNoSQLError):
+    """A backend could not do what it was asked.
+
+    Args:
+        operation: The operation that failed, for example ``"load"``.
+        backend: The name of the class that failed, for example ``"MongoStore"``.
+        reason: What happened and what to do next, in one sentence without secrets.
+    """
+
+    def __init__(self, operation: str, backend: str, reason: str = "it failed") -> None:
+        super().__init__(f"{backend}.{operation}: {reason}")
+        self.operation = operation
+        self.backend = backend
+
+
+class BackendUnavailable(BackendError):
+    """The server or disk behind a backend did not answer.
+
+    It says nothing about whether there is a token: nobody is logged out because of it, and trying
+    again later is right.
+    """
+
+
+class CorruptToken(BackendError):
+    """What is stored under a key is not a token document. It is left as it is for an operator.
+
+    Args:
+        operation: The operation that met it.
+        backend: The name of the class that met it.
+        provider: The provider of the token that was asked for.
+        user_id: The user it was asked for, or ``None``.
+        reason: What is wrong with it, without its contents.
+    """
+
+    def __init__(
+        self, operation: str, backend: str, provider: str, user_id: str | None, reason: str
+    ) -> None:
+        super().__init__(
+            operation,
+            backend,
+            f"the token record of provider {provider!r}, user {user_id!r} is corrupt: {reason}",
+        )
+        self.provider = provider
+        self.user_id = user_id
+
+
+class TokenRefreshError(FlaskDanceNoSQLError):
+    """An expired token could not be refreshed; the stored token is untouched.
+
+    Args:
+        provider: The blueprint's name.
+        reason: The provider's error code, or what kept us from asking.
+    """
+
+    def __init__(self, provider: str, reason: str) -> None:
+        super().__init__(f"The token of provider {provider!r} could not be refreshed: {reason}")
+        self.provider = provider
+        self.reason = reason
