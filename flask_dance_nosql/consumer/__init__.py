@@ -1,0 +1,18 @@
+"""Blueprints, sessions and signals for consuming OAuth providers."""
+
+from .oauth1 import OAuth1ConsumerBlueprint
+from .oauth2 import OAuth2ConsumerBlueprint
+from .requests import OAuth1Session, OAuth2Session
+from .settings import Setting
+from .signals import oauth_authorized, oauth_before_login, oauth_error
+
+__all__ = [
+    "OAuth1ConsumerBlueprint",
+    "OAuth1Session",
+    "OAuth2ConsumerBlueprint",
+    "OAuth2Session",
+    "Setting",
+    "oauth_authorized",
+    "oauth_before_login",
+    "oauth_error",
+]

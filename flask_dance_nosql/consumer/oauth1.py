@@ -1,0 +1,154 @@
+"""The OAuth 1 blueprint."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from flask import request, url_for
+from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
+from requests import RequestException
+from requests_oauthlib.oauth1_session import TokenRequestDenied
+
+from .base import BaseOAuthConsumerBlueprint, Token
+from .dance import DanceFailure, PendingLogin, PendingLogins
+from .requests import OAuth1Session
+from .session import ConsumerSession
+from .settings import Setting
+
+
+class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
+    """A blueprint that runs the OAuth 1 dance.
+
+    Source: RFC 5849.
+
+    Args:
+        name: The blueprint's name, which is also the provider under which tokens are stored.
+        import_name: The name of the package it is made in, usually ``__name__``.
+        client_key: The client identifier (consumer key).
+        client_secret: The client shared-secret; not needed with an RSA key.
+        signature_method: One of oauthlib's ``SIGNATURE_*``; default HMAC-SHA1.
+        signature_type: One of oauthlib's ``SIGNATURE_TYPE_*``; default the Authorization header.
+        rsa_key: The RSA private key as PEM text, for the RSA signature methods.
+        client_class: A subclass of :class:`oauthlib.oauth1.Client` to use.
+        force_include_body: Whether to sign bodies that are not form-encoded, too.
+        request_token_url: The endpoint for temporary credentials, which may be relative to
+            ``base_url``.
+        authorization_url: The resource owner authorization endpoint, likewise.
+        access_token_url: The endpoint for token credentials, likewise.
+        **kwargs: As of :class:`BaseOAuthConsumerBlueprint`: ``backend``, ``base_url``,
+            ``redirect_to`` and the rest. What neither knows goes to the session class.
+    """
+
+    default_session_class = OAuth1Session
+
+    client_key = Setting[str | None]()
+    signature_method = Setting[str]()
+    signature_type = Setting[str]()
+    rsa_key = Setting[str | None]()
+    client_class = Setting[type[Client] | None]()
+    force_include_body = Setting[bool]()
+    request_token_url = Setting[str | None]()
+    authorization_url = Setting[str | None]()
+    access_token_url = Setting[str | None]()
+
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        client_key: str | None = None,
+        client_secret: str | None = None,
+        *,
+        signature_method: str = SIGNATURE_HMAC,
+        signature_type: str = SIGNATURE_TYPE_AUTH_HEADER,
+        rsa_key: str | None = None,
+        client_class: type[Client] | None = None,
+        force_include_body: bool = False,
+        request_token_url: str | None = None,
+        authorization_url: str | None = None,
+        access_token_url: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, import_name, **kwargs)
+        self.client_key = client_key
+        self.client_secret = client_secret
+        self.signature_method = signature_method
+        self.signature_type = signature_type
+        self.rsa_key = rsa_key
+        self.client_class = client_class
+        self.force_include_body = force_include_body
+        self.request_token_url = request_token_url
+        self.authorization_url = authorization_url
+        self.access_token_url = access_token_url
+
+    def _make_session(self) -> ConsumerSession:
+        return self.session_class(
+            client_key=self.client_key,
+            client_secret=self.client_secret,
+            signature_method=self.signature_method,
+            signature_type=self.signature_type,
+            rsa_key=self.rsa_key,
+            client_class=self.client_class,
+            force_include_body=self.force_include_body,
+            blueprint=self,
+            base_url=self.base_url,
+            **self.kwargs,
+        )
+
+    def _pending(self) -> PendingLogins:
+        return PendingLogins(
+            f"{self.name}_oauth_request_token", f"{self.name}_oauth_request_token_secret"
+        )
+
+    def _begin(self) -> str:
+        session = self.session
+        authorization_url = self._endpoint_url("authorization_url")
+        self._endpoint_url("access_token_url")
+        session.token = None
+        session.load_token()
+        session.auth.client.callback_uri = url_for(".authorized", _external=True)
+        temporary = self._credentials(session.fetch_request_token, "request_token_url")
+        self._pending().add(temporary["oauth_token"], temporary["oauth_token_secret"])
+        return cast(str, session.authorization_url(authorization_url))
+
+    def _accept_response(self) -> PendingLogin:
+        pending = self._pending()
+        had_any = bool(pending)
+        login = pending.take(request.args.get("oauth_token") or request.args.get("denied"))
+        if "denied" in request.args:
+            raise DanceFailure("access_denied", "The user denied the request.")
+        if login is None:
+            if not had_any:
+                raise DanceFailure("missing_state", "No login was begun here.", restart=True)
+            raise DanceFailure("mismatching_state", "No login begun here has this request token.")
+        if not request.args.get("oauth_verifier"):
+            raise DanceFailure("missing_code", "The response has no verifier.")
+        return login
+
+    def _exchange(self, login: PendingLogin) -> Token:
+        session = self.session
+        client = session.auth.client
+        client.resource_owner_key = login.handle
+        client.resource_owner_secret = login.secret
+        client.verifier = request.args["oauth_verifier"]
+        token = self._credentials(session.fetch_access_token, "access_token_url")
+        token.pop("oauth_verifier", None)
+        return token
+
+    def _credentials(self, fetch: Any, setting: str) -> Token:
+        """Fetch temporary or token credentials. Source: RFC 5849 sections 2.1 and 2.3."""
+        try:
+            token: Token = fetch(
+                self._endpoint_url(setting), timeout=self.timeout, should_load_token=False
+            )
+        except TokenRequestDenied as error:
+            reason = f"The provider refused with HTTP status {error.status_code}."
+            raise DanceFailure("missing_token", reason) from error
+        except (ValueError, TypeError) as error:
+            reason = f"The provider's answer can't be read: {type(error).__name__}."
+            raise DanceFailure("missing_token", reason) from error
+        except RequestException as error:
+            reason = f"The provider did not answer: {type(error).__name__}."
+            raise DanceFailure("temporarily_unavailable", reason) from error
+        if not token.get("oauth_token_secret"):
+            raise DanceFailure("missing_token", "The provider's answer has no token secret.")
+        return token

@@ -1,0 +1,225 @@
+"""The OAuth 2 blueprint."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from flask import request, url_for
+from oauthlib.oauth2 import Client, OAuth2Error
+from requests import RequestException
+
+from ..errors import ConfigurationError
+from .account import same_account
+from .backend.document import TokenKey
+from .base import BaseOAuthConsumerBlueprint, Token
+from .dance import DanceFailure, PendingLogin, PendingLogins
+from .requests import OAuth2Session
+from .session import ConsumerSession
+from .settings import Setting
+
+
+class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
+    """A blueprint that runs the OAuth 2 dance: the authorization code grant.
+
+    Source: RFC 6749 section 4.1, RFC 7636 (PKCE), RFC 9207 (issuer).
+
+    Args:
+        name: The blueprint's name, which is also the provider under which tokens are stored.
+        import_name: The name of the package it is made in, usually ``__name__``.
+        client_id: The client identifier that the provider gave your application.
+        client_secret: The client secret, or ``None`` for a public client.
+        client: An oauthlib client to use in place of the default ``WebApplicationClient``. Each
+            session works on a copy.
+        auto_refresh_url: The token endpoint, for refreshing expired tokens; ``None`` never does.
+        auto_refresh_kwargs: Further parameters for the refresh request.
+        scope: The scopes to ask for: a list, or a string sent as it is.
+        state: A fixed state, or a function that makes one; ``None`` makes a random one. Fix it in
+            tests only.
+        authorization_url: The provider's authorization endpoint, which may be relative to
+            ``base_url``.
+        authorization_url_params: Further parameters for it.
+        token_url: The provider's token endpoint, likewise.
+        token_url_params: Further arguments of :meth:`OAuth2Session.fetch_token`.
+        use_pkce: ``None``, the default, sends a challenge and uses the verifier when the session
+            has it; ``True`` also refuses a callback without it; ``False`` is off.
+        code_challenge_method: ``"S256"`` (default) or ``"plain"``.
+        issuer: The provider's issuer identifier; a response that names another one is refused.
+        **kwargs: As of :class:`BaseOAuthConsumerBlueprint`: ``backend``, ``base_url``,
+            ``redirect_to`` and the rest. What neither knows goes to the session class.
+    """
+
+    default_session_class = OAuth2Session
+
+    client_id = Setting[str | None]()
+    client = Setting[Client | None]()
+    auto_refresh_url = Setting[str | None]()
+    auto_refresh_kwargs = Setting[dict[str, Any] | None]()
+    scope = Setting[list[str] | str | None]()
+    state = Setting[str | Callable[[], str] | None]()
+    authorization_url = Setting[str | None]()
+    authorization_url_params = Setting[dict[str, Any]]()
+    token_url = Setting[str | None]()
+    token_url_params = Setting[dict[str, Any]]()
+    use_pkce = Setting[bool | None]()
+    code_challenge_method = Setting[str]()
+    issuer = Setting[str | None]()
+
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        *,
+        client: Client | None = None,
+        auto_refresh_url: str | None = None,
+        auto_refresh_kwargs: dict[str, Any] | None = None,
+        scope: list[str] | str | None = None,
+        state: str | Callable[[], str] | None = None,
+        authorization_url: str | None = None,
+        authorization_url_params: dict[str, Any] | None = None,
+        token_url: str | None = None,
+        token_url_params: dict[str, Any] | None = None,
+        use_pkce: bool | None = None,
+        code_challenge_method: str = "S256",
+        issuer: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, import_name, **kwargs)
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.client = client
+        self.auto_refresh_url = auto_refresh_url
+        self.auto_refresh_kwargs = auto_refresh_kwargs
+        self.scope = scope
+        self.state = state
+        self.authorization_url = authorization_url
+        self.authorization_url_params = authorization_url_params or {}
+        self.token_url = token_url
+        self.token_url_params = token_url_params or {}
+        self.use_pkce = use_pkce
+        self.code_challenge_method = code_challenge_method
+        self.issuer = issuer
+
+    def _make_session(self) -> ConsumerSession:
+        client = copy.copy(self.client)
+        if client is not None and self.client_id is not None:
+            client.client_id = self.client_id
+        return self.session_class(
+            client_id=self.client_id,
+            client=client,
+            auto_refresh_url=self.auto_refresh_url,
+            auto_refresh_kwargs=self.auto_refresh_kwargs,
+            scope=self.scope,
+            state=self.state,
+            blueprint=self,
+            base_url=self.base_url,
+            **self.kwargs,
+        )
+
+    def _pending(self) -> PendingLogins:
+        return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
+
+    def _begin(self) -> str:
+        session = self.session
+        authorization_url = self._endpoint_url("authorization_url")
+        self._endpoint_url("token_url")
+        session.redirect_uri = url_for(".authorized", _external=True)
+        verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
+        url, state = session.authorization_url(
+            authorization_url,
+            state=self.state() if callable(self.state) else self.state,
+            **{**self.authorization_url_params, **self._challenge(session, verifier)},
+        )
+        self._pending().add(state, verifier)
+        return cast(str, url)
+
+    def _challenge(self, session: Any, verifier: str | None) -> dict[str, str]:
+        if verifier is None:
+            return {}
+        method = self.code_challenge_method
+        if method not in ("S256", "plain"):
+            raise ConfigurationError(f"code_challenge_method is 'S256' or 'plain', not {method!r}.")
+        # oauthlib knows plain by the name None only.
+        challenge = session._client.create_code_challenge(
+            verifier, code_challenge_method=None if method == "plain" else method
+        )
+        return {"code_challenge": challenge, "code_challenge_method": method}
+
+    def _accept_response(self) -> PendingLogin:
+        pending = self._pending()
+        had_any = bool(pending)
+        login = pending.take(request.args.get("state"))
+        self._check_issuer()
+        if "error" in request.args:
+            raise DanceFailure(
+                request.args["error"],
+                request.args.get("error_description"),
+                request.args.get("error_uri"),
+            )
+        if login is None:
+            if not had_any:
+                raise DanceFailure("missing_state", "No login was begun here.", restart=True)
+            raise DanceFailure("mismatching_state", "No login begun here has this state.")
+        if self.use_pkce and login.secret is None:
+            raise DanceFailure("missing_code_verifier", restart=True)
+        if not request.args.get("code"):
+            raise DanceFailure("missing_code", "The response has no authorization code.")
+        return login
+
+    def _check_issuer(self) -> None:
+        issuer = request.args.get("iss")
+        if issuer is not None and self.issuer is not None and issuer != self.issuer:
+            raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
+
+    def _exchange(self, login: PendingLogin) -> Token:
+        session = self.session
+        session.redirect_uri = url_for(".authorized", _external=True)
+        arguments = {"timeout": self.timeout, "client_secret": self.client_secret}
+        if self.use_pkce is not False and login.secret is not None:
+            arguments["code_verifier"] = login.secret
+        arguments |= self.token_url_params
+        try:
+            token = session.fetch_token(
+                self._endpoint_url("token_url"), code=request.args["code"], **arguments
+            )
+        except OAuth2Error as error:
+            hidden = (request.args["code"], login.secret, self.client_secret)
+            description = _without(error.description, hidden)
+            raise DanceFailure(error.error or "missing_token", description, error.uri) from error
+        except ValueError as error:
+            reason = f"The token answer can't be read: {type(error).__name__}."
+            raise DanceFailure("missing_token", reason) from error
+        except RequestException as error:
+            reason = f"The token endpoint did not answer: {type(error).__name__}."
+            raise DanceFailure("temporarily_unavailable", reason) from error
+        return cast(Token, token)
+
+    def _store(self, token: Token) -> None:
+        super()._store(self._with_refresh_token(token))
+
+    def _with_refresh_token(self, token: Token) -> Token:
+        """Keep the stored refresh token if the same user's new token comes without one.
+
+        Google, for one, sends it at the first consent only.
+        """
+        if token.get("refresh_token"):
+            return token
+        previous = self.backend.get(self) or {}
+        kept = previous.get("refresh_token")
+        if not kept or not same_account(previous, token, default=self._owner_is_a_person()):
+            return token
+        return {**token, "refresh_token": kept}
+
+    def _owner_is_a_person(self) -> bool:
+        owner = self.token_owner()
+        return not isinstance(owner, TokenKey) or owner.user_id is not None
+
+
+def _without(text: str | None, hidden: Iterable[str | None]) -> str | None:
+    for secret in filter(None, hidden):
+        text = text and text.replace(secret, "***")
+    return text

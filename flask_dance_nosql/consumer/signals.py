@@ -1,0 +1,42 @@
+"""The signals of the dance. The sender is always the blueprint."""
+
+from __future__ import annotations
+
+from blinker import Namespace
+
+_signals = Namespace()
+
+oauth_before_login = _signals.signal(
+    "oauth-before-login",
+    doc="""Sent before the visitor is redirected to the provider.
+
+    Args:
+        url (str): The provider's authorization URL, with all its parameters.
+    """,
+)
+
+oauth_authorized = _signals.signal(
+    "oauth-authorized",
+    doc="""Sent when the provider has issued a token, before the token is stored.
+
+    A receiver that returns ``False`` says "I stored it myself": the blueprint then does not. A
+    receiver that returns a response has it sent to the browser, and the token is not stored either.
+
+    Args:
+        token (dict): The token as the provider sent it.
+    """,
+)
+
+oauth_error = _signals.signal(
+    "oauth-error",
+    doc="""Sent when a dance failed. A receiver that returns a response has it sent to the browser.
+
+    Args:
+        error (str): An error code of RFC 6749 section 4.1.2.1 or 5.2 if the provider sent one, else
+            one of ours: ``missing_state``, ``mismatching_state``, ``missing_code``,
+            ``missing_code_verifier``, ``mismatching_issuer``, ``missing_token``,
+            ``temporarily_unavailable``, ``token_not_stored``.
+        error_description (str | None): A sentence for developers, if there is one.
+        error_uri (str | None): A page about the error, if the provider named one.
+    """,
+)
