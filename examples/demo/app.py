@@ -1,0 +1,196 @@
+"""An app whose users connect their accounts at a provider."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Flask, abort, flash, redirect, render_template, request, session, url_for
+from flask_login import (
+    LoginManager,
+    UserMixin,
+    current_user,
+    login_required,
+    login_user,
+    logout_user,
+)
+from requests import RequestException
+from werkzeug.wrappers import Response
+
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_authorized, oauth_error
+from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError
+
+from .backends import PROVIDER, Storage
+from .display import json_markup, masked
+from .pages import check_form_token, prepare_pages
+
+
+class Person(UserMixin):
+    """A user of this app. What they are called at the provider is another matter."""
+
+    def __init__(self, username: str, note: str) -> None:
+        self.id = username
+        self.name = username.capitalize()
+        self.note = note
+
+
+PEOPLE = {
+    person.id: person
+    for person in (
+        Person("ada", "wrote the first program"),
+        Person("grace", "wrote the first compiler"),
+        Person("linus", "wrote a small kernel"),
+    )
+}
+
+
+def create_app(storage: Storage, provider_url: str, client_id: str, client_secret: str) -> Flask:
+    """Make the app.
+
+    Args:
+        storage: The backend that keeps the tokens.
+        provider_url: The provider's address, without a slash at the end.
+        client_id: The app's identifier at the provider.
+        client_secret: Its secret there.
+
+    Returns:
+        A WSGI app. Its redirect URI is its own address and ``/login/demo/authorized``.
+    """
+    app = Flask(__name__)
+    # Cookies ignore ports: the provider at the same address has a session cookie as well.
+    app.config.update(SECRET_KEY=secrets.token_bytes(32), SESSION_COOKIE_NAME="demo_app")
+    login_manager = LoginManager(app)
+    login_manager.login_view = "home"
+    login_manager.login_message = "Sign in first."
+    login_manager.login_message_category = "error"
+    login_manager.user_loader(PEOPLE.get)
+    prepare_pages(app)
+    blueprint = make_blueprint(storage, provider_url, client_id, client_secret)
+    app.register_blueprint(blueprint, url_prefix="/login")
+    _AppViews(app, blueprint, storage)
+    return app
+
+
+def make_blueprint(
+    storage: Storage, provider_url: str, client_id: str, client_secret: str
+) -> OAuth2ConsumerBlueprint:
+    """Make the blueprint that connects users: this is what your app has for each provider."""
+    blueprint = OAuth2ConsumerBlueprint(
+        PROVIDER,
+        __name__,
+        client_id=client_id,
+        client_secret=client_secret,
+        scope=["profile", "email"],
+        base_url=provider_url,
+        authorization_url=f"{provider_url}/authorize",
+        token_url=f"{provider_url}/token",
+        auto_refresh_url=f"{provider_url}/token",
+        issuer=provider_url,
+        redirect_to="home",
+        backend=storage.backend,
+    )
+    # Only somebody who is signed in here can own a token.
+    blueprint.before_request(login_required(lambda: None))
+    return blueprint
+
+
+class _AppViews:
+    """The app's pages."""
+
+    def __init__(self, app: Flask, blueprint: OAuth2ConsumerBlueprint, storage: Storage) -> None:
+        self._blueprint = blueprint
+        self._storage = storage
+        call_api = login_required(blueprint.session.authorization_required(self.call_api))
+        disconnect = login_required(self.disconnect)
+        app.add_url_rule("/", "home", self.home)
+        app.add_url_rule("/profile", "call_api", call_api)
+        app.add_url_rule("/disconnect", "disconnect", disconnect, methods=["POST"])
+        app.add_url_rule("/sign-in", "sign_in", self.sign_in, methods=["POST"])
+        app.add_url_rule("/sign-out", "sign_out", self.sign_out, methods=["POST"])
+        app.register_error_handler(400, _bad_request)
+        app.register_error_handler(BackendUnavailable, _store_unreachable)
+        oauth_authorized.connect(_connected, sender=blueprint)
+        oauth_error.connect(_not_connected, sender=blueprint)
+
+    def home(self) -> str:
+        """Show the visitor's connection, or ask who the visitor is."""
+        if not current_user.is_authenticated:
+            people = PEOPLE.values()
+            return render_template("app/welcome.html", people=people, storage=self._storage)
+        return self._connection_page()
+
+    def call_api(self) -> str:
+        """Call the provider's API with the user's token, and show the answer."""
+        try:
+            answer = self._blueprint.session.get("/userinfo")
+        except (TokenRefreshError, RequestException) as error:
+            reason = type(error).__name__
+            flash(f"The call failed ({reason}). Disconnect, and connect anew.", "error")
+            return self._connection_page()
+        if not answer.ok:
+            flash(f"The provider answered {answer.status_code} {answer.reason}.", "error")
+        return self._connection_page(answer.json() if answer.ok else None)
+
+    def disconnect(self) -> Response:
+        """Delete the user's token."""
+        check_form_token()
+        del self._blueprint.token
+        flash("Disconnected: the token is deleted.", "success")
+        return redirect(url_for("home"), 303)
+
+    def sign_in(self) -> Response:
+        """Sign a visitor in to this app as one of its people."""
+        check_form_token()
+        person = PEOPLE.get(request.form.get("person", ""))
+        if person is None:
+            abort(400, "There is no such person here.")
+        session.clear()
+        login_user(person)
+        return redirect(url_for("home"), 303)
+
+    def sign_out(self) -> Response:
+        """Sign the visitor out, and forget all that this browser's session held."""
+        check_form_token()
+        logout_user()
+        session.clear()
+        return redirect(url_for("home"), 303)
+
+    def _connection_page(self, answer: dict[str, Any] | None = None) -> str:
+        token = self._blueprint.token
+        record = self._storage.record()
+        return render_template(
+            "app/connection.html",
+            storage=self._storage,
+            token=masked(token),
+            record=None if record is None else json_markup(masked(record)),
+            answer=None if answer is None else json_markup(answer),
+        )
+
+
+def _connected(
+    blueprint: OAuth2ConsumerBlueprint,  # noqa: ARG001 - what the signal sends
+    token: dict[str, Any],  # noqa: ARG001 - likewise
+) -> None:
+    flash("Connected. The token is stored.", "success")
+
+
+def _not_connected(
+    blueprint: OAuth2ConsumerBlueprint,  # noqa: ARG001 - what the signal sends
+    error: str,
+    error_description: str | None = None,
+    error_uri: str | None = None,  # noqa: ARG001 - likewise
+) -> None:
+    flash(f"Not connected ({error}). {error_description or ''}", "error")
+
+
+def _bad_request(error: Any) -> tuple[str, int]:
+    return _error_page("That did not work", error.description), 400
+
+
+def _store_unreachable(_: BackendUnavailable) -> tuple[str, int]:
+    reason = "The token store does not answer. Your connection is not lost: try again in a moment."
+    return _error_page("Please wait", reason), 503
+
+
+def _error_page(title: str, reason: str) -> str:
+    return render_template("app/error.html", title=title, reason=reason)

@@ -1,0 +1,162 @@
+"""The backends to choose from: how each is built, and a look at what it has really stored.
+
+The four functions at the top are what an application copies. The rest only serves the page that
+shows the stored record: it asks the server past the library.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask import session
+from flask_login import current_user
+from pymongo import MongoClient
+from redis import Redis
+
+from flask_dance_nosql.consumer.backend import (
+    BaseBackend,
+    FileBackend,
+    MongoBackend,
+    RedisBackend,
+    SessionBackend,
+)
+
+PROVIDER = "demo"
+
+
+def mongo_backend(url: str) -> MongoBackend:
+    """One document for each user, in the collection ``tokens``."""
+    tokens = MongoClient(url)["demo"]["tokens"]
+    return MongoBackend(tokens, user=current_user)
+
+
+def redis_backend(url: str) -> RedisBackend:
+    """One key for each user."""
+    client = Redis.from_url(url)
+    return RedisBackend(client, user=current_user)
+
+
+def file_backend(path: str) -> FileBackend:
+    """One file with one token, for the whole application."""
+    return FileBackend(path)
+
+
+def session_backend(_: str) -> SessionBackend:
+    """Each visitor's token in their own session cookie."""
+    return SessionBackend()
+
+
+Record = dict[str, Any] | None
+Reader = Callable[[], Record]
+
+
+def _read_mongo(url: str) -> Reader:
+    tokens: Any = MongoClient(url)["demo"]["tokens"]
+    return lambda: tokens.find_one({"provider": PROVIDER, "user_id": current_user.get_id()})
+
+
+def _read_redis(url: str) -> Reader:
+    client: Any = Redis.from_url(url)
+    return lambda: _parsed(client.get(_redis_key()))
+
+
+def _redis_key() -> str:
+    return f"flask_dance:{{u:{current_user.get_id()}}}:{PROVIDER}"
+
+
+def _read_file(path: str) -> Reader:
+    file = Path(path)
+    return lambda: _parsed(file.read_text()) if file.exists() else None
+
+
+def _read_session(_: str) -> Reader:
+    return lambda: session.get(f"{PROVIDER}_oauth_token")
+
+
+def _parsed(text: str | bytes | None) -> Record:
+    return None if text is None else json.loads(text)
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """One choice of backend: its pieces, and the words in which the page speaks of it."""
+
+    title: str
+    build: Callable[[str], BaseBackend]
+    reader: Callable[[str], Reader]
+    record: str
+    place: Callable[[str], str]
+    note: str
+    shared: bool = False
+
+    @property
+    def source(self) -> str:
+        """The lines that build it, without the docstring."""
+        lines = inspect.getsource(self.build).splitlines()
+        return "\n".join([lines[0], *lines[2:]])
+
+
+KINDS = {
+    "mongo": BackendKind(
+        title="MongoDB",
+        build=mongo_backend,
+        reader=_read_mongo,
+        record="document",
+        place=lambda _: "demo.tokens",
+        note="Each user of the app has a document of their own.",
+    ),
+    "redis": BackendKind(
+        title="Redis",
+        build=redis_backend,
+        reader=_read_redis,
+        record="value",
+        place=lambda _: _redis_key(),
+        note="Each user of the app has a key of their own.",
+    ),
+    "file": BackendKind(
+        title="a file",
+        build=file_backend,
+        reader=_read_file,
+        record="file",
+        place=lambda path: Path(path).name,
+        note="This backend keeps ONE token for the whole app: Ada, Grace and Linus share it.",
+        shared=True,
+    ),
+    "session": BackendKind(
+        title="the session",
+        build=session_backend,
+        reader=_read_session,
+        record="session value",
+        place=lambda _: f"session['{PROVIDER}_oauth_token']",
+        note="The token is in this browser's cookie, signed but readable, and ends with it.",
+    ),
+}
+
+
+class Storage:
+    """The backend chosen, at a place.
+
+    Args:
+        name: A key of :data:`KINDS`.
+        place: The server's URL, the file's path, or an empty text for the session.
+    """
+
+    def __init__(self, name: str, place: str = "") -> None:
+        self.kind = KINDS[name]
+        self.backend = self.kind.build(place)
+        self._place = place
+        self._read = self.kind.reader(place)
+
+    @property
+    def place(self) -> str:
+        """Where the current user's record lies."""
+        return self.kind.place(self._place)
+
+    def record(self) -> Record:
+        """Return the current user's record as it is stored, secrets and all, or ``None``."""
+        return self._read()

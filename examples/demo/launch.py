@@ -1,0 +1,91 @@
+"""Starts what the demo consists of: a database server, the provider, the app."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from .app import create_app
+from .backends import KINDS, PROVIDER, Storage
+from .embedded import MongoServer, RedisServer, Server
+from .provider import CLIENT_ID, create_provider, provider_state
+from .serving import LocalServer
+
+SERVERS = {"mongo": MongoServer, "redis": RedisServer}
+PORTS = range(2**16)
+
+
+class Settings(NamedTuple):
+    """What the environment asks for."""
+
+    backend: str
+    port: int
+    provider_port: int
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment variables.
+
+        Raises:
+            ValueError: If one of them has no meaning; the message says which.
+        """
+        backend = os.environ.get("BACKEND") or "mongo"
+        if backend not in KINDS:
+            raise ValueError(f"BACKEND={backend} is unknown. Choose one of: {', '.join(KINDS)}.")
+        return cls(backend, _port("PORT"), _port("PROVIDER_PORT"))
+
+
+def _port(name: str) -> int:
+    text = os.environ.get(name) or "0"
+    if not (text.isascii() and text.isdigit() and int(text) in PORTS):
+        raise ValueError(f"{name}={text} is not a port number.")
+    return int(text)
+
+
+def start(stack: ExitStack, settings: Settings) -> None:
+    """Start everything and say where it is; leaving the stack ends it.
+
+    Raises:
+        OSError: If a program or a file can't be used.
+        RuntimeError: If the database server does not start.
+        SystemExit: If a port is taken; the reason has been said then.
+    """
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flask-dance-demo-"))
+    place = _place(stack, settings.backend, Path(folder))
+    storage = Storage(settings.backend, place)
+    client_secret = secrets.token_urlsafe(32)
+    provider_app = create_provider(client_secret=client_secret)
+    provider = stack.enter_context(LocalServer(provider_app, settings.provider_port))
+    app_itself = create_app(storage, provider.url, CLIENT_ID, client_secret)
+    app = stack.enter_context(LocalServer(app_itself, settings.port))
+    redirect_uri = f"{app.url}/login/{PROVIDER}/authorized"
+    provider_state(provider_app).add_redirect_uri(CLIENT_ID, redirect_uri)
+    _announce(storage, app.url, provider.url, place)
+
+
+def _place(stack: ExitStack, backend: str, folder: Path) -> str:
+    """Return where the tokens go, with a server started for it if it needs one."""
+    if backend in SERVERS:
+        server: Server = stack.enter_context(SERVERS[backend](folder))
+        return server.url
+    return str(folder / "token.json") if backend == "file" else ""
+
+
+def _announce(storage: Storage, app_url: str, provider_url: str, place: str) -> None:
+    print(
+        f"""
+  Flask-Dance-NoSQL demo: OAuth tokens, kept in {storage.kind.title}
+
+  App       {app_url}/
+  Provider  {provider_url}/
+  Store     {place or "the browser's session cookie"}
+
+  Open the app in a browser. Sign in as Ada, Grace or Linus, click "Connect",
+  choose Alice or Bob at the provider and click "Allow". Ctrl-C ends the demo.
+""",
+        flush=True,
+    )

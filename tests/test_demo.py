@@ -1,0 +1,273 @@
+"""The demo as a whole: a dance over HTTP for each backend."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import redis
+from itsdangerous import URLSafeTimedSerializer
+
+from examples.demo.app import create_app
+from examples.demo.backends import Storage
+from examples.demo.display import json_markup, masked
+from examples.demo.provider import CLIENT_ID, CLIENT_SECRET, create_provider, provider_state
+from examples.demo.serving import LocalServer
+from tests.demo_process import DemoProcess, Visitor, running_demo
+
+BACKENDS = ["mongo", "redis", "file", "session"]
+SERVERS = ["mongo", "redis"]
+UNSHARED = ["mongo", "redis", "session"]
+
+Token = dict[str, Any] | None
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def demo(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DemoProcess]:
+    """The demo, running with each backend in turn."""
+    with running_demo(request.param, tmp_path_factory.mktemp("demo")) as process:
+        yield process
+
+
+@pytest.fixture
+def visit(demo: DemoProcess) -> Iterator[Callable[[], Visitor]]:
+    """Bring new visitors to the demo; whom they connected is disconnected afterwards."""
+    visitors: list[Visitor] = []
+
+    def arrive() -> Visitor:
+        visitors.append(Visitor(demo.address("App")))
+        return visitors[-1]
+
+    yield arrive
+    for visitor in visitors:
+        visitor.open(visitor.home)
+        if visitor.offers("Disconnect"):
+            visitor.press("Disconnect")
+        visitor.close()
+
+
+def stored_token(demo: DemoProcess, person: str, visitor: Visitor) -> Token:
+    """Return the token that is really stored, asking the server, file or cookie itself."""
+    place = demo.address("Store")
+    if demo.backend == "session":
+        return _session_token(visitor)
+    return {"mongo": _mongo_token, "redis": _redis_token, "file": _file_token}[demo.backend](
+        place, person
+    )
+
+
+def _mongo_token(url: str, person: str) -> Token:
+    with pymongo.MongoClient(url) as client:
+        found = list(client["demo"]["tokens"].find({"user_id": person}))
+    assert len(found) <= 1
+    if not found:
+        return None
+    assert found[0]["provider"] == "demo"
+    return found[0]["token"]
+
+
+def _redis_token(url: str, person: str) -> Token:
+    with redis.Redis.from_url(url) as client:
+        text = client.get(f"flask_dance:{{u:{person}}}:demo")
+    if text is None:
+        return None
+    document = json.loads(text)
+    assert (document["provider"], document["user_id"]) == ("demo", person)
+    return document["token"]
+
+
+def _file_token(path: str, person: str) -> Token:
+    file = Path(path)
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _session_token(visitor: Visitor) -> Token:
+    cookie = visitor.cookies.get("demo_app")
+    valid, content = URLSafeTimedSerializer("unknown").loads_unsafe(cookie)
+    assert not valid
+    return content.get("demo_oauth_token")
+
+
+def test_dance_stores_the_token_of_the_right_user(
+    demo: DemoProcess, visit: Callable[[], Visitor]
+) -> None:
+    """After the dance the token is in the store under the local user, and it opens the API."""
+    ada = visit()
+    assert stored_token(demo, "ada", ada) is None
+    ada.connect("Ada", "Alice")
+    assert "Connected. The token is stored." in ada.text
+    token = stored_token(demo, "ada", ada)
+    assert token is not None
+    assert set(token) >= {"access_token", "refresh_token", "expires_at", "token_type"}
+    ada.follow("Call the API")
+    assert '"sub": "alice"' in ada.text
+    assert '"email": "alice@example.com"' in ada.text
+
+
+def test_page_shows_the_stored_record_without_its_secrets(
+    demo: DemoProcess, visit: Callable[[], Visitor]
+) -> None:
+    """The page shows what is stored, and of each secret the first characters only."""
+    ada = visit()
+    ada.connect("Ada", "Alice")
+    token = stored_token(demo, "ada", ada)
+    assert token is not None
+    for name in ("access_token", "refresh_token"):
+        assert f'"{name}": "{token[name][:4]}…"' in ada.text
+        assert token[name] not in ada.html
+    assert f'"expires_at": {token["expires_at"]}' in ada.text
+
+
+def test_disconnect_removes_the_token(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """Disconnecting deletes what was stored; the user can connect again."""
+    ada = visit()
+    ada.connect("Ada", "Alice")
+    ada.press("Disconnect")
+    assert "Disconnected" in ada.text
+    assert "Nothing is stored here." in ada.text
+    assert stored_token(demo, "ada", ada) is None
+    ada.follow("Connect")
+    ada.press("Allow")
+    assert stored_token(demo, "ada", ada) is not None
+
+
+@pytest.mark.parametrize("demo", UNSHARED, indirect=True)
+def test_two_users_do_not_mix(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """Two people with two accounts each have their own token, and end it alone."""
+    ada, grace = visit(), visit()
+    ada.connect("Ada", "Alice")
+    grace.press("Grace")
+    assert grace.offers("Connect")
+    grace.follow("Connect")
+    grace.press("Bob")
+    grace.press("Allow")
+    for visitor, account in ((ada, "alice"), (grace, "bob"), (ada, "alice")):
+        visitor.follow("Call the API")
+        assert f'"sub": "{account}"' in visitor.text
+    ada.press("Disconnect")
+    assert stored_token(demo, "ada", ada) is None
+    assert stored_token(demo, "grace", grace) is not None
+
+
+@pytest.mark.parametrize("demo", UNSHARED, indirect=True)
+def test_two_users_of_one_browser_do_not_mix(
+    demo: DemoProcess, visit: Callable[[], Visitor]
+) -> None:
+    """Whoever signs in after somebody else in the same browser finds nothing of theirs."""
+    visitor = visit()
+    visitor.connect("Ada", "Alice")
+    visitor.press("Sign out")
+    visitor.press("Grace")
+    assert visitor.offers("Connect")
+    visitor.press("Sign out")
+    visitor.press("Ada")
+    assert visitor.offers("Disconnect") == (demo.backend in SERVERS)
+
+
+@pytest.mark.parametrize("demo", ["file"], indirect=True)
+def test_file_backend_says_that_it_shares(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """With the file backend one person's token is everybody's, and the page says so."""
+    ada, grace = visit(), visit()
+    ada.connect("Ada", "Alice")
+    grace.press("Grace")
+    assert "ONE token for the whole app" in grace.text
+    grace.follow("Call the API")
+    assert '"sub": "alice"' in grace.text
+
+
+def test_denied_consent_stores_nothing(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """A visitor who clicks "Deny" comes back unconnected and is told so."""
+    ada = visit()
+    ada.connect("Ada", "Alice", answer="Deny")
+    assert "Not connected (access_denied)." in ada.text
+    assert stored_token(demo, "ada", ada) is None
+
+
+def test_forms_of_other_sites_are_refused(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """A form without this browser's form token changes nothing."""
+    ada = visit()
+    ada.connect("Ada", "Alice")
+    for fields in ({}, {"form_token": "guessed"}, {"form_token": "é"}):
+        ada.send("/disconnect", fields)
+        assert ada.status == 400
+        assert "out of date" in ada.text
+    assert stored_token(demo, "ada", ada) is not None
+
+
+@pytest.mark.parametrize("path", ["profile", "login/demo", "login/demo/authorized?code=x&state=y"])
+def test_strangers_are_asked_to_sign_in(
+    demo: DemoProcess, visit: Callable[[], Visitor], path: str
+) -> None:
+    """Neither the dance nor the API is open to somebody who has not signed in."""
+    stranger = visit()
+    stranger.open(stranger.home + path)
+    assert "Sign in first." in stranger.text
+    assert "Who are you?" in stranger.text
+
+
+def test_expired_token_is_refreshed_and_stored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A call with an expired token refreshes it once, stores the new one and succeeds."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    file = tmp_path / "token.json"
+    provider = create_provider(access_token_seconds=-1)
+    state = provider_state(provider)
+    with LocalServer(provider) as there:
+        app = create_app(Storage("file", str(file)), there.url, CLIENT_ID, CLIENT_SECRET)
+        with LocalServer(app) as here, closing(Visitor(here.url)) as ada:
+            state.add_redirect_uri(CLIENT_ID, f"{here.url}/login/demo/authorized")
+            ada.connect("Ada", "Alice")
+            expired = json.loads(file.read_text())
+            state.access_token_seconds = 60
+            ada.follow("Call the API")
+            assert '"sub": "alice"' in ada.text
+    assert json.loads(file.read_text())["refresh_token"] != expired["refresh_token"]
+    assert (state.counters.refreshes, state.counters.spent_tokens_reused) == (1, 0)
+
+
+def test_masked_hides_tokens_wherever_they_are() -> None:
+    """Secrets are masked at any depth, and nothing else is changed."""
+    document = {
+        "id": 1,
+        "tokens": [{"access_token": "abcdefgh", "scope": ["a"]}],
+        "id_token": "xyz",
+    }
+    expected = {"id": 1, "tokens": [{"access_token": "abcd…", "scope": ["a"]}], "id_token": "xyz…"}
+    assert masked(document) == expected
+
+
+def test_json_markup_escapes_and_colours() -> None:
+    """What is stored can't become markup of the page."""
+    html = json_markup({"<b>": '</span>"<script>', "n": -1.5e3})
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert '<span class="name">&#34;&lt;b&gt;&#34;</span>' in html
+    assert '<span class="number">-1500.0</span>' in html
+
+
+def test_json_markup_keeps_short_lists_on_one_line() -> None:
+    """A list of plain values takes one line, and its texts stay as they are."""
+    html = json_markup({"scope": ["a  b", 1], "none": [], "deep": [{"x": [2]}]})
+    lines = [line.strip() for line in re.sub(r"<[^>]*>", "", unescape(html)).splitlines()]
+    expected = [
+        "{",
+        '"scope": ["a  b", 1],',
+        '"none": [],',
+        '"deep": [',
+        "{",
+        '"x": [2]',
+        "}",
+        "]",
+        "}",
+    ]
+    assert lines == expected
