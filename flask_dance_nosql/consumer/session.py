@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -24,7 +25,7 @@ class _Unset:
     """Tells "no token was assigned" from an assigned ``None``."""
 
 
-class ConsumerSession(TransportSession):
+class ConsumerSession(TransportSession, ABC):
     """What the sessions of OAuth 1 and OAuth 2 share: the blueprint's token, and relative URLs."""
 
     blueprint: BaseOAuthConsumerBlueprint | None
@@ -63,14 +64,14 @@ class ConsumerSession(TransportSession):
         self._assigned = _Unset
         self._read = None
 
+    @abstractmethod
     def load_token(self) -> bool:
         """Sign calls with the current token from now on. Returns whether there is one."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def authorized(self) -> bool:
         """Whether there is a token to call the provider with."""
-        raise NotImplementedError
 
     def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
         """Decorate a view so that a visitor without a token is sent to the login view.

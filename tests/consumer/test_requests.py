@@ -11,6 +11,7 @@ import requests
 import responses
 import time_machine
 from flask import Flask, g
+from flask import session as flask_session
 from oauthlib.oauth2 import TokenExpiredError
 from requests.adapters import HTTPAdapter
 
@@ -218,6 +219,16 @@ def test_setting_and_deleting_the_token_reach_the_session() -> None:
         del blueprint.token
         assert not session.authorized
         del blueprint.token
+
+
+def test_clearing_the_flask_session_ends_the_connection_at_once() -> None:
+    """With tokens in the Flask session, a logout that clears it is seen by the same request."""
+    blueprint = make_blueprint()
+    with make_app(blueprint).test_request_context():
+        blueprint.token = {"access_token": "x"}
+        assert blueprint.session.authorized
+        flask_session.clear()
+        assert not blueprint.session.authorized
 
 
 def test_token_assigned_to_a_session_is_used_and_not_stored() -> None:

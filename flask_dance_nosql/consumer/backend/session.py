@@ -40,3 +40,7 @@ class SessionBackend(BaseBackend):
     def delete(self, blueprint: BlueprintLike) -> None:
         """Remove the token from the visitor's session."""
         flask_session.pop(self.key.format(bp=blueprint), None)
+
+    def owner(self, blueprint: BlueprintLike) -> object:
+        """Return what the session holds, so that clearing the session is noticed at once."""
+        return flask_session.get(self.key.format(bp=blueprint))
