@@ -17,3 +17,12 @@ def now() -> datetime:
 def timestamp() -> float:
     """Return the current time in seconds since the epoch, as tokens state it in ``expires_at``."""
     return datetime.now(UTC).timestamp()
+
+
+def first_version() -> int:
+    """Return the version of a document that is stored now for the first time.
+
+    Microseconds since the epoch: two documents that follow each other under one key, with a
+    deletion between them, never have the same. Below 2**53, so that every number type keeps it.
+    """
+    return int(timestamp() * 1_000_000)

@@ -92,6 +92,27 @@ class CorruptToken(BackendError):
         self.user_id = user_id
 
 
+class VersionConflict(BackendError):
+    """Somebody else has written the token since it was read. What they wrote stands.
+
+    Args:
+        operation: ``"save"`` or ``"delete"``.
+        backend: The name of the class that refused.
+        provider: The provider of the token.
+        user_id: The user whose token it is, or ``None``.
+    """
+
+    def __init__(self, operation: str, backend: str, provider: str, user_id: str | None) -> None:
+        super().__init__(
+            operation,
+            backend,
+            f"the token of provider {provider!r}, user {user_id!r} has changed since it was read. "
+            "Read it again.",
+        )
+        self.provider = provider
+        self.user_id = user_id
+
+
 class TokenRefreshError(FlaskDanceNoSQLError):
     """An expired token could not be refreshed; the stored token is untouched.
 

@@ -19,35 +19,34 @@ from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, OAuth2Session
 from flask_dance_nosql.consumer.backend import (
     BaseBackend,
     MemoryBackend,
-    TokenStore,
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.document import TokenDocument, TokenKey
+from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.transport import TransportSession
 from flask_dance_nosql.errors import ConfigurationError
 
 from .conftest import PROVIDER, TOKEN, make_app, make_blueprint
 
 
-class CountingStore(TokenStore):
-    """A store in a dict that counts what it is asked."""
+class CountingStore(MemoryStore):
+    """A store in memory that counts what it is asked."""
 
     def __init__(self) -> None:
-        self.documents: dict[TokenKey, TokenDocument] = {}
+        super().__init__()
         self.calls: list[str] = []
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         self.calls.append("load")
-        return self.documents.get(key)
+        return super().load(key)
 
-    def save(self, document: TokenDocument) -> TokenDocument:
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         self.calls.append("save")
-        self.documents[document.key] = document
-        return document
+        return super().save(document, if_version)
 
-    def delete(self, key: TokenKey) -> None:
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         self.calls.append("delete")
-        self.documents.pop(key, None)
+        super().delete(key, if_version)
 
 
 def sent_authorization(web: responses.RequestsMock) -> Any:

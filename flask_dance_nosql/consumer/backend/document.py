@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import sys
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
+
+from ... import clock
 
 Token = dict[str, Any]
 
@@ -55,25 +57,42 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A token and what is known of it: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
 
     Args:
-        version: How often it has been written; the store counts.
+        version: Changes with each write, by one where the store counts; 0 before the first. It does
+            not begin at one, so that a document written anew after a deletion has another.
         created_at: When it was first stored, as aware UTC time.
         updated_at: When it was last written, as aware UTC time.
+        expires_at: When the record may be dropped, as aware UTC time, or ``None``. The end of the
+            access token is another matter.
         provider: The blueprint's name.
         user_id: The user's id as text, or ``None``.
+        provider_user_id: The account at the provider, or ``None`` if it is not known.
         token: The token.
+        format: The version of this layout.
     """
 
     version: int = 0
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None = None
     provider: str
     user_id: str | None
+    provider_user_id: str | None = None
     token: Token
+    format: Literal[1] = 1
 
     @property
     def key(self) -> TokenKey:
         """Whose token it is."""
         return TokenKey(self.provider, self.user_id)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the record's time is up. An expired record counts as none."""
+        return self.expires_at is not None and self.expires_at <= clock.now()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = ("provider", "user_id", "version", "updated_at")
+        return [(name, getattr(self, name)) for name in shown]
 
     def __repr__(self) -> str:
         return (
@@ -93,7 +112,7 @@ def user_id_text(user_id: object) -> str:
     """
     if isinstance(user_id, str):
         _require_text(user_id, "user_id")
-        return str(user_id)
+        return str.__str__(user_id)
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         return str(int(user_id))
     bson = sys.modules.get("bson")
@@ -160,4 +179,5 @@ def _json_text(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("A token can't hold text that is not valid Unicode") from None
-    return str(text)
+    # Not str(): a member of a text enumeration would become its name.
+    return str.__str__(text)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import msgspec
 
-from .document import Token, TokenDocument, TokenKey, json_token
-from .scoped import Scoping, UserScopedBackend
-from .store import DriverSource, TokenStore, has_sync_methods, require, translated
+from ... import clock
+from ...errors import ConfigurationError, CorruptToken
+from .document import TokenDocument, TokenKey
+from .driver import DriverSource, has_sync_methods, require
+from .mongo_document import decode_token, document_id, replacement
+from .scoped import BackendOptions, UserScopedBackend
+from .store import SCAN_BATCH, TokenStore, translated
 
 if TYPE_CHECKING:
     import bson.codec_options
+    import bson.errors
     import pymongo
     import pymongo.errors
     from pymongo.collection import Collection
@@ -28,12 +34,13 @@ _CODEC: bson.codec_options.CodecOptions[dict[str, Any]] = bson.codec_options.Cod
     tz_aware=True
 )
 _WANTED = (
-    "MongoBackend takes a synchronous PyMongo collection, such as client.mydb.tokens, or a "
-    "function or proxy that returns one."
+    "MongoBackend takes a synchronous PyMongo collection, such as client.mydb.tokens, a URL "
+    "with a database, or a function or proxy that returns a collection."
 )
-_INT64 = range(-(2**63), 2**63)
-# A server takes 100 levels, and the token itself is one level down.
-_BSON_DEPTH = 90
+COLLECTION = "flask_dance_tokens"
+
+_LOCK = "!lock:"
+_SWEEP_SECONDS = 60
 
 
 class MongoStore(TokenStore):
@@ -41,13 +48,16 @@ class MongoStore(TokenStore):
 
     Its ``_id`` is made of the key, so that a look-up by it needs no further index and two documents
     for one key can't be. ``token`` is a subdocument that operators can read, or, for the rare token
-    that BSON can't hold exactly, its JSON text.
+    that BSON can't hold exactly, its JSON text. Locks are documents beside the tokens, whose time
+    is the server's.
 
     Writes wait for a majority, and reads ask the primary, unless the collection says otherwise.
 
     Args:
-        collection: A PyMongo collection, or a function or proxy that returns one, such as
-            ``lambda: mongo.db.tokens`` with Flask-PyMongo.
+        collection: A PyMongo collection, a function or proxy that returns one, such as
+            ``lambda: mongo.db.tokens`` with Flask-PyMongo, or a URL with a database, whose
+            collection is then ``flask_dance_tokens``.
+        create_indexes: Whether the first write of this process calls :meth:`prepare`.
 
     Raises:
         ConfigurationError: If it is something else.
@@ -58,60 +68,144 @@ class MongoStore(TokenStore):
         pymongo.errors.ExecutionTimeout,
         pymongo.errors.WTimeoutError,
     )
-    driver_errors = (pymongo.errors.PyMongoError,)
+    driver_errors = (pymongo.errors.PyMongoError, bson.errors.BSONError)
 
-    def __init__(self, collection: CollectionSource) -> None:
-        self._collection = DriverSource(collection, _is_collection, _WANTED, _prepared)
+    _now: ClassVar[Any] = {"$toLong": "$$NOW"}
+    """The server's time in milliseconds, as an expression."""
+
+    def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
+        self._collection = DriverSource(collection, _is_collection, _WANTED, _prepared, open_url)
+        self._indexes_wanted = create_indexes
 
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by its ``_id``."""
         found = self._collection.get().find_one({"_id": document_id(key)})
-        return None if found is None else self._decode("load", key, found)
+        document = None if found is None else self._decode("load", key, found)
+        return None if document is None or document.expired else document
 
     @translated
-    def save(self, document: TokenDocument) -> TokenDocument:
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
+        if self._indexes_wanted:
+            self.prepare()
+            self._indexes_wanted = False
         try:
-            stored = self._upsert(document)
+            stored = self._replace(document, if_version)
         except pymongo.errors.DuplicateKeyError:
+            if if_version is not None:
+                raise self.conflict("save", document.key) from None
             # Two first writes at once: one inserts, and the other, tried again, replaces.
-            stored = self._upsert(document)
+            stored = self._replace(document, if_version)
+        if stored is None:
+            raise self.conflict("save", document.key)
         return msgspec.structs.replace(
             document, version=stored["version"], created_at=stored["created_at"]
         )
 
-    def _upsert(self, document: TokenDocument) -> Any:
+    def _replace(self, document: TokenDocument, if_version: int | None) -> Any:
+        wanted: dict[str, Any] = {"_id": document_id(document.key)}
+        if if_version == 0:
+            wanted["expires_at"] = {"$lte": clock.now()}
+        elif if_version is not None:
+            wanted["version"] = if_version
+        collection, fields = self._collection.get(), {"created_at": 1, "version": 1}
+        stored = collection.find_one_and_update(
+            wanted,
+            replacement(document),
+            projection=fields,
+            upsert=not if_version,
+            return_document=pymongo.ReturnDocument.AFTER,
+        )
+        if stored is None and not if_version:
+            # An upsert always leaves a document, but not every server shows it when two race.
+            stored = collection.find_one({"_id": wanted["_id"]}, fields)
+        return stored
+
+    @translated
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Remove the document under a key; if its version does not match, a look follows."""
+        collection, wanted = self._collection.get(), {"_id": document_id(key)}
+        if if_version is None:
+            collection.delete_one(wanted)
+            return
+        if collection.delete_one({**wanted, "version": if_version}).deleted_count:
+            return
+        if collection.find_one(wanted, projection=["_id"]) is not None:
+            raise self.conflict("delete", key)
+
+    @translated
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Yield documents, by the index on user and provider where they narrow it."""
+        wanted: dict[str, Any] = {"token": {"$exists": True}}
+        if user_id is not None:
+            wanted["user_id"] = user_id
+        if provider is not None:
+            wanted["provider"] = provider
+        for found in self._collection.get().find(wanted, batch_size=SCAN_BATCH):
+            try:
+                document = self._decode("scan", None, found)
+            except CorruptToken:
+                continue
+            if not document.expired:
+                yield document
+
+    @translated
+    def prepare(self) -> None:
+        """Make the indexes: for the removal of expired records, and for listing by user."""
+        collection = self._collection.get()
+        collection.create_index("expires_at", expireAfterSeconds=0)
+        collection.create_index([("user_id", 1), ("provider", 1)])
+
+    @translated
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        self._collection.get().database.command("ping")
+
+    @translated
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key, by the server's time, in one atomic operation."""
+        ours = {"$eq": ["$holder", {"$literal": holder}]}
+        over = {"$lte": [{"$ifNull": ["$until", 0]}, self._now]}
+        may = {"$or": [ours, over]}
+        until = {"$add": [self._now, int(seconds * 1000)]}
+        taken = {
+            "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
+            "until": {"$cond": [may, until, "$until"]},
+            # The server's sweep takes away what nobody released.
+            "expires_at": {"$literal": clock.now() + timedelta(seconds=seconds + _SWEEP_SECONDS)},
+        }
+        try:
+            lock = self._take_lock(key, taken)
+        except pymongo.errors.DuplicateKeyError:
+            lock = self._take_lock(key, taken)
+        return bool(lock["holder"] == holder)
+
+    def _take_lock(self, key: TokenKey, taken: dict[str, Any]) -> Any:
         return self._collection.get().find_one_and_update(
-            {"_id": document_id(document.key)},
-            {
-                "$set": {
-                    "provider": document.provider,
-                    "user_id": document.user_id,
-                    "token": _encode_token(document.token),
-                    "updated_at": document.updated_at,
-                },
-                "$setOnInsert": {"created_at": document.created_at},
-                "$inc": {"version": 1},
-            },
-            projection={"created_at": 1, "version": 1},
+            {"_id": f"{_LOCK}{document_id(key)}"},
+            [{"$set": taken}],
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )
 
     @translated
-    def delete(self, key: TokenKey) -> None:
-        """Remove the document under a key."""
-        self._collection.get().delete_one({"_id": document_id(key)})
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up the lock of a key."""
+        lock = {"_id": f"{_LOCK}{document_id(key)}", "holder": holder}
+        self._collection.get().delete_one(lock)
 
-    def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
+    def _decode(self, operation: str, key: TokenKey | None, found: dict[str, Any]) -> TokenDocument:
+        named = key or TokenKey(str(found.get("provider") or "?"), str(found.get("user_id") or "?"))
         try:
-            found["token"] = _decode_token(found.get("token"))
+            found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
-        except (TypeError, ValueError) as error:
-            raise self.corrupt(operation, key, "it is not a token document") from error
-        if document.key != key:
-            raise self.corrupt(operation, key, "its fields name another owner")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self.corrupt(operation, named, "it is not a token document") from error
+        if key is not None and (document.provider, document.user_id) != (key.provider, key.user_id):
+            raise self.corrupt(operation, named, "its fields name another owner")
         return document
 
 
@@ -120,21 +214,38 @@ class MongoBackend(UserScopedBackend):
 
     Args:
         collection: As of :class:`MongoStore`.
-        **scoping: ``user``, ``user_id``, ``user_required``, ``anon_user`` and ``scope``, as of
-            :class:`UserScopedBackend`.
+        create_indexes: As there.
+        **options: ``user``, ``user_id``, ``user_required``, ``anon_user``, ``scope`` and ``ttl``, as
+            of :class:`UserScopedBackend`.
     """
 
-    def __init__(self, collection: CollectionSource, **scoping: Unpack[Scoping]) -> None:
-        super().__init__(MongoStore(collection), **scoping)
-
-
-def document_id(key: TokenKey) -> str:
-    """Return the ``_id`` of a key's document: ``provider:u:user`` or ``provider:app``, quoted."""
-    return f"{key.provider_text}:{key.owner_text}"
+    def __init__(
+        self,
+        collection: CollectionSource,
+        *,
+        create_indexes: bool = True,
+        **options: Unpack[BackendOptions],
+    ) -> None:
+        super().__init__(MongoStore(collection, create_indexes=create_indexes), **options)
 
 
 def _is_collection(value: object) -> bool:
     return has_sync_methods(value, "find_one_and_update", "with_options")
+
+
+def open_url(url: str) -> object:
+    """Return a collection for a MongoDB URL that names a database: its ``flask_dance_tokens``.
+
+    Raises:
+        ConfigurationError: If it is no MongoDB URL, or names no database.
+    """
+    try:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
+        return client.get_default_database()[COLLECTION]
+    except (pymongo.errors.ConfigurationError, pymongo.errors.InvalidURI) as error:
+        raise ConfigurationError(
+            "A MongoDB URL is mongodb://host:port/database, and the database can't be left out."
+        ) from error
 
 
 def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:
@@ -142,25 +253,3 @@ def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, An
     if concern.is_server_default:
         concern = pymongo.WriteConcern("majority")
     return collection.with_options(codec_options=_CODEC, write_concern=concern)
-
-
-def _encode_token(token: Token) -> Token | str:
-    return token if _fits_bson(token, _BSON_DEPTH) else json.dumps(token)
-
-
-def _decode_token(token: object) -> Token:
-    return json_token(json.loads(token) if isinstance(token, str) else token)
-
-
-def _fits_bson(value: object, depth: int) -> bool:
-    if isinstance(value, dict):
-        return depth > 0 and all(
-            _is_field_name(name) and _fits_bson(item, depth - 1) for name, item in value.items()
-        )
-    if isinstance(value, list):
-        return depth > 0 and all(_fits_bson(item, depth - 1) for item in value)
-    return not isinstance(value, int) or value in _INT64
-
-
-def _is_field_name(name: str) -> bool:
-    return bool(name) and not name.startswith("$") and "." not in name and "\0" not in name

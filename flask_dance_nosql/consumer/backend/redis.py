@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import datetime
-from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Unpack
+from urllib.parse import unquote
 
 import msgspec
 
+from ... import clock
+from ...errors import CorruptToken
 from .document import TokenDocument, TokenKey
-from .scoped import Scoping, UserScopedBackend
-from .store import DriverSource, TokenStore, has_sync_methods, require, translated
+from .driver import DriverSource, has_sync_methods, require
+from .redis_url import open_url
+from .scoped import BackendOptions, UserScopedBackend
+from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
+from .store import SCAN_BATCH, TokenStore, batches, translated
 
 if TYPE_CHECKING:
     import redis
@@ -20,30 +27,10 @@ else:
 ClientSource = Any
 """A Redis client, or a function or proxy that returns one."""
 
-# Splices the version and the time of creation into the new document's text, so that Lua need not
-# parse the token: its JSON would not survive that exactly.
-_SAVE = """
-local HEAD = '^{"version":(%d+),"created_at":"([^"]+)",(.*)$'
-local _, created_at, rest = string.match(ARGV[1], HEAD)
-local version = 0
-local old = redis.call('GET', KEYS[1])
-if old then
-  local old_version, old_created_at = string.match(old, HEAD)
-  if old_version then
-    version, created_at = tonumber(old_version), old_created_at
-  end
-end
-local text = string.format('%.0f', version + 1)
-redis.call('SET', KEYS[1], '{"version":' .. text .. ',"created_at":"' .. created_at .. '",' .. rest)
-return {text, created_at}
-"""
-
 _WANTED = (
-    "RedisBackend takes a synchronous redis-py client, such as redis.Redis(...), or a function or "
-    "proxy that returns one."
+    "RedisBackend takes a synchronous redis-py client, such as redis.Redis(...), a URL, or a "
+    "function or proxy that returns a client."
 )
-
-_SAVE_SHA = sha1(_SAVE.encode(), usedforsecurity=False).hexdigest()
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
@@ -52,12 +39,18 @@ _decode = msgspec.json.Decoder(TokenDocument).decode
 class RedisStore(TokenStore):
     """Keeps each token as one string of JSON in Redis.
 
-    The key is ``prefix:{u:user}:provider``, each part percent-encoded. The braces are a hash tag:
-    all keys of one user lie in one slot of a cluster.
+    The keys of one user, whose parts are percent-encoded:
+
+    - ``prefix:{u:user}:token:provider``, the token;
+    - ``prefix:{u:user}:tokens``, a sorted set of the providers, for listing;
+    - ``prefix:{u:user}:lock:provider``, while a lock is held.
+
+    The braces are a hash tag: all of them lie in one slot of a cluster.
 
     Args:
-        client: A client of redis-py, or a function or proxy that returns one. ``decode_responses``
-            may be on or off.
+        client: A client of redis-py (``Redis``, ``RedisCluster``, or what a Sentinel's
+            ``master_for`` gives), a URL, or a function or proxy that returns a client.
+            ``decode_responses`` may be on or off.
         prefix: What every key begins with.
 
     Raises:
@@ -68,53 +61,154 @@ class RedisStore(TokenStore):
         redis.exceptions.ConnectionError,
         redis.exceptions.TimeoutError,
         redis.exceptions.ReadOnlyError,
+        redis.exceptions.ClusterError,
+        redis.exceptions.ClusterDownError,
+        redis.exceptions.RedisClusterException,
     )
     driver_errors = (redis.exceptions.RedisError,)
 
     def __init__(self, client: ClientSource, prefix: str = "flask_dance") -> None:
-        self._client = DriverSource(client, _is_client, _WANTED, _as_it_is)
+        self._client = DriverSource(client, _is_client, _WANTED, _as_it_is, open_url)
         self.prefix = prefix
 
     def redis_key(self, key: TokenKey) -> str:
         """Return the Redis key under which a token lies."""
-        return f"{self.prefix}:{{{key.owner_text}}}:{key.provider_text}"
+        return f"{self._owner_prefix(key)}:token:{key.provider_text}"
+
+    def _owner_prefix(self, key: TokenKey) -> str:
+        return f"{self.prefix}:{{{key.owner_text}}}"
+
+    def _index_key(self, key: TokenKey) -> str:
+        return f"{self._owner_prefix(key)}:tokens"
+
+    def _lock_key(self, key: TokenKey) -> str:
+        return f"{self._owner_prefix(key)}:lock:{key.provider_text}"
 
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by one ``GET``."""
         try:
             text = self._client.get().get(self.redis_key(key))
-        except redis.exceptions.ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
-            raise self.corrupt("load", key, "the Redis key is of another type") from error
-        return None if text is None else self._decode(key, text)
+        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
+            raise self._explained("load", key, error) from error
+        document = None if text is None else self._decode("load", key, text)
+        return None if document is None or document.expired else document
 
     @translated
-    def save(self, document: TokenDocument) -> TokenDocument:
-        """Store a document by one ``EVALSHA``; by one more call where the server is new to it."""
-        client, arguments = self._client.get(), (self.redis_key(document.key), _encode(document))
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store a document by one script, which keeps the user's index in step."""
+        key = document.key
+        expected = "" if if_version is None else if_version
+        end = document.expires_at
+        ttl = "" if end is None else max(1, round((end - clock.now()).total_seconds() * 1000))
+        arguments = (_encode(document), expected, clock.first_version(), key.provider_text, ttl)
         try:
-            saved = client.evalsha(_SAVE_SHA, 1, *arguments)
-        except redis.exceptions.NoScriptError:
-            saved = client.eval(_SAVE, 1, *arguments)
+            saved = self._run(SAVE, [self.redis_key(key), self._index_key(key)], *arguments)
+        except redis.exceptions.ResponseError as error:
+            raise self._explained("save", key, error) from error
+        if saved is None:
+            raise self.conflict("save", key)
         version, created_at = (_text(part) for part in saved)
         return msgspec.structs.replace(
             document, version=int(version), created_at=datetime.fromisoformat(created_at)
         )
 
     @translated
-    def delete(self, key: TokenKey) -> None:
-        """Remove the document under a key, by one ``DEL``."""
-        self._client.get().delete(self.redis_key(key))
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Remove the document under a key, and its entry in the user's index, by one script."""
+        expected = "" if if_version is None else if_version
+        keys = [self.redis_key(key), self._index_key(key)]
+        if not self._run(DELETE, keys, expected, key.provider_text):
+            raise self.conflict("delete", key)
 
-    def _decode(self, key: TokenKey, text: str | bytes) -> TokenDocument:
+    @translated
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
+        client = self._client.get()
+        for names in batches(self._token_keys(client, provider, user_id), SCAN_BATCH):
+            with client.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.get(name)
+                texts = pipeline.execute(raise_on_error=False)
+            for name, text in zip(names, texts, strict=True):
+                document = self._scanned(name, text)
+                if document is not None and not document.expired:
+                    yield document
+
+    def _token_keys(
+        self, client: redis.Redis, provider: str | None, user_id: str | None
+    ) -> Iterator[str]:
+        if user_id is None:
+            wanted = "*" if provider is None else TokenKey(provider).provider_text
+            pattern = f"{_glob_escape(self.prefix)}:{{*}}:token:{wanted}"
+            yield from map(_text, client.scan_iter(match=pattern, count=SCAN_BATCH))
+            return
+        owner = TokenKey(provider or "any", user_id)
+        members: Any = client.zrange(self._index_key(owner), 0, -1)
+        for member in map(_text, members):
+            if provider is None or member == owner.provider_text:
+                yield f"{self._owner_prefix(owner)}:token:{member}"
+
+    def _scanned(self, name: str, text: Any) -> TokenDocument | None:
+        if text is None:
+            return None
+        owner, _, provider = name.removeprefix(f"{self.prefix}:{{").partition("}:token:")
+        user_id = unquote(owner[2:]) if owner.startswith("u:") else None
+        key = TokenKey(unquote(provider), user_id)
+        try:
+            if isinstance(text, Exception):
+                raise self._explained("scan", key, text)
+            return self._decode("scan", key, text)
+        except CorruptToken:
+            return None
+
+    @translated
+    def prepare(self) -> None:
+        """Do nothing: Redis needs no preparation."""
+
+    @translated
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        self._client.get().ping()
+
+    @translated
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key, by one script."""
+        return bool(self._run(ACQUIRE, [self._lock_key(key)], holder, round(seconds * 1000)))
+
+    @translated
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up the lock of a key, by one script."""
+        self._run(RELEASE, [self._lock_key(key)], holder)
+
+    def _run(self, script: str, keys: list[str], *arguments: Any) -> Any:
+        client = self._client.get()
+        try:
+            return client.evalsha(SHA[script], len(keys), *keys, *arguments)
+        except redis.exceptions.NoScriptError:
+            return client.eval(script, len(keys), *keys, *arguments)
+        except redis.exceptions.ResponseError as error:
+            if "READONLY" not in str(error):
+                raise
+            # A server that has just become a replica says so from within a script, too.
+            raise redis.exceptions.ReadOnlyError from error
+
+    def _explained(self, operation: str, key: TokenKey, error: Exception) -> Exception:
+        if isinstance(error, UnicodeDecodeError):
+            return self.corrupt(operation, key, "it is not text")
+        if "WRONGTYPE" in str(error):
+            return self.corrupt(operation, key, "the Redis key is of another type")
+        return error
+
+    def _decode(self, operation: str, key: TokenKey, text: str | bytes) -> TokenDocument:
         try:
             document = _decode(text)
-        except ValueError as error:
-            raise self.corrupt("load", key, "it is not a token document") from error
-        if document.key != key:
-            raise self.corrupt("load", key, "its fields name another owner")
+        except (ValueError, RecursionError) as error:
+            raise self.corrupt(operation, key, "it is not a token document") from error
+        if (document.provider, document.user_id) != (key.provider, key.user_id):
+            raise self.corrupt(operation, key, "its fields name another owner")
         return document
 
 
@@ -124,18 +218,25 @@ class RedisBackend(UserScopedBackend):
     Args:
         client: As of :class:`RedisStore`.
         prefix: What every key begins with.
-        **scoping: ``user``, ``user_id``, ``user_required``, ``anon_user`` and ``scope``, as of
-            :class:`UserScopedBackend`.
+        **options: ``user``, ``user_id``, ``user_required``, ``anon_user``, ``scope`` and ``ttl``, as
+            of :class:`UserScopedBackend`.
     """
 
     def __init__(
-        self, client: ClientSource, prefix: str = "flask_dance", **scoping: Unpack[Scoping]
+        self, client: ClientSource, prefix: str = "flask_dance", **options: Unpack[BackendOptions]
     ) -> None:
-        super().__init__(RedisStore(client, prefix), **scoping)
+        super().__init__(RedisStore(client, prefix), **options)
+
+
+def _glob_escape(text: str) -> str:
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
 def _is_client(value: object) -> bool:
-    return has_sync_methods(value, "get", "evalsha", "execute_command")
+    # A pipeline has all of a client's methods, and answers none of them at once.
+    return has_sync_methods(value, "get", "evalsha", "execute_command") and not hasattr(
+        type(value), "execute"
+    )
 
 
 def _as_it_is(client: redis.Redis) -> redis.Redis:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Unpack, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 from ... import clock
+from ...errors import ConfigurationError
 from .base import BaseBackend, BlueprintLike, Token
 from .document import TokenDocument, TokenKey, json_token
 from .owner import OwnerResolver, Scope
 from .store import TokenStore
+
+_LONGEST_TTL = 100 * 366 * 24 * 3600
+
+Ttl = float | Literal["token"] | None
+"""How long a record is kept: seconds since its last write, ``"token"``, or ``None`` for ever."""
 
 
 class Scoping(TypedDict, total=False):
@@ -19,6 +26,12 @@ class Scoping(TypedDict, total=False):
     user_required: bool | None
     anon_user: type | tuple[type, ...] | None
     scope: Scope | None
+
+
+class BackendOptions(Scoping, total=False):
+    """All keyword arguments that a user-scoped backend takes, whatever its store."""
+
+    ttl: Ttl
 
 
 class UserScopedBackend(BaseBackend):
@@ -35,13 +48,20 @@ class UserScopedBackend(BaseBackend):
         scope: Who shares a token: ``"user"`` (default when ``user`` or ``user_id`` is given),
             ``"app"`` (default otherwise: one for the whole application) or ``"browser"`` (each
             visitor has their own, found by a random id in the Flask session).
+        ttl: How long a record is kept: ``None``, the default, for ever; a number, for so many
+            seconds since it was last written; ``"token"``, until the access token ends, if there is
+            no refresh token to get another with.
 
     Raises:
-        ConfigurationError: If ``scope`` is none of these, or contradicts ``user`` or ``user_id``.
+        ConfigurationError: If ``scope`` or ``ttl`` is none of these, ``scope`` contradicts ``user``
+            or ``user_id``, or the store can't keep a record's end.
     """
 
-    def __init__(self, store: TokenStore, **scoping: Unpack[Scoping]) -> None:
+    def __init__(self, store: TokenStore, *, ttl: Ttl = None, **scoping: Unpack[Scoping]) -> None:
         self.store = store
+        self._ttl = _checked_ttl(ttl)
+        if ttl is not None:
+            store.require_expiry()
         self._owners = OwnerResolver(**scoping)
 
     def get(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> Token | None:
@@ -89,6 +109,7 @@ class UserScopedBackend(BaseBackend):
                 token=plain,
                 created_at=now,
                 updated_at=now,
+                expires_at=self._end_of_record(plain, now),
             )
         )
 
@@ -115,3 +136,27 @@ class UserScopedBackend(BaseBackend):
             UserRequired: If there is no user and one is required.
         """
         return self._owners.resolve("get", blueprint)
+
+    def _end_of_record(self, token: Token, now: datetime) -> datetime | None:
+        if self._ttl is None:
+            return None
+        if self._ttl != "token":
+            return now + timedelta(seconds=self._ttl)
+        end = token.get("expires_at")
+        if token.get("refresh_token") or not isinstance(end, int | float):
+            return None
+        try:
+            return datetime.fromtimestamp(end, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
+
+
+def _checked_ttl(ttl: Any) -> Ttl:
+    if ttl is None or ttl == "token":
+        return cast(Ttl, ttl)
+    is_number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
+    if not is_number or not 0 < ttl < _LONGEST_TTL:
+        raise ConfigurationError(
+            f"ttl is None, 'token' or a positive number of seconds, not {ttl!r}."
+        )
+    return float(ttl)

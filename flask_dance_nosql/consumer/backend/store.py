@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import partial, wraps
-from inspect import iscoroutinefunction
-from types import FunctionType, MethodType
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
-
-from werkzeug.local import LocalProxy
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from inspect import isgeneratorfunction
+from itertools import islice
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from ...errors import (
     BackendError,
     BackendUnavailable,
-    ConfigurationError,
     CorruptToken,
-    MissingDependency,
+    VersionConflict,
 )
 from .document import TokenDocument, TokenKey
+from .lease import Lease
 
-D = TypeVar("D")
+log = logging.getLogger(__name__)
+
+SCAN_BATCH = 500
+
 S = TypeVar("S", bound="TokenStore")
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class TokenStore(ABC):
     """Moves token documents to and from a database, by key.
 
     A store knows no Flask, no user and no blueprint.
-    :class:`~flask_dance_nosql.consumer.backend.UserScopedBackend` puts it to use. Each operation is
-    one round trip and atomic. Decorate each with :func:`translated`, and name the driver's errors
-    in the two class attributes.
+    :class:`~flask_dance_nosql.consumer.backend.UserScopedBackend` puts it to use, and
+    :class:`~flask_dance_nosql.testing.StoreConformance` holds it to this contract. Each operation is
+    atomic and, unless it says otherwise, one round trip. Decorate each with
+    :func:`translated`, and name the driver's errors in the two class attributes.
     """
 
     unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
@@ -44,7 +47,7 @@ class TokenStore(ABC):
 
     @abstractmethod
     def load(self, key: TokenKey) -> TokenDocument | None:
-        """Return the document under a key, or ``None`` if there is none.
+        """Return the document under a key, or ``None`` if there is none or its time is up.
 
         Args:
             key: Whose token.
@@ -55,122 +58,165 @@ class TokenStore(ABC):
         """
 
     @abstractmethod
-    def save(self, document: TokenDocument) -> TokenDocument:
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Store a document in place of any other with its key, and return it as stored.
 
-        The version becomes one higher than the replaced document's, or 1; ``created_at`` stays that
-        of the first write.
+        ``created_at`` stays that of the first write; the version is the store's to give.
 
         Args:
             document: What to store; its version is not looked at.
+            if_version: Store it only if the document in place has this version; 0 means that there
+                must be none. ``None``, the default, stores it in any case.
+
+        Raises:
+            VersionConflict: If the document in place has another version.
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Remove the document under a key; it is no error if there is none.
+
+        Args:
+            key: Whose token.
+            if_version: Remove it only if it has this version. ``None``, the default, removes it in
+                any case.
+
+        Raises:
+            VersionConflict: If the document in place has another version.
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Yield documents in batches, in no particular order, as the server gives them.
+
+        A record that is not a document is logged and left out. Documents written while the scan
+        runs may or may not be among them.
+
+        Args:
+            provider: Only this provider's; ``None`` for all.
+            user_id: Only this user's; ``None`` for all.
 
         Raises:
             BackendUnavailable: If the server did not answer.
         """
 
     @abstractmethod
-    def delete(self, key: TokenKey) -> None:
-        """Remove the document under a key; it is no error if there is none.
+    def prepare(self) -> None:
+        """Make whatever the store needs in its database: indexes, tables, folders.
 
-        Args:
-            key: Whose token.
+        Again is no error. It may take several round trips.
 
         Raises:
             BackendUnavailable: If the server did not answer.
         """
 
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            BackendUnavailable: If it did not answer.
+        """
+
+    @abstractmethod
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key, or take it anew for its holder; never wait.
+
+        Args:
+            key: The key to lock. It need not have a document.
+            holder: A text that nobody else uses.
+            seconds: After how long the lock ends by itself.
+
+        Returns:
+            Whether the holder has the lock now.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up the lock of a key, if this holder has it; another's stays.
+
+        Args:
+            key: The locked key.
+            holder: The text that it was taken with.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+
+    def lock(self, key: TokenKey, *, lease: float = 60.0, wait: float = 0.0) -> Lease | None:
+        """Take the lock of a key and return it, or ``None`` if somebody else has it.
+
+        Args:
+            key: The key to lock. It need not have a document.
+            lease: After how many seconds the lock ends by itself, should its holder die.
+            wait: How many seconds to wait for it at most; 0, the default, asks once.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+        lock = Lease(self, key, lease)
+        return lock if lock.wait(wait) else None
+
+    def require_expiry(self) -> None:  # noqa: B027 - most stores can
+        """Make sure that the store keeps when a record ends.
+
+        Raises:
+            ConfigurationError: If it can't.
+        """
+
     def corrupt(self, operation: str, key: TokenKey, reason: str) -> CorruptToken:
-        """Return the error for something under a key that is not its document."""
-        return CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
+        """Return the error for something under a key that is not its document, and log it."""
+        error = CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
+        log.error("%s", error)
+        return error
+
+    def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
+        """Return the error for a document whose version is not the expected one."""
+        return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)
 
 
 def translated(
     method: Callable[Concatenate[S, P], R],
 ) -> Callable[Concatenate[S, P], R]:
     """Decorate an operation of a store so that the driver's errors become this package's."""
+    if isgeneratorfunction(method):
+
+        @wraps(method)
+        def scanning(self: S, *args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                yield from method(self, *args, **kwargs)
+            except self.unavailable_errors + self.driver_errors as error:
+                raise _translation(self, method.__name__, error) from error
+
+        return scanning  # type: ignore[return-value] # as below, and R is an iterator here
 
     @wraps(method)
     def operation(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
-        except self.unavailable_errors as error:
-            reason = f"no answer ({type(error).__name__}). Is the server up and within reach?"
-            raise BackendUnavailable(method.__name__, type(self).__name__, reason) from error
-        except self.driver_errors as error:
-            reason = f"refused ({type(error).__name__}). The cause says more."
-            raise BackendError(method.__name__, type(self).__name__, reason) from error
+        except self.unavailable_errors + self.driver_errors as error:
+            raise _translation(self, method.__name__, error) from error
 
     return operation  # type: ignore[return-value] # mypy loses that self is positional
 
 
-class DriverSource(Generic[D]):
-    """A driver's object that is ready, or a function or proxy that returns one when it is needed.
-
-    Args:
-        source: The object, function or proxy.
-        accepts: Tells whether an object is one that the adapter can work with.
-        wanted: What is accepted, as the sentence of an error message.
-        prepare: Turns the object into the one to work with.
-
-    Raises:
-        ConfigurationError: If it is none of these; from :meth:`get`, if it returned none.
-    """
-
-    def __init__(
-        self,
-        source: object,
-        accepts: Callable[[object], bool],
-        wanted: str,
-        prepare: Callable[[Any], D],
-    ) -> None:
-        self._source = source
-        self._accepts = accepts
-        self._wanted = wanted
-        self._prepare = prepare
-        self._ready: D | None = None
-        # Not callable(): drivers make objects callable only to refuse the call.
-        if not isinstance(source, LocalProxy | FunctionType | MethodType | partial):
-            self._ready = self._checked(source)
-
-    def get(self) -> D:
-        """Return the driver's object, prepared."""
-        return self._checked(dereference(self._source)) if self._ready is None else self._ready
-
-    def _checked(self, value: object) -> D:
-        if not self._accepts(value):
-            raise ConfigurationError(f"{self._wanted} This is a {type(value).__name__}.")
-        return self._prepare(value)
+def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:
+    backend, name = type(store).__name__, type(error).__name__
+    if isinstance(error, store.unavailable_errors):
+        reason = f"no answer ({name}). Is the server up and within reach?"
+        return BackendUnavailable(operation, backend, reason)
+    return BackendError(operation, backend, f"refused ({name}). The cause says more.")
 
 
-def has_sync_methods(value: object, *names: str) -> bool:
-    """Whether the class of an object has these methods, and none is a coroutine function.
-
-    The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
-    """
-    methods = [getattr(type(value), name, None) for name in names]
-    return all(methods) and not any(map(iscoroutinefunction, methods))
-
-
-def dereference(reference: Any) -> Any:
-    """Return what a value, a function that returns one, or a proxy stands for."""
-    if isinstance(reference, LocalProxy):
-        reference = reference._get_current_object()
-    return reference() if callable(reference) else reference
-
-
-def require(module: str, *, feature: str, package: str, extra: str) -> Any:
-    """Import an optional driver.
-
-    Args:
-        module: The module to import.
-        feature: What needs it.
-        package: The package's name on PyPI.
-        extra: The extra of this project that installs it.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingDependency(feature, package, extra) from error
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most ``size`` items."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,79 @@
+"""The Lua scripts of the Redis store. Each touches the keys of one user, which share a slot."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+# Splices the version and the time of creation into the new document's text, so that Lua need not
+# parse the token: its JSON would not survive that exactly. The index is a sorted set whose scores
+# are the ends of the records, so that what expired leaves it at the next write.
+SAVE = """
+local HEAD = '^{"version":(%d+),"created_at":"(%d+%-%d+%-%d+T[%d:.]+Z)",(.*)$'
+local token_key, index_key = KEYS[1], KEYS[2]
+local text, if_version, first_version, member, ttl = unpack(ARGV)
+local _, created_at, rest = string.match(text, HEAD)
+local old = redis.call('GET', token_key)
+local version = tonumber(first_version)
+local current = 0
+if old then
+  local old_version, old_created_at = string.match(old, HEAD)
+  current = tonumber(old_version or -1)
+  if old_version then
+    version, created_at = current + 1, old_created_at
+  end
+end
+if if_version ~= '' and tonumber(if_version) ~= current then
+  return false
+end
+local number = string.format('%.0f', version)
+local new = '{"version":' .. number .. ',"created_at":"' .. created_at .. '",' .. rest
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', index_key, '-inf', now)
+if ttl == '' then
+  redis.call('SET', token_key, new)
+  redis.call('ZADD', index_key, '+inf', member)
+else
+  redis.call('SET', token_key, new, 'PX', ttl)
+  redis.call('ZADD', index_key, string.format('%.0f', now + ttl), member)
+end
+local last = redis.call('ZRANGE', index_key, -1, -1, 'WITHSCORES')[2]
+if last == 'inf' then
+  redis.call('PERSIST', index_key)
+else
+  redis.call('PEXPIREAT', index_key, last)
+end
+return {number, created_at}
+"""
+
+DELETE = """
+local old = redis.call('GET', KEYS[1])
+if old and ARGV[1] ~= '' and string.match(old, '^{"version":(%d+),') ~= ARGV[1] then
+  return 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[2])
+return 1
+"""
+
+ACQUIRE = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+return 1
+"""
+
+SHA = {
+    script: sha1(script.encode(), usedforsecurity=False).hexdigest()
+    for script in (SAVE, DELETE, ACQUIRE, RELEASE)
+}
+"""The name by which a server knows each script that it has run."""
