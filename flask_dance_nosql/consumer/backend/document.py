@@ -42,7 +42,7 @@ class TokenKey(msgspec.Struct, frozen=True):
 
     @property
     def provider_text(self) -> str:
-        """The provider, percent-encoded: safe in any key and never ambiguous."""
+        """The provider, percent-encoded, which is safe in any key and never ambiguous."""
         return quote(self.provider, safe="")
 
     @property
@@ -75,6 +75,10 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         """Whose token it is."""
         return TokenKey(self.provider, self.user_id)
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = ("provider", "user_id", "version", "updated_at")
+        return [(name, getattr(self, name)) for name in shown]
+
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} provider={self.provider!r} user_id={self.user_id!r} "
@@ -93,7 +97,7 @@ def user_id_text(user_id: object) -> str:
     """
     if isinstance(user_id, str):
         _require_text(user_id, "user_id")
-        return str(user_id)
+        return str.__str__(user_id)
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         return str(int(user_id))
     bson = sys.modules.get("bson")
@@ -160,4 +164,5 @@ def _json_text(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("A token can't hold text that is not valid Unicode") from None
-    return str(text)
+    # Not str(): a member of a text enumeration would become its name.
+    return str.__str__(text)

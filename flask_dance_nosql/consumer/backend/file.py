@@ -31,20 +31,17 @@ class FileBackend(BaseBackend):
 
         Raises:
             BackendUnavailable: If the file can't be read.
-            CorruptToken: If it is not a JSON object.
+            CorruptToken: If it does not hold a token.
         """
         try:
             with open(self.filepath, encoding="utf-8") as file:
-                token = json.load(file)
+                return json_token(json.load(file))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unavailable("get", error) from error
-        except ValueError as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise self._corrupt(blueprint) from error
-        if not isinstance(token, dict):
-            raise self._corrupt(blueprint)
-        return token
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:  # noqa: ARG002 - the contract's
         """Replace the file by one that holds the token.

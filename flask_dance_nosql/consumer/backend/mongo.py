@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
-from .document import Token, TokenDocument, TokenKey, json_token
+from .document import TokenDocument, TokenKey
+from .mongo_document import decode_token, document_id, replacement
 from .scoped import Scoping, UserScopedBackend
 from .store import DriverSource, TokenStore, has_sync_methods, require, translated
 
 if TYPE_CHECKING:
     import bson.codec_options
+    import bson.errors
     import pymongo
     import pymongo.errors
     from pymongo.collection import Collection
@@ -31,9 +32,6 @@ _WANTED = (
     "MongoBackend takes a synchronous PyMongo collection, such as client.mydb.tokens, or a "
     "function or proxy that returns one."
 )
-_INT64 = range(-(2**63), 2**63)
-# A server takes 100 levels, and the token itself is one level down.
-_BSON_DEPTH = 90
 
 
 class MongoStore(TokenStore):
@@ -58,7 +56,7 @@ class MongoStore(TokenStore):
         pymongo.errors.ExecutionTimeout,
         pymongo.errors.WTimeoutError,
     )
-    driver_errors = (pymongo.errors.PyMongoError,)
+    driver_errors = (pymongo.errors.PyMongoError, bson.errors.BSONError)
 
     def __init__(self, collection: CollectionSource) -> None:
         self._collection = DriverSource(collection, _is_collection, _WANTED, _prepared)
@@ -82,22 +80,20 @@ class MongoStore(TokenStore):
         )
 
     def _upsert(self, document: TokenDocument) -> Any:
-        return self._collection.get().find_one_and_update(
-            {"_id": document_id(document.key)},
-            {
-                "$set": {
-                    "provider": document.provider,
-                    "user_id": document.user_id,
-                    "token": _encode_token(document.token),
-                    "updated_at": document.updated_at,
-                },
-                "$setOnInsert": {"created_at": document.created_at},
-                "$inc": {"version": 1},
-            },
-            projection={"created_at": 1, "version": 1},
+        collection, wanted = self._collection.get(), {"_id": document_id(document.key)}
+        fields = {"created_at": 1, "version": 1}
+        stored = collection.find_one_and_update(
+            wanted,
+            replacement(document),
+            projection=fields,
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )
+        if stored is None:
+            # An upsert always leaves a document, but not every server shows it when two race; and
+            # before it is looked for, another may have removed it.
+            stored = collection.find_one(wanted, fields)
+        return stored or {"version": 1, "created_at": document.created_at}
 
     @translated
     def delete(self, key: TokenKey) -> None:
@@ -106,11 +102,11 @@ class MongoStore(TokenStore):
 
     def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
         try:
-            found["token"] = _decode_token(found.get("token"))
+            found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
-        if document.key != key:
+        if (document.provider, document.user_id) != (key.provider, key.user_id):
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
 
@@ -128,11 +124,6 @@ class MongoBackend(UserScopedBackend):
         super().__init__(MongoStore(collection), **scoping)
 
 
-def document_id(key: TokenKey) -> str:
-    """Return the ``_id`` of a key's document: ``provider:u:user`` or ``provider:app``, quoted."""
-    return f"{key.provider_text}:{key.owner_text}"
-
-
 def _is_collection(value: object) -> bool:
     return has_sync_methods(value, "find_one_and_update", "with_options")
 
@@ -142,25 +133,3 @@ def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, An
     if concern.is_server_default:
         concern = pymongo.WriteConcern("majority")
     return collection.with_options(codec_options=_CODEC, write_concern=concern)
-
-
-def _encode_token(token: Token) -> Token | str:
-    return token if _fits_bson(token, _BSON_DEPTH) else json.dumps(token)
-
-
-def _decode_token(token: object) -> Token:
-    return json_token(json.loads(token) if isinstance(token, str) else token)
-
-
-def _fits_bson(value: object, depth: int) -> bool:
-    if isinstance(value, dict):
-        return depth > 0 and all(
-            _is_field_name(name) and _fits_bson(item, depth - 1) for name, item in value.items()
-        )
-    if isinstance(value, list):
-        return depth > 0 and all(_fits_bson(item, depth - 1) for item in value)
-    return not isinstance(value, int) or value in _INT64
-
-
-def _is_field_name(name: str) -> bool:
-    return bool(name) and not name.startswith("$") and "." not in name and "\0" not in name

@@ -35,7 +35,7 @@ class OwnerResolver:
         scope: Scope | None = None,
     ) -> None:
         given = user is not None or user_id is not None
-        self.scope: Scope = scope or ("user" if given else "app")
+        self.scope: Scope = ("user" if given else "app") if scope is None else scope
         if self.scope not in ("user", "app", "browser"):
             raise ConfigurationError(f"scope is 'user', 'app' or 'browser', not {scope!r}.")
         if given and self.scope != "user":
@@ -68,8 +68,11 @@ class OwnerResolver:
         return TokenKey(blueprint.name)
 
     def _candidates(self, blueprint: BlueprintLike, user: Any, user_id: Any) -> Iterator[Any]:
-        yield dereference(user_id)
-        yield self._id_of(user)
+        if user_id is not None or user is not None:
+            # A call for somebody who turns out to be nobody must not fall back to somebody else.
+            yield dereference(user_id)
+            yield self._id_of(user)
+            return
         yield dereference(self.user_id)
         yield self._id_of(self.user)
         yield dereference(blueprint.config.get("user_id"))
@@ -80,10 +83,10 @@ class OwnerResolver:
         if user is None or self._is_anonymous(user):
             return None
         for name in ("id", "get_id"):
-            value = getattr(user, name, None)
-            if value is not None:
+            if hasattr(user, name):
+                value = getattr(user, name)
                 return _require_id(value() if callable(value) else value)
-        return user if not hasattr(user, "id") else _require_id(None)
+        return user
 
     def _is_anonymous(self, user: Any) -> bool:
         if self.anon_user is not None and isinstance(user, self.anon_user):

@@ -23,7 +23,7 @@ ClientSource = Any
 # Splices the version and the time of creation into the new document's text, so that Lua need not
 # parse the token: its JSON would not survive that exactly.
 _SAVE = """
-local HEAD = '^{"version":(%d+),"created_at":"([^"]+)",(.*)$'
+local HEAD = '^{"version":(%d+),"created_at":"(%d+%-%d+%-%d+T[%d:.]+Z)",(.*)$'
 local _, created_at, rest = string.match(ARGV[1], HEAD)
 local version = 0
 local old = redis.call('GET', KEYS[1])
@@ -84,20 +84,18 @@ class RedisStore(TokenStore):
         """Return the document under a key, by one ``GET``."""
         try:
             text = self._client.get().get(self.redis_key(key))
-        except redis.exceptions.ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
-            raise self.corrupt("load", key, "the Redis key is of another type") from error
+        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
+            raise self._explained("load", key, error) from error
         return None if text is None else self._decode(key, text)
 
     @translated
     def save(self, document: TokenDocument) -> TokenDocument:
         """Store a document by one ``EVALSHA``; by one more call where the server is new to it."""
-        client, arguments = self._client.get(), (self.redis_key(document.key), _encode(document))
+        key = document.key
         try:
-            saved = client.evalsha(_SAVE_SHA, 1, *arguments)
-        except redis.exceptions.NoScriptError:
-            saved = client.eval(_SAVE, 1, *arguments)
+            saved = self._run_save(self.redis_key(key), _encode(document))
+        except redis.exceptions.ResponseError as error:
+            raise self._explained("save", key, error) from error
         version, created_at = (_text(part) for part in saved)
         return msgspec.structs.replace(
             document, version=int(version), created_at=datetime.fromisoformat(created_at)
@@ -108,12 +106,31 @@ class RedisStore(TokenStore):
         """Remove the document under a key, by one ``DEL``."""
         self._client.get().delete(self.redis_key(key))
 
+    def _run_save(self, *arguments: Any) -> Any:
+        client = self._client.get()
+        try:
+            return client.evalsha(_SAVE_SHA, 1, *arguments)
+        except redis.exceptions.NoScriptError:
+            return client.eval(_SAVE, 1, *arguments)
+        except redis.exceptions.ResponseError as error:
+            if "READONLY" not in str(error):
+                raise
+            # A server that has just become a replica says so from within a script, too.
+            raise redis.exceptions.ReadOnlyError from error
+
+    def _explained(self, operation: str, key: TokenKey, error: Exception) -> Exception:
+        if isinstance(error, UnicodeDecodeError):
+            return self.corrupt(operation, key, "it is not text")
+        if "WRONGTYPE" in str(error):
+            return self.corrupt(operation, key, "the Redis key is of another type")
+        return error
+
     def _decode(self, key: TokenKey, text: str | bytes) -> TokenDocument:
         try:
             document = _decode(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.corrupt("load", key, "it is not a token document") from error
-        if document.key != key:
+        if (document.provider, document.user_id) != (key.provider, key.user_id):
             raise self.corrupt("load", key, "its fields name another owner")
         return document
 
@@ -135,7 +152,9 @@ class RedisBackend(UserScopedBackend):
 
 
 def _is_client(value: object) -> bool:
-    return has_sync_methods(value, "get", "evalsha", "execute_command")
+    # A pipeline has all of a client's methods, and answers none of them at once.
+    is_pipeline = hasattr(type(value), "execute")
+    return has_sync_methods(value, "get", "evalsha", "execute_command") and not is_pipeline
 
 
 def _as_it_is(client: redis.Redis) -> redis.Redis:

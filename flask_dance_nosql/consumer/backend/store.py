@@ -103,6 +103,9 @@ def translated(
     return operation  # type: ignore[return-value] # mypy loses that self is positional
 
 
+_SUPPLIERS = (LocalProxy, FunctionType, MethodType, partial)
+
+
 class DriverSource(Generic[D]):
     """A driver's object that is ready, or a function or proxy that returns one when it is needed.
 
@@ -129,17 +132,23 @@ class DriverSource(Generic[D]):
         self._prepare = prepare
         self._ready: D | None = None
         # Not callable(): drivers make objects callable only to refuse the call.
-        if not isinstance(source, LocalProxy | FunctionType | MethodType | partial):
+        if not isinstance(source, _SUPPLIERS):
             self._ready = self._checked(source)
 
     def get(self) -> D:
         """Return the driver's object, prepared."""
-        return self._checked(dereference(self._source)) if self._ready is None else self._ready
+        return self._checked(_supplied(self._source)) if self._ready is None else self._ready
 
     def _checked(self, value: object) -> D:
         if not self._accepts(value):
             raise ConfigurationError(f"{self._wanted} This is a {type(value).__name__}.")
         return self._prepare(value)
+
+
+def _supplied(source: Any) -> object:
+    if isinstance(source, LocalProxy):
+        source = source._get_current_object()
+    return source() if isinstance(source, _SUPPLIERS) else source
 
 
 def has_sync_methods(value: object, *names: str) -> bool:

@@ -1,0 +1,64 @@
+"""MongoDB's form of a token document, and what BSON can hold."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from .document import Token, TokenDocument, TokenKey, json_token
+
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+_INT64 = range(-(2**63), 2**63)
+# A server takes 100 levels, and the token itself is one level down.
+_BSON_DEPTH = 90
+
+
+def document_id(key: TokenKey) -> str:
+    """Return the ``_id`` of a key's document: ``provider:u:user`` or ``provider:app``, quoted."""
+    return f"{key.provider_text}:{key.owner_text}"
+
+
+def replacement(document: TokenDocument) -> list[dict[str, Any]]:
+    """Return the update that puts a document in place of another and counts its version."""
+    fields = {name: getattr(document, name) for name in document.__struct_fields__}
+    fields["token"] = encode_token(document.token)
+    # What is in place may be corrupt, and then counts for nothing.
+    is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}
+    counted = {"$cond": [is_whole, {"$add": ["$version", 1]}, 1]}
+    counted = {"$cond": [{"$isNumber": "$version"}, counted, 1]}
+    # Values of all types are in one order, so that between two dates there are only dates.
+    is_date = {"$and": [{"$gte": ["$created_at", _FIRST]}, {"$lte": ["$created_at", _LAST]}]}
+    created_at = {"$cond": [is_date, "$created_at", {"$literal": document.created_at}]}
+    # $literal, or a user called "$token" would be read as the name of a field.
+    literal = {name: {"$literal": value} for name, value in fields.items()}
+    return [{"$set": {**literal, "version": counted, "created_at": created_at}}]
+
+
+def encode_token(token: Token) -> Token | str:
+    """Return a token as a subdocument, or as JSON text if BSON can't hold it exactly."""
+    return token if _fits_bson(token, _BSON_DEPTH) else json.dumps(token)
+
+
+def decode_token(token: object) -> Token:
+    """Return the token of a document.
+
+    Raises:
+        TypeError: If it is not a token.
+        ValueError: If it is text that is not JSON.
+    """
+    return json_token(json.loads(token) if isinstance(token, str) else token)
+
+
+def _fits_bson(value: object, depth: int) -> bool:
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            _is_field_name(name) and _fits_bson(item, depth - 1) for name, item in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(_fits_bson(item, depth - 1) for item in value)
+    return not isinstance(value, int) or value in _INT64
+
+
+def _is_field_name(name: str) -> bool:
+    return bool(name) and not name.startswith("$") and "." not in name and "\0" not in name
