@@ -11,7 +11,7 @@ from flask import request, url_for
 from oauthlib.oauth2 import Client, OAuth2Error
 from requests import RequestException
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UserRequired
 from .account import same_account
 from .backend.document import TokenKey
 from .base import BaseOAuthConsumerBlueprint, Token
@@ -208,7 +208,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """
         if token.get("refresh_token"):
             return token
-        previous = self.backend.get(self) or {}
+        try:
+            previous = self.backend.get(self) or {}
+        except UserRequired:
+            return token
         kept = previous.get("refresh_token")
         if not kept or not same_account(previous, token, default=self._owner_is_a_person()):
             return token

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oauthlib.oauth2 import OAuth2Error
 from requests import RequestException
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def refresh_expired(session: OAuth2Session) -> None:
     """Refresh and store the session's token if it has expired and there is a way to.
 
+    One that was assigned to the session is not stored: it need not be the current user's.
     Only the refresh request goes to the token endpoint: nothing of the call that made it necessary.
 
     Source: RFC 6749 section 6.
@@ -30,6 +31,7 @@ def refresh_expired(session: OAuth2Session) -> None:
         return
     if not token.get("refresh_token"):
         return
+    assigned = session.has_assigned_token
     secret = blueprint.client_secret
     auth = HTTPBasicAuth(session.client_id, secret) if session.client_id and secret else None
     try:
@@ -40,7 +42,16 @@ def refresh_expired(session: OAuth2Session) -> None:
             timeout=blueprint.timeout,
         )
     except (OAuth2Error, RequestException, ValueError) as error:
-        session.token = token
+        _put_back(session, token, assigned)
         reason = getattr(error, "error", None) or type(error).__name__
         raise TokenRefreshError(blueprint.name, reason) from error
-    blueprint.token = fresh
+    if not assigned:
+        blueprint.token = fresh
+
+
+def _put_back(session: OAuth2Session, token: dict[str, Any], assigned: bool) -> None:
+    # requests-oauthlib has taken the token from the session for its request.
+    if assigned:
+        session.token = token
+    else:
+        del session.token

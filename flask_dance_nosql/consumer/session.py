@@ -64,6 +64,11 @@ class ConsumerSession(TransportSession, ABC):
         self._assigned = _Unset
         self._read = None
 
+    @property
+    def has_assigned_token(self) -> bool:
+        """Whether a token was assigned to this session, in place of the backend's."""
+        return not isinstance(self._assigned, type)
+
     @abstractmethod
     def load_token(self) -> bool:
         """Sign calls with the current token from now on. Returns whether there is one."""

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+import fakeredis
 import pytest
 import requests
 import responses
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from oauthlib.oauth2 import WebApplicationClient
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_error
-from flask_dance_nosql.consumer.backend import BaseBackend, MemoryBackend
+from flask_dance_nosql.consumer.backend import BaseBackend, MemoryBackend, RedisBackend
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError, UserRequired
 
 from .conftest import PROVIDER, TOKEN, Signals, make_app, make_blueprint
@@ -589,6 +590,19 @@ def test_token_that_is_refused_is_told(
     assert sent["error"] == "token_not_stored"
     assert described in sent["error_description"]
     assert "at-secret" not in caplog.text + str(sent)
+
+
+def test_missing_user_is_told_as_a_failed_set(
+    web: responses.RequestsMock, signals: Signals
+) -> None:
+    """A dance that nobody is signed in for says that the token could not be set, not read."""
+    backend = RedisBackend(fakeredis.FakeRedis(), user=lambda: None)
+    client = make_app(make_blueprint(backend=backend)).test_client()
+    params = begin(client)
+    answer_token(web)
+    finish(client, code="c", state=params["state"])
+    [sent] = signals.of("oauth-error")
+    assert sent["error_description"] == "Cannot set OAuth token without an associated user"
 
 
 def test_store_that_is_down_is_not_a_redirect(web: responses.RequestsMock) -> None:

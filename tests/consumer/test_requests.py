@@ -24,7 +24,7 @@ from flask_dance_nosql.consumer.backend import (
 from flask_dance_nosql.consumer.backend.document import TokenDocument, TokenKey
 from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.transport import TransportSession
-from flask_dance_nosql.errors import ConfigurationError
+from flask_dance_nosql.errors import ConfigurationError, TokenRefreshError
 
 from .conftest import PROVIDER, TOKEN, make_app, make_blueprint
 
@@ -384,6 +384,36 @@ def test_expired_token_is_refreshed_and_stored(web: responses.RequestsMock) -> N
     assert json.loads(call.body) == {"body": "x"}
     assert backend.token is not None
     assert (backend.token["access_token"], backend.token["refresh_token"]) == ("new", "rt")
+
+
+def test_assigned_token_is_refreshed_and_not_stored(web: responses.RequestsMock) -> None:
+    """A token that was assigned to a session may be another user's: its refresh is not stored."""
+    backend = MemoryBackend({"access_token": "stored"})
+    blueprint = make_blueprint(backend=backend, auto_refresh_url=f"{PROVIDER}/token")
+    web.post(f"{PROVIDER}/token", json={**TOKEN, "access_token": "new"})
+    web.get(f"{PROVIDER}/api/me", json={})
+    with make_app(blueprint).test_request_context():
+        session = blueprint.session
+        session.token = {"access_token": "old", "refresh_token": "rt", "expires_at": 1}
+        session.get("me")
+        assert sent_authorization(web) == "Bearer new"
+        assert session.token["refresh_token"] == "rt"
+    assert backend.token == {"access_token": "stored"}
+
+
+def test_failed_refresh_keeps_the_token(web: responses.RequestsMock) -> None:
+    """A refresh that the provider refuses is a ``TokenRefreshError``; the stored token stays."""
+    expired = {"access_token": "old", "refresh_token": "rt-secret", "expires_at": 1}
+    backend = MemoryBackend(dict(expired))
+    blueprint = make_blueprint(backend=backend, auto_refresh_url=f"{PROVIDER}/token")
+    web.post(f"{PROVIDER}/token", json={"error": "invalid_grant"}, status=400)
+    with make_app(blueprint).test_request_context():
+        for _ in range(2):
+            with pytest.raises(TokenRefreshError, match="invalid_grant") as caught:
+                blueprint.session.get("me")
+            assert "rt-secret" not in str(caught.value)
+        assert blueprint.session.access_token == "old"
+    assert backend.token == expired
 
 
 def test_expired_token_that_cannot_be_refreshed(web: responses.RequestsMock) -> None:

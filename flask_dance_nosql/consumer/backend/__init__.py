@@ -10,7 +10,7 @@ from .document import TokenDocument, TokenKey
 from .file import FileBackend
 from .scoped import UserScopedBackend
 from .session import SessionBackend
-from .store import TokenStore
+from .store import TokenStore, translated
 
 if TYPE_CHECKING:
     from .mongo import MongoBackend
@@ -30,6 +30,7 @@ __all__ = [
     "TokenKey",
     "TokenStore",
     "UserScopedBackend",
+    "translated",
 ]
 
 

@@ -44,7 +44,7 @@ class TokenKey(msgspec.Struct, frozen=True):
 
     @property
     def provider_text(self) -> str:
-        """The provider, percent-encoded: safe in any key and never ambiguous."""
+        """The provider, percent-encoded, which is safe in any key and never ambiguous."""
         return quote(self.provider, safe="")
 
     @property

@@ -190,6 +190,11 @@ class MongoStore(TokenStore):
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )
+        if stored is None:
+            # An upsert always leaves a document, but not every server shows it when two race; and
+            # before it is looked for, another may have removed it.
+            stored = collection.find_one(wanted, fields)
+        return stored or {"version": 1, "created_at": document.created_at}
 
     @translated
     def release(self, key: TokenKey, holder: str) -> None:

@@ -1,0 +1,53 @@
+"""Fixtures for the tests of backends and stores."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
+
+from .places import PLACES, REAL, Place
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each place where tokens can be kept: imitations and real servers, empty."""
+    with PLACES[request.param](request.getfixturevalue) as made:
+        yield made
+
+
+@pytest.fixture(params=REAL)
+def real_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each place that is a real server, empty."""
+    with PLACES[request.param](request.getfixturevalue) as made:
+        yield made
+
+
+@pytest.fixture
+def blueprint() -> OAuth2ConsumerBlueprint:
+    """A blueprint of the provider ``demo``."""
+    return OAuth2ConsumerBlueprint("demo", __name__, client_id="client-id")
+
+
+@pytest.fixture
+def other_blueprint() -> OAuth2ConsumerBlueprint:
+    """A blueprint of the provider ``other``."""
+    return OAuth2ConsumerBlueprint("other", __name__, client_id="client-id")
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nothing listens, and which nobody else gets meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]

@@ -1,0 +1,96 @@
+"""No driver is imported before it is needed, and a missing one is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+DRIVERS = ["pymongo", "bson", "redis", "flask_login", "sqlalchemy", "cryptography"]
+EXTRAS = [("MongoBackend", "pymongo", "mongodb"), ("RedisBackend", "redis", "redis")]
+
+
+def run(program: str) -> str:
+    """Run a program in a new interpreter, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_no_driver() -> None:
+    """Blueprints and all backends that need no driver can be imported and used without any."""
+    program = f"""
+import sys
+import flask_dance_nosql, flask_dance_nosql.errors, flask_dance_nosql.consumer
+from flask_dance_nosql.consumer.backend import (
+    BaseBackend, FileBackend, MemoryBackend, NullBackend, SessionBackend, TokenKey, TokenStore,
+    UserScopedBackend,
+)
+bp = flask_dance_nosql.consumer.OAuth2ConsumerBlueprint("demo", __name__, backend=MemoryBackend())
+bp.token = {{"access_token": "at"}}
+assert bp.session.authorized
+TokenKey("demo", 42)
+print([name for name in {DRIVERS} if name in sys.modules])
+"""
+    assert run(program) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "driver", "other"), [(*EXTRAS[0][:2], "redis"), (*EXTRAS[1][:2], "pymongo")]
+)
+def test_a_backend_loads_its_own_driver_alone(name: str, driver: str, other: str) -> None:
+    """Naming one backend loads its driver, and not the other's."""
+    program = f"""
+import sys
+from flask_dance_nosql.consumer.backend import {name}
+print({driver!r} in sys.modules, {other!r} in sys.modules)
+"""
+    assert run(program) == "True False"
+
+
+@pytest.mark.parametrize(("name", "driver", "extra"), EXTRAS)
+@pytest.mark.parametrize("way", ["package", "module", "attribute"])
+def test_a_missing_driver_is_told(name: str, driver: str, extra: str, way: str) -> None:
+    """However a backend is reached, the error names it, the package and the extra to install."""
+    module = driver.removeprefix("py")
+    statement = {
+        "package": f"from flask_dance_nosql.consumer.backend import {name}",
+        "module": f"import flask_dance_nosql.consumer.backend.{module}",
+        "attribute": f"import flask_dance_nosql.consumer.backend as b; b.{name}",
+    }[way]
+    program = f"""
+import sys
+sys.modules[{driver!r}] = None
+from flask_dance_nosql.errors import ConfigurationError, MissingDependency
+for _ in range(2):
+    try:
+        {statement}
+    except ImportError as error:
+        assert isinstance(error, MissingDependency) and isinstance(error, ConfigurationError)
+        assert isinstance(error.__cause__, ImportError)
+        print(error.feature, error.package, error.extra, "[{extra}]" in str(error))
+"""
+    assert run(program).splitlines() == [f"{name} {driver} {extra} True"] * 2
+
+
+def test_object_ids_of_users_need_no_driver_of_ours() -> None:
+    """Where ``bson`` is not loaded, no id can be an ObjectId, and none is looked for."""
+    program = """
+import sys
+sys.modules["bson"] = None
+from flask_dance_nosql.consumer.backend import TokenKey
+class ObjectId:
+    pass
+try:
+    TokenKey("demo", ObjectId())
+except TypeError as error:
+    print(error)
+"""
+    assert run(program) == "A user_id is a str, int, UUID or ObjectId, not ObjectId"
