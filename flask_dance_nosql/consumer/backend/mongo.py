@@ -118,8 +118,10 @@ class MongoStore(TokenStore):
             return_document=pymongo.ReturnDocument.AFTER,
         )
         if stored is None and not if_version:
-            # An upsert always leaves a document, but not every server shows it when two race.
+            # An upsert always leaves a document, but not every server shows it when two race; and
+            # before it is looked for, another may have removed it.
             stored = collection.find_one({"_id": wanted["_id"]}, fields)
+            return stored or {"version": clock.first_version(), "created_at": document.created_at}
         return stored
 
     @translated
@@ -190,11 +192,6 @@ class MongoStore(TokenStore):
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )
-        if stored is None:
-            # An upsert always leaves a document, but not every server shows it when two race; and
-            # before it is looked for, another may have removed it.
-            stored = collection.find_one(wanted, fields)
-        return stored or {"version": 1, "created_at": document.created_at}
 
     @translated
     def release(self, key: TokenKey, holder: str) -> None:
@@ -207,9 +204,10 @@ class MongoStore(TokenStore):
         try:
             found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
+            owner = document.key
         except (TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, named, "it is not a token document") from error
-        if key is not None and (document.provider, document.user_id) != (key.provider, key.user_id):
+        if found["_id"] != document_id(owner):
             raise self.corrupt(operation, named, "its fields name another owner")
         return document
 
@@ -220,8 +218,8 @@ class MongoBackend(UserScopedBackend):
     Args:
         collection: As of :class:`MongoStore`.
         create_indexes: As there.
-        **options: ``user``, ``user_id``, ``user_required``, ``anon_user``, ``scope`` and ``ttl``, as
-            of :class:`UserScopedBackend`.
+        **options: ``user``, ``user_id``, ``user_required``, ``anon_user``, ``scope`` and ``ttl``,
+            as of :class:`UserScopedBackend`.
     """
 
     def __init__(

@@ -34,9 +34,9 @@ class TokenStore(ABC):
 
     A store knows no Flask, no user and no blueprint.
     :class:`~flask_dance_nosql.consumer.backend.UserScopedBackend` puts it to use, and
-    :class:`~flask_dance_nosql.testing.StoreConformance` holds it to this contract. Each operation is
-    atomic and, unless it says otherwise, one round trip. Decorate each with
-    :func:`translated`, and name the driver's errors in the two class attributes.
+    :class:`~flask_dance_nosql.testing.StoreConformance` holds it to this contract. Each operation
+    is atomic and, unless it says otherwise, one round trip. Decorate each with :func:`translated`,
+    and name the driver's errors in the two class attributes.
     """
 
     unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
