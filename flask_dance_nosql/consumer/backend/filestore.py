@@ -79,9 +79,11 @@ class FileStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield the documents of the folder, one file after the other."""
-        if not self.folder.exists():
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
             return
-        for path in self.folder.glob("*.json"):
+        for path in (self.folder / name for name in names if name.endswith(".json")):
             document = self._scanned(path)
             if document is None or document.expired:
                 continue

@@ -183,15 +183,15 @@ class MongoStore(TokenStore):
             lock = self._take_lock(key, taken)
         except pymongo.errors.DuplicateKeyError:
             lock = self._take_lock(key, taken)
-        return bool(lock["holder"] == holder)
+        return lock is not None and bool(lock["holder"] == holder)
 
     def _take_lock(self, key: TokenKey, taken: dict[str, Any]) -> Any:
-        return self._collection.get().find_one_and_update(
-            {"_id": f"{_LOCK}{document_id(key)}"},
-            [{"$set": taken}],
-            upsert=True,
-            return_document=pymongo.ReturnDocument.AFTER,
+        collection, wanted = self._collection.get(), {"_id": f"{_LOCK}{document_id(key)}"}
+        lock = collection.find_one_and_update(
+            wanted, [{"$set": taken}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
         )
+        # As in a save: not every server shows the document when two race.
+        return collection.find_one(wanted) if lock is None else lock
 
     @translated
     def release(self, key: TokenKey, holder: str) -> None:

@@ -100,7 +100,7 @@ class RedisStore(TokenStore):
         key = document.key
         expected = "" if if_version is None else if_version
         end = document.expires_at
-        ttl = "" if end is None else max(1, round((end - clock.now()).total_seconds() * 1000))
+        ttl = "" if end is None else round((end - clock.now()).total_seconds() * 1000)
         arguments = (_encode(document), expected, clock.first_version(), key.provider_text, ttl)
         try:
             saved = self._run(SAVE, [self.redis_key(key), self._index_key(key)], *arguments)

@@ -30,6 +30,11 @@ local new = '{"version":' .. number .. ',"created_at":"' .. created_at .. '",' .
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', index_key, '-inf', now)
+if ttl ~= '' and tonumber(ttl) <= 0 then
+  redis.call('DEL', token_key)
+  redis.call('ZREM', index_key, member)
+  return {number, created_at}
+end
 if ttl == '' then
   redis.call('SET', token_key, new)
   redis.call('ZADD', index_key, '+inf', member)

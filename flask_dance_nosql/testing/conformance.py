@@ -1,0 +1,363 @@
+"""The promises of a store, as tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..consumer.backend.document import TokenDocument, TokenKey
+from ..consumer.backend.driver import require
+from ..consumer.backend.store import TokenStore
+from ..errors import BackendUnavailable, CorruptToken, VersionConflict
+from .documents import KEY, TOKEN, at_once, keys, make_document, same, tokens
+
+if TYPE_CHECKING:
+    import hypothesis
+    import pytest
+else:
+    pytest = require("pytest", feature="StoreConformance", package="pytest", extra="test")
+    hypothesis = require(
+        "hypothesis", feature="StoreConformance", package="hypothesis", extra="test"
+    )
+
+_quick = hypothesis.settings(
+    deadline=None, suppress_health_check=list(hypothesis.HealthCheck), max_examples=100
+)
+
+
+class StoreConformance:
+    """The promises of a :class:`~flask_dance_nosql.consumer.backend.TokenStore`, as tests.
+
+    Override the fixture ``store``; and, to have these tested too, ``raw`` for corrupt records and
+    ``unreachable_store`` for a server that is down.
+    """
+
+    @pytest.fixture
+    def store(self) -> TokenStore:
+        """Return an empty store, prepared."""
+        raise NotImplementedError("override the fixture `store`")
+
+    @pytest.fixture
+    def raw(self, store: TokenStore) -> Any:  # noqa: ARG002 - for those who override it
+        """Return a function that puts text in the place of a key's record, past the store."""
+        pytest.skip("there is no way to write a raw record into this store")
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        """Return a store whose server is down."""
+        pytest.skip("this store has no server that could be down")
+
+    # What is stored comes back.
+
+    def test_nothing_is_none(self, store: TokenStore) -> None:
+        """Loading what was never saved gives ``None``."""
+        assert store.load(KEY) is None
+
+    def test_what_is_saved_is_loaded(self, store: TokenStore) -> None:
+        """A document comes back with every field, and ``save`` returns it as it is stored."""
+        document = make_document(seconds=3600)
+        saved = store.save(document)
+        assert store.load(KEY) == saved
+        assert saved.version > 0
+        assert saved.token == TOKEN
+        assert (saved.expires_at, saved.updated_at) == (document.expires_at, document.updated_at)
+
+    @_quick
+    @hypothesis.given(token=tokens())
+    def test_tokens_come_back_exactly(self, store: TokenStore, token: dict[str, Any]) -> None:
+        """Any JSON object comes back exactly, or is refused and leaves the store as it was."""
+        before = store.load(KEY)
+        try:
+            store.save(make_document(token=token))
+        except ValueError:
+            assert store.load(KEY) == before
+            return
+        loaded = store.load(KEY)
+        assert loaded is not None
+        assert same(loaded.token, token)
+
+    def test_deep_tokens_come_back_exactly(self, store: TokenStore) -> None:
+        """Fifty levels of nesting come back exactly."""
+        token: dict[str, Any] = {"deep": None}
+        for _ in range(49):
+            token = {"a": [token]} if len(str(token)) % 2 else {"b": token}
+        store.save(make_document(token=token))
+        loaded = store.load(KEY)
+        assert loaded is not None
+        assert loaded.token == token
+
+    def test_what_is_loaded_is_the_callers_own(self, store: TokenStore) -> None:
+        """Changing a loaded token changes nothing that is stored."""
+        store.save(make_document(token={"a": {"b": [1]}}))
+        for _ in range(2):
+            loaded = store.load(KEY)
+            assert loaded is not None
+            assert loaded.token == {"a": {"b": [1]}}
+            loaded.token["a"]["b"].append(2)
+
+    # Each key has its own document, and one only.
+
+    @_quick
+    @hypothesis.given(one=keys(), other=keys())
+    def test_keys_do_not_mix(self, store: TokenStore, one: TokenKey, other: TokenKey) -> None:
+        """Two different keys never share a document, whatever characters they have."""
+        hypothesis.assume(one != other)
+        store.save(make_document(one, {"of": "one"}))
+        store.delete(other)
+        store.save(make_document(other, {"of": "other"}))
+        loaded = store.load(one)
+        assert loaded is not None
+        assert loaded.token == {"of": "one"}
+        store.delete(one)
+        assert store.load(one) is None
+        assert store.load(other) is not None
+        store.delete(other)
+
+    def test_replacing_counts_and_keeps_the_first_date(self, store: TokenStore) -> None:
+        """A second save replaces the token, counts the version and keeps ``created_at``."""
+        first = store.save(make_document(token={"old": 1, "gone": 1}))
+        second = store.save(make_document(token={"new": 1}))
+        assert second.version == first.version + 1
+        assert second.created_at == first.created_at
+        assert store.load(KEY) == second
+        assert second.token == {"new": 1}
+
+    def test_deleting_is_idempotent(self, store: TokenStore) -> None:
+        """A deleted document is gone; deleting it again, or what never was, is no error."""
+        store.save(make_document())
+        for _ in range(2):
+            store.delete(KEY)
+            assert store.load(KEY) is None
+        store.delete(TokenKey("never"))
+
+    def test_written_anew_it_has_another_version(self, store: TokenStore) -> None:
+        """A document written after a deletion never has a version that its predecessor had."""
+        versions = []
+        for _ in range(3):
+            versions += [store.save(make_document()).version, store.save(make_document()).version]
+            store.delete(KEY)
+        assert len(set(versions)) == 6
+
+    # Records end.
+
+    def test_an_ended_record_is_none(self, store: TokenStore) -> None:
+        """A record whose time is up is not loaded and not scanned."""
+        store.save(make_document(seconds=-10))
+        assert store.load(KEY) is None
+        assert list(store.scan()) == []
+
+    def test_an_ended_record_can_be_written_anew(self, store: TokenStore) -> None:
+        """A record whose time is up does not stand in the way of a first write."""
+        store.save(make_document(seconds=-10))
+        store.save(make_document(token={"new": 1}), if_version=0)
+        loaded = store.load(KEY)
+        assert loaded is not None
+        assert loaded.token == {"new": 1}
+
+    def test_a_later_save_can_lift_the_end(self, store: TokenStore) -> None:
+        """A record saved without an end has none, though the one before had."""
+        store.save(make_document(seconds=3600))
+        store.save(make_document())
+        loaded = store.load(KEY)
+        assert loaded is not None
+        assert loaded.expires_at is None
+
+    # Outdated writers lose.
+
+    def test_save_if_version(self, store: TokenStore) -> None:
+        """A save from an outdated read is refused, and what is stored stands."""
+        first = store.save(make_document(), if_version=0)
+        second = store.save(make_document(token={"n": 2}), if_version=first.version)
+        for outdated in (first.version, 0, second.version + 1):
+            with pytest.raises(VersionConflict):
+                store.save(make_document(token={"n": 3}), if_version=outdated)
+        assert store.load(KEY) == second
+
+    def test_save_if_version_of_nothing(self, store: TokenStore) -> None:
+        """A save from a read of a document that is gone is refused, and makes none."""
+        first = store.save(make_document())
+        store.delete(KEY)
+        with pytest.raises(VersionConflict):
+            store.save(make_document(), if_version=first.version)
+        assert store.load(KEY) is None
+
+    def test_delete_if_version(self, store: TokenStore) -> None:
+        """A deletion from an outdated read is refused; of nothing, it is no error."""
+        first = store.save(make_document())
+        second = store.save(make_document())
+        with pytest.raises(VersionConflict):
+            store.delete(KEY, if_version=first.version)
+        assert store.load(KEY) == second
+        store.delete(KEY, if_version=second.version)
+        assert store.load(KEY) is None
+        store.delete(KEY, if_version=second.version)
+
+    # Races.
+
+    def test_no_write_is_lost(self, store: TokenStore) -> None:
+        """16 threads x 50 writes to one key: one document, its version exactly 800 higher."""
+        start = store.save(make_document()).version
+
+        def write(thread: int) -> list[TokenDocument]:
+            return [store.save(make_document(token={"by": [thread, n]})) for n in range(50)]
+
+        saved = [document for documents in at_once(16, write) for document in documents]
+        assert sorted(document.version for document in saved) == list(range(start + 1, start + 801))
+        assert store.load(KEY) == max(saved, key=lambda document: document.version)
+        assert len(list(store.scan())) == 1
+
+    def test_first_writes_at_once_make_one_document(self, store: TokenStore) -> None:
+        """Of sixteen first writes at once, all are counted and one document is there."""
+        saved = at_once(16, lambda n: store.save(make_document(token={"by": n})))
+        assert len({document.version for document in saved}) == 16
+        assert store.load(KEY) == max(saved, key=lambda document: document.version)
+        assert len(list(store.scan())) == 1
+
+    @pytest.mark.parametrize("there_is_one", [True, False])
+    def test_one_of_many_wins(self, store: TokenStore, there_is_one: bool) -> None:
+        """Of sixteen saves from the same read exactly one succeeds."""
+        version = store.save(make_document()).version if there_is_one else 0
+
+        def write(thread: int) -> TokenDocument | None:
+            try:
+                return store.save(make_document(token={"by": thread}), if_version=version)
+            except VersionConflict:
+                return None
+
+        [winner] = filter(None, at_once(16, write))
+        assert store.load(KEY) == winner
+
+    # Locks.
+
+    def test_a_lock_has_one_holder(self, store: TokenStore) -> None:
+        """Of sixteen who ask at once one gets the lock; when released, the next one can."""
+        leases = list(filter(None, at_once(16, lambda _: store.lock(KEY))))
+        assert len(leases) == 1
+        assert store.lock(TokenKey("other", "42")) is not None
+        leases[0].release()
+        assert store.lock(KEY) is not None
+
+    def test_a_lock_is_waited_for(self, store: TokenStore) -> None:
+        """Those who wait get the lock one after the other, and never two at once."""
+        inside: list[int] = []
+        most: list[int] = []
+
+        def work(number: int) -> bool:
+            lease = store.lock(KEY, wait=60)
+            if lease is None:
+                return False
+            with lease:
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+            return True
+
+        assert all(at_once(8, work))
+        assert most == [1] * 8
+
+    def test_a_lock_ends_by_itself(self, store: TokenStore) -> None:
+        """A lock that nobody releases is free after its lease; its old holder can't undo that."""
+        lost = store.lock(KEY, lease=0.2)
+        assert lost is not None
+        assert store.lock(KEY) is None
+        taken = store.lock(KEY, lease=60, wait=30)
+        assert taken is not None
+        assert not lost.renew()
+        lost.release()
+        assert store.lock(KEY) is None
+        assert taken.renew()
+
+    def test_a_lock_and_its_document_do_not_disturb_each_other(self, store: TokenStore) -> None:
+        """A lock makes no document and hides none, and writing goes on under it."""
+        with store.lock(KEY) or pytest.fail("the lock is taken"):
+            assert store.load(KEY) is None
+            assert list(store.scan()) == []
+            saved = store.save(make_document())
+        assert store.load(KEY) == saved
+        assert list(store.scan()) == [saved]
+
+    # Listing.
+
+    def test_scan_selects(self, store: TokenStore) -> None:
+        """A scan gives all documents, or those of a provider, a user, or both."""
+        everybody = [TokenKey(p, u) for p in ("a", "b:{}*") for u in (None, "1", "2%:{}*")]
+        saved = {key: store.save(make_document(key)) for key in everybody}
+        for provider in (None, "a", "b:{}*", "none"):
+            for user_id in (None, "1", "2%:{}*", "none"):
+                found = {document.key: document for document in store.scan(provider, user_id)}
+                assert found == {
+                    key: document
+                    for key, document in saved.items()
+                    if provider in (None, key.provider) and user_id in (None, key.user_id)
+                }
+
+    def test_scan_follows_deletions(self, store: TokenStore) -> None:
+        """What was deleted is no longer listed under its user."""
+        for provider in ("a", "b"):
+            store.save(make_document(TokenKey(provider, "1")))
+        store.delete(TokenKey("a", "1"))
+        assert [document.provider for document in store.scan(user_id="1")] == ["b"]
+
+    def test_scan_of_many(self, store: TokenStore) -> None:
+        """A scan over several batches gives each document once."""
+        for number in range(1101):
+            store.save(make_document(TokenKey("many", str(number)), {"n": number}))
+        found = [document.user_id for document in store.scan("many")]
+        assert len(found) == 1101
+        assert len(set(found)) == 1101
+
+    # Upkeep.
+
+    def test_prepare_and_ping(self, store: TokenStore) -> None:
+        """Preparing again is no error, and a store that works answers."""
+        store.prepare()
+        store.prepare()
+        store.ping()
+
+    # Corrupt records.
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "at-secret",
+            "null",
+            "[]",
+            "{}",
+            '{"token": {"access_token": "at-secret"}}',
+            '{"version": 1, "provider": "provider", "user_id": "42", "token": "at-secret"}',
+        ],
+    )
+    def test_a_corrupt_record_is_told_and_left(
+        self, store: TokenStore, raw: Callable[[TokenKey, str], None], text: str
+    ) -> None:
+        """What is no document is told by provider and user, without its content, and left."""
+        raw(KEY, text)
+        for _ in range(2):
+            with pytest.raises(CorruptToken) as caught:
+                store.load(KEY)
+            assert (caught.value.provider, caught.value.user_id) == (KEY.provider, KEY.user_id)
+            assert "at-secret" not in str(caught.value)
+        assert list(store.scan()) == []
+        saved = store.save(make_document())
+        assert store.load(KEY) == saved
+
+    # Faults.
+
+    def test_a_server_that_is_down_is_told(self, unreachable_store: TokenStore) -> None:
+        """Each operation of a store whose server is down raises ``BackendUnavailable``."""
+        store = unreachable_store
+        operations: list[Callable[[], Any]] = [
+            lambda: store.load(KEY),
+            lambda: store.save(make_document()),
+            lambda: store.save(make_document(), if_version=1),
+            lambda: store.delete(KEY),
+            lambda: list(store.scan()),
+            lambda: store.lock(KEY),
+            store.ping,
+        ]
+        for operation in operations:
+            with pytest.raises(BackendUnavailable) as caught:
+                operation()
+            assert caught.value.backend == type(store).__name__
+            assert caught.value.__cause__ is not None

@@ -1,0 +1,101 @@
+"""Keys, tokens and documents to test stores with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import clock
+from ..consumer.backend.document import TokenDocument, TokenKey
+from ..consumer.backend.driver import require
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+    from hypothesis.strategies import SearchStrategy
+else:
+    st = require(
+        "hypothesis.strategies", feature="StoreConformance", package="hypothesis", extra="test"
+    )
+
+R = TypeVar("R")
+
+KEY = TokenKey("provider", "42")
+TOKEN = {"access_token": "at", "refresh_token": "rt", "expires_at": 1_700_000_000.5}
+HOSTILE = "AaBb09:|{}%/\\\0 \n.$*?[]\u00e9\u6f22\U0001f511"
+
+
+def make_document(
+    key: TokenKey = KEY, token: dict[str, Any] | None = None, seconds: float | None = None
+) -> TokenDocument:
+    """Make a document to save.
+
+    Args:
+        key: Whose token.
+        token: The token; default: one with all the usual fields.
+        seconds: After how many seconds from now the record ends; ``None`` for never.
+    """
+    now = clock.now()
+    return TokenDocument(
+        provider=key.provider,
+        user_id=key.user_id,
+        token=dict(TOKEN) if token is None else token,
+        created_at=now,
+        updated_at=now,
+        expires_at=None if seconds is None else now + timedelta(seconds=seconds),
+    )
+
+
+def at_once(count: int, work: Callable[[int], R]) -> list[R]:
+    """Run ``work(0)`` to ``work(count - 1)`` in as many threads, begun together.
+
+    Returns:
+        What they returned, in order.
+    """
+    barrier = threading.Barrier(count)
+
+    def begin(number: int) -> R:
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(begin, range(count)))
+
+
+def json_values() -> SearchStrategy[Any]:
+    """Return a Hypothesis strategy of values that JSON can hold, among them awkward ones."""
+    text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+    names = text | st.sampled_from(["", ".", "$", "a.b", "$set", "\0", "_id", "__proto__"])
+    numbers = st.integers() | st.integers(min_value=2**62) | st.integers(max_value=-(2**63) - 1)
+    leaves: SearchStrategy[Any] = st.none() | st.booleans() | numbers | text
+    leaves |= st.floats(allow_nan=False, allow_infinity=False)
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+def tokens() -> SearchStrategy[dict[str, Any]]:
+    """Return a Hypothesis strategy of tokens."""
+    return st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values())
+
+
+def keys() -> SearchStrategy[TokenKey]:
+    """Return a Hypothesis strategy of keys, with characters that need care somewhere."""
+    text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
+    return st.builds(TokenKey, text, st.none() | text)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal and of the same types."""
+    # 1, 1.0 and True are equal and are not the same.
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)

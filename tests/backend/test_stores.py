@@ -1,0 +1,189 @@
+"""Every store keeps the promises of the suite that is shipped."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import fakeredis
+import mongomock
+import pymongo
+import pytest
+import redis
+
+from examples.demo.embedded import free_port
+from flask_dance_nosql import clock
+from flask_dance_nosql.consumer.backend import TokenKey, TokenStore
+from flask_dance_nosql.consumer.backend.filestore import FileStore
+from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.mongo import MongoStore
+from flask_dance_nosql.consumer.backend.mongo_document import document_id
+from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.testing import StoreConformance
+
+Raw = Callable[[TokenKey, str], None]
+
+
+class TestMemoryStore(StoreConformance):
+    """The store in memory."""
+
+    @pytest.fixture
+    def store(self) -> TokenStore:
+        return MemoryStore()
+
+
+class TestFileStore(StoreConformance):
+    """The store in a folder."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> TokenStore:
+        return FileStore(tmp_path / "tokens")
+
+    @pytest.fixture
+    def raw(self, store: TokenStore) -> Raw:
+        assert isinstance(store, FileStore)
+        store.prepare()
+        return lambda key, text: store.path(key).write_text(text) and None
+
+    @pytest.fixture
+    def unreachable_store(self, tmp_path: Path) -> TokenStore:
+        in_the_way = tmp_path / "file"
+        in_the_way.write_text("")
+        return FileStore(in_the_way)
+
+
+class MockableMongoStore(MongoStore):
+    """A store on mongomock, which has no ``$$NOW`` and is not safe under threads."""
+
+    def __init__(self, collection: Any) -> None:
+        super().__init__(OneAtATime(collection))
+
+    @property
+    def _now(self) -> Any:  # type: ignore[override]
+        return {"$literal": int(clock.timestamp() * 1000)}
+
+
+class OneAtATime:
+    """A mocked collection whose methods run one at a time."""
+
+    _mutex = threading.RLock()
+
+    def __init__(self, collection: Any) -> None:
+        self._mocked = collection
+
+    def find_one_and_update(self, *args: Any, **kwargs: Any) -> Any:
+        with self._mutex:
+            return self._mocked.find_one_and_update(*args, **kwargs)
+
+    def find_one(self, *args: Any, **kwargs: Any) -> Any:
+        with self._mutex:
+            return self._mocked.find_one(*args, **kwargs)
+
+    def delete_one(self, *args: Any, **kwargs: Any) -> Any:
+        with self._mutex:
+            return self._mocked.delete_one(*args, **kwargs)
+
+    def with_options(self, **kwargs: Any) -> Any:
+        return OneAtATime(self._mocked.with_options(**kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mocked, name)
+
+
+class MongoConformance(StoreConformance):
+    """What differs for MongoDB: how a corrupt record is written."""
+
+    @pytest.fixture
+    def raw(self, collection: Any) -> Raw:
+        def write(key: TokenKey, text: str) -> None:
+            try:
+                fields = json.loads(text)
+            except ValueError:
+                fields = {"token": text}
+            fields = fields if isinstance(fields, dict) else {"token": fields}
+            collection.replace_one({"_id": document_id(key)}, fields, upsert=True)
+
+        return write
+
+
+class TestMongomock(MongoConformance):
+    """The MongoDB store on a mock."""
+
+    @pytest.fixture
+    def collection(self) -> Any:
+        return mongomock.MongoClient().tests.tokens
+
+    @pytest.fixture
+    def store(self, collection: Any) -> TokenStore:
+        return MockableMongoStore(collection)
+
+
+class TestMongoServer(MongoConformance):
+    """The MongoDB store on a server."""
+
+    @pytest.fixture
+    def collection(self, mongo_collection: Any) -> Any:
+        return mongo_collection
+
+    @pytest.fixture
+    def store(self, collection: Any) -> TokenStore:
+        return MongoStore(collection)
+
+    @pytest.fixture
+    def unreachable_store(self) -> Iterator[TokenStore]:
+        url = f"mongodb://127.0.0.1:{free_port()}"
+        options: Any = {"serverSelectionTimeoutMS": 50, "connect": False}
+        with pymongo.MongoClient[dict[str, Any]](url, **options) as client:
+            yield MongoStore(client["tests"]["tokens"])
+
+
+class RedisConformance(StoreConformance):
+    """What differs for Redis: how a corrupt record is written."""
+
+    decode_responses: ClassVar[bool] = False
+
+    @pytest.fixture
+    def store(self, client: redis.Redis) -> TokenStore:
+        return RedisStore(client)
+
+    @pytest.fixture
+    def raw(self, store: TokenStore, client: redis.Redis) -> Raw:
+        assert isinstance(store, RedisStore)
+
+        def write(key: TokenKey, text: str) -> None:
+            client.set(store.redis_key(key), text)
+
+        return write
+
+
+class TestFakeredis(RedisConformance):
+    """The Redis store on a fake."""
+
+    @pytest.fixture
+    def client(self) -> redis.Redis:
+        return fakeredis.FakeRedis()
+
+
+class TestRedisServer(RedisConformance):
+    """The Redis store on a server."""
+
+    @pytest.fixture
+    def client(self, redis_client: redis.Redis) -> redis.Redis:
+        return redis_client
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        return RedisStore(redis.Redis(host="127.0.0.1", port=free_port()))
+
+
+class TestRedis8Server(RedisConformance):
+    """The Redis store on a server of version 8, by RESP3 and with decoded responses."""
+
+    @pytest.fixture
+    def client(self, redis8_client: redis.Redis, redis8_server: Any) -> Iterator[redis.Redis]:
+        options: Any = {"protocol": 3, "decode_responses": True}
+        with redis.Redis.from_url(redis8_server.url, **options) as client:
+            yield client
