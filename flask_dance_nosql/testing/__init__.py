@@ -7,10 +7,21 @@ Subclass :class:`StoreConformance` in your tests and say how to make a store::
         def store(self, my_server):
             return MyStore(my_server.url)
 
-It needs pytest and hypothesis.
+Add :class:`CorruptRecords` and :class:`ServerDown` to its bases where they apply. All of it needs
+pytest and hypothesis.
 """
 
 from .conformance import StoreConformance
 from .documents import at_once, json_values, keys, make_document, tokens
+from .faults import CorruptRecords, ServerDown
 
-__all__ = ["StoreConformance", "at_once", "json_values", "keys", "make_document", "tokens"]
+__all__ = [
+    "CorruptRecords",
+    "ServerDown",
+    "StoreConformance",
+    "at_once",
+    "json_values",
+    "keys",
+    "make_document",
+    "tokens",
+]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..consumer.backend.document import TokenDocument, TokenKey
 from ..consumer.backend.driver import require
 from ..consumer.backend.store import TokenStore
-from ..errors import BackendUnavailable, CorruptToken, VersionConflict
+from ..errors import VersionConflict
 from .documents import KEY, TOKEN, at_once, keys, make_document, same, tokens
 
 if TYPE_CHECKING:
@@ -28,24 +27,13 @@ _quick = hypothesis.settings(
 class StoreConformance:
     """The promises of a :class:`~flask_dance_nosql.consumer.backend.TokenStore`, as tests.
 
-    Override the fixture ``store``; and, to have these tested too, ``raw`` for corrupt records and
-    ``unreachable_store`` for a server that is down.
+    Override the fixture ``store``.
     """
 
     @pytest.fixture
     def store(self) -> TokenStore:
         """Return an empty store, prepared."""
         raise NotImplementedError("override the fixture `store`")
-
-    @pytest.fixture
-    def raw(self, store: TokenStore) -> Any:  # noqa: ARG002 - for those who override it
-        """Return a function that puts text in the place of a key's record, past the store."""
-        pytest.skip("there is no way to write a raw record into this store")
-
-    @pytest.fixture
-    def unreachable_store(self) -> TokenStore:
-        """Return a store whose server is down."""
-        pytest.skip("this store has no server that could be down")
 
     # What is stored comes back.
 
@@ -313,51 +301,3 @@ class StoreConformance:
         store.prepare()
         store.prepare()
         store.ping()
-
-    # Corrupt records.
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "at-secret",
-            "null",
-            "[]",
-            "{}",
-            '{"token": {"access_token": "at-secret"}}',
-            '{"version": 1, "provider": "provider", "user_id": "42", "token": "at-secret"}',
-        ],
-    )
-    def test_a_corrupt_record_is_told_and_left(
-        self, store: TokenStore, raw: Callable[[TokenKey, str], None], text: str
-    ) -> None:
-        """What is no document is told by provider and user, without its content, and left."""
-        raw(KEY, text)
-        for _ in range(2):
-            with pytest.raises(CorruptToken) as caught:
-                store.load(KEY)
-            assert (caught.value.provider, caught.value.user_id) == (KEY.provider, KEY.user_id)
-            assert "at-secret" not in str(caught.value)
-        assert list(store.scan()) == []
-        saved = store.save(make_document())
-        assert store.load(KEY) == saved
-
-    # Faults.
-
-    def test_a_server_that_is_down_is_told(self, unreachable_store: TokenStore) -> None:
-        """Each operation of a store whose server is down raises ``BackendUnavailable``."""
-        store = unreachable_store
-        operations: list[Callable[[], Any]] = [
-            lambda: store.load(KEY),
-            lambda: store.save(make_document()),
-            lambda: store.save(make_document(), if_version=1),
-            lambda: store.delete(KEY),
-            lambda: list(store.scan()),
-            lambda: store.lock(KEY),
-            store.ping,
-        ]
-        for operation in operations:
-            with pytest.raises(BackendUnavailable) as caught:
-                operation()
-            assert caught.value.backend == type(store).__name__
-            assert caught.value.__cause__ is not None

@@ -19,6 +19,7 @@ from flask_dance_nosql.consumer.backend import (
     TokenStore,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore, document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 
@@ -163,28 +164,32 @@ PLACES: dict[str, Callable[[Callable[[str], Any]], Any]] = {
 REAL = ["mongo", "redis6-bytes", "redis8-bytes"]
 
 
-class DictStore(TokenStore):
-    """The smallest store there can be; it also tells which operations were asked of it."""
+class DictStore(MemoryStore):
+    """A store in memory that also tells which operations were asked of it."""
 
     def __init__(self) -> None:
-        self.documents: dict[TokenKey, TokenDocument] = {}
+        super().__init__()
         self.calls: list[tuple[str, TokenKey]] = []
+
+    @property
+    def documents(self) -> dict[TokenKey, TokenDocument]:
+        """What is kept."""
+        return self._documents
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, or ``None``."""
         self.calls.append(("load", key))
-        return self.documents.get(key)
+        return super().load(key)
 
-    def save(self, document: TokenDocument) -> TokenDocument:
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Keep a document."""
         self.calls.append(("save", document.key))
-        self.documents[document.key] = document
-        return document
+        return super().save(document, if_version)
 
-    def delete(self, key: TokenKey) -> None:
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Forget the document under a key."""
         self.calls.append(("delete", key))
-        self.documents.pop(key, None)
+        super().delete(key, if_version)
 
 
 def scoped(store: TokenStore, **scoping: Any) -> UserScopedBackend:

@@ -10,12 +10,9 @@ import pytest
 from werkzeug.local import LocalProxy
 
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
-from flask_dance_nosql.consumer.backend.store import (
-    DriverSource,
-    has_sync_methods,
-    require,
-    translated,
-)
+from flask_dance_nosql.consumer.backend.driver import DriverSource, has_sync_methods, require
+from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store import translated
 from flask_dance_nosql.errors import (
     BackendError,
     BackendUnavailable,
@@ -37,13 +34,14 @@ class Refused(Exception):
     """What a driver raises when its server refuses."""
 
 
-class BrokenStore(TokenStore):
+class BrokenStore(MemoryStore):
     """A store whose driver raises what it is given."""
 
     unavailable_errors = (Gone,)
     driver_errors = (Exception,)
 
     def __init__(self, error: Exception) -> None:
+        super().__init__()
         self.error = error
 
     @translated
@@ -52,12 +50,12 @@ class BrokenStore(TokenStore):
         raise self.error
 
     @translated
-    def save(self, document: TokenDocument) -> TokenDocument:
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Fail."""
         raise self.error
 
     @translated
-    def delete(self, key: TokenKey) -> None:
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Fail."""
         raise self.error
 

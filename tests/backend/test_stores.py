@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import fakeredis
 import mongomock
@@ -22,7 +22,7 @@ from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_document import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.testing import StoreConformance
+from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
 
 Raw = Callable[[TokenKey, str], None]
 
@@ -35,7 +35,7 @@ class TestMemoryStore(StoreConformance):
         return MemoryStore()
 
 
-class TestFileStore(StoreConformance):
+class TestFileStore(StoreConformance, CorruptRecords, ServerDown):
     """The store in a folder."""
 
     @pytest.fixture
@@ -93,7 +93,7 @@ class OneAtATime:
         return getattr(self._mocked, name)
 
 
-class MongoConformance(StoreConformance):
+class MongoConformance(StoreConformance, CorruptRecords):
     """What differs for MongoDB: how a corrupt record is written."""
 
     @pytest.fixture
@@ -121,7 +121,7 @@ class TestMongomock(MongoConformance):
         return MockableMongoStore(collection)
 
 
-class TestMongoServer(MongoConformance):
+class TestMongoServer(MongoConformance, ServerDown):
     """The MongoDB store on a server."""
 
     @pytest.fixture
@@ -140,10 +140,8 @@ class TestMongoServer(MongoConformance):
             yield MongoStore(client["tests"]["tokens"])
 
 
-class RedisConformance(StoreConformance):
+class RedisConformance(StoreConformance, CorruptRecords):
     """What differs for Redis: how a corrupt record is written."""
-
-    decode_responses: ClassVar[bool] = False
 
     @pytest.fixture
     def store(self, client: redis.Redis) -> TokenStore:
@@ -159,15 +157,19 @@ class RedisConformance(StoreConformance):
         return write
 
 
-class TestFakeredis(RedisConformance):
+class TestFakeredis(RedisConformance, ServerDown):
     """The Redis store on a fake."""
 
     @pytest.fixture
     def client(self) -> redis.Redis:
         return fakeredis.FakeRedis()
 
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        return RedisStore(fakeredis.FakeRedis(connected=False))
 
-class TestRedisServer(RedisConformance):
+
+class TestRedisServer(RedisConformance, ServerDown):
     """The Redis store on a server."""
 
     @pytest.fixture

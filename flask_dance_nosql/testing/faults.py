@@ -1,0 +1,90 @@
+"""The promises of a store about what goes wrong, as tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..consumer.backend.document import TokenKey
+from ..consumer.backend.driver import require
+from ..consumer.backend.store import TokenStore
+from ..errors import BackendUnavailable, CorruptToken
+from .documents import KEY, make_document
+
+if TYPE_CHECKING:
+    import pytest
+else:
+    pytest = require("pytest", feature="StoreConformance", package="pytest", extra="test")
+
+
+class CorruptRecords:
+    """Records that are no documents, as tests; for stores that others can write to.
+
+    Override the fixtures ``store`` and ``raw``.
+    """
+
+    @pytest.fixture
+    def store(self) -> TokenStore:
+        """Return an empty store, prepared."""
+        raise NotImplementedError("override the fixture `store`")
+
+    @pytest.fixture
+    def raw(self) -> Callable[[TokenKey, str], None]:
+        """Return a function that puts text in the place of a key's record, past the store."""
+        raise NotImplementedError("override the fixture `raw`")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "at-secret",
+            "null",
+            "[]",
+            "{}",
+            '{"token": {"access_token": "at-secret"}}',
+            '{"version": 1, "provider": "provider", "user_id": "42", "token": "at-secret"}',
+        ],
+    )
+    def test_a_corrupt_record_is_told_and_left(
+        self, store: TokenStore, raw: Callable[[TokenKey, str], None], text: str
+    ) -> None:
+        """What is no document is told by provider and user, without its content, and left."""
+        raw(KEY, text)
+        for _ in range(2):
+            with pytest.raises(CorruptToken) as caught:
+                store.load(KEY)
+            assert (caught.value.provider, caught.value.user_id) == (KEY.provider, KEY.user_id)
+            assert "at-secret" not in str(caught.value)
+        assert list(store.scan()) == []
+        saved = store.save(make_document())
+        assert store.load(KEY) == saved
+
+
+class ServerDown:
+    """A server that does not answer, as a test; for stores that have one.
+
+    Override the fixture ``unreachable_store``.
+    """
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        """Return a store whose server is down."""
+        raise NotImplementedError("override the fixture `unreachable_store`")
+
+    def test_a_server_that_is_down_is_told(self, unreachable_store: TokenStore) -> None:
+        """Each operation of a store whose server is down raises ``BackendUnavailable``."""
+        store = unreachable_store
+        operations: list[Callable[[], Any]] = [
+            lambda: store.load(KEY),
+            lambda: store.save(make_document()),
+            lambda: store.save(make_document(), if_version=1),
+            lambda: store.delete(KEY),
+            lambda: list(store.scan()),
+            lambda: store.lock(KEY),
+            store.ping,
+        ]
+        for operation in operations:
+            with pytest.raises(BackendUnavailable) as caught:
+                operation()
+            assert caught.value.backend == type(store).__name__
+            assert caught.value.__cause__ is not None
