@@ -104,7 +104,7 @@ class MongoStore(TokenStore):
         try:
             found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
-        except (TypeError, ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
         if (document.provider, document.user_id) != (key.provider, key.user_id):
             raise self.corrupt(operation, key, "its fields name another owner")

@@ -128,7 +128,7 @@ class RedisStore(TokenStore):
     def _decode(self, key: TokenKey, text: str | bytes) -> TokenDocument:
         try:
             document = _decode(text)
-        except (ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self.corrupt("load", key, "it is not a token document") from error
         if (document.provider, document.user_id) != (key.provider, key.user_id):
             raise self.corrupt("load", key, "its fields name another owner")
