@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 METADATA := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs bench clean
+.PHONY: help demo test lint format types docs lowest bench clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,9 +41,14 @@ types: $(VENV)/installed-dev  ## Check the types
 docs: $(VENV)/installed-docs  ## Build the documentation, with warnings as errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
+lowest: $(METADATA) tests/lowest.txt  ## Run the tests with the lowest versions that are supported
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r tests/lowest.txt
+	$(VENV)-lowest/bin/python -m pytest tests/backend tests/consumer tests/test_servers.py
+
 bench: $(VENV)/installed-test  ## Measure, side by side with Flask-Dance
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove everything that these commands made
-	rm -rf $(VENV) build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

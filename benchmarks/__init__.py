@@ -1,0 +1,1 @@
+"""Measurements, side by side: this package, Flask-Dance, and the bare drivers."""
