@@ -77,7 +77,7 @@ def _mongo_token(url: str, person: str) -> Token:
 
 def _redis_token(url: str, person: str) -> Token:
     with redis.Redis.from_url(url) as client:
-        text = client.get(f"flask_dance:{{u:{person}}}:demo")
+        text = client.get(f"flask_dance:{{u:{person}}}:token:demo")
     if text is None:
         return None
     document = json.loads(text)

@@ -240,7 +240,7 @@ def test_readme(run: Runner, providers: responses.RequestsMock) -> None:
         assert dance(client, "gitlab") == "/"
         assert client.get("/projects").json == [{"name": "engine"}]
     assert page["tokens"].count_documents({"provider": "github"}) == 2
-    assert len(page["client"].keys("flask_dance:{u:browser*}:gitlab")) == 2
+    assert len(page["client"].keys("flask_dance:{u:browser*}:token:gitlab")) == 2
 
 
 def test_quickstart(run: Runner, providers: responses.RequestsMock) -> None:

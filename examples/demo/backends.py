@@ -66,7 +66,7 @@ def _read_redis(url: str) -> Reader:
 
 
 def _redis_key() -> str:
-    return f"flask_dance:{{u:{current_user.get_id()}}}:{PROVIDER}"
+    return f"flask_dance:{{u:{current_user.get_id()}}}:token:{PROVIDER}"
 
 
 def _read_file(path: str) -> Reader:

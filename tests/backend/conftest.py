@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from flask_dance_nosql import clock
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 
 from .places import PLACES, REAL, Place
@@ -24,6 +25,12 @@ def real_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each place that is a real server, empty."""
     with PLACES[request.param](request.getfixturevalue) as made:
         yield made
+
+
+@pytest.fixture
+def versions_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let versions begin at 1 instead of the time, so that tests can name them."""
+    monkeypatch.setattr(clock, "first_version", lambda: 1)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class MongoPlace:
 
     def __init__(self, collection: Any) -> None:
         self.collection = collection
-        self.store = MongoStore(collection)
+        self.store = MongoStore(collection, create_indexes=False)
 
     def record(self, key: TokenKey) -> Any:
         """Return the document under a key, or ``None``."""
@@ -96,8 +96,8 @@ class RedisPlace:
         self.client.set(self.store.redis_key(to), self.record(key))
 
     def count(self) -> int:
-        """Return how many keys there are."""
-        return int(self.client.dbsize())
+        """Return how many tokens there are."""
+        return sum(1 for _ in self.client.scan_iter("*:token:*"))
 
 
 def changed(record: Record, changes: Record) -> Record:

@@ -25,6 +25,8 @@ from .places import DictStore, scoped
 from .strategies import exact, nested, tokens
 
 Blueprint = OAuth2ConsumerBlueprint
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 TOKEN = {"access_token": "at"}
 
 

@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import pytest
+
 from flask_dance_nosql.consumer.backend import TokenKey
 
 from .places import Place, document, scoped
+
+pytestmark = pytest.mark.usefixtures("versions_from_one")
 
 THREADS = 16
 SAVES = 50

@@ -16,6 +16,8 @@ from flask_dance_nosql.errors import CorruptToken
 from .places import MISSING, Place, document, scoped
 from .strategies import exact, keys, nested, tokens
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 KEY = TokenKey("demo", "42")
 SECRET = "at-very-secret"
 

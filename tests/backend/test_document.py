@@ -176,7 +176,7 @@ def test_all_redis_keys_of_a_user_are_in_one_slot(key: TokenKey, provider: str) 
     store = RedisStore(lambda: None)
     text = store.redis_key(key)
     assert text.isascii()
-    assert text == f"flask_dance:{{{key.owner_text}}}:{key.provider_text}"
+    assert text == f"flask_dance:{{{key.owner_text}}}:token:{key.provider_text}"
     other = store.redis_key(TokenKey(provider, key.user_id))
     assert key_slot(text.encode()) == key_slot(other.encode()) == key_slot(key.owner_text.encode())
 

@@ -20,6 +20,8 @@ from flask_dance_nosql.errors import BackendUnavailable, UserRequired
 
 from .places import Place, new_mongo_client
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 CALLBACK = "http://localhost/login/demo/authorized"
 
 

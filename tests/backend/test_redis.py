@@ -29,8 +29,10 @@ from flask_dance_nosql.errors import (
 
 from .places import document
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 KEY = TokenKey("demo", "42")
-NAME = "flask_dance:{u:42}:demo"
+NAME = "flask_dance:{u:42}:token:demo"
 PASSWORD = "pass-very-secret"
 SERVERS = ["redis_server", "redis8_server"]
 
@@ -55,9 +57,12 @@ def test_operators_can_read_a_value(
 ) -> None:
     """A token is one string of JSON under the documented key, without an end of its own."""
     RedisBackend(client, user_id=42).set(blueprint, {"access_token": "at"})
-    assert list(client.scan_iter()) in ([NAME], [NAME.encode()])
+    assert list(client.scan_iter("*:token:*")) in ([NAME], [NAME.encode()])
     record = json.loads(client.get(NAME))
-    assert list(record) == ["version", "created_at", "updated_at", "provider", "user_id", "token"]
+    assert list(record) == [
+        *("version", "created_at", "updated_at", "expires_at", "provider", "user_id"),
+        *("provider_user_id", "token", "format"),
+    ]
     assert (record["version"], record["provider"], record["user_id"]) == (1, "demo", "42")
     assert record["token"] == {"access_token": "at"}
     assert client.ttl(NAME) == -1
@@ -74,7 +79,7 @@ def test_prefixes_keep_applications_apart(client: redis.Redis, prefix: str) -> N
     loaded = mine.load(KEY)
     assert loaded is not None
     assert loaded.token == {"access_token": "mine"}
-    assert client.exists(f"{prefix}:{{u:42}}:demo") == 1
+    assert client.exists(f"{prefix}:{{u:42}}:token:demo") == 1
 
 
 def test_both_kinds_of_client_share(url: str) -> None:
@@ -247,7 +252,7 @@ def test_a_replica_is_not_available_for_writing(
 def test_what_is_no_client_is_refused(redis_client: redis.Redis) -> None:
     """A URL, a pool, a class, an async client: told at once, with what is accepted."""
     wrong_ones: list[Any] = [
-        *(None, 5, "", "redis://127.0.0.1:6379/0", {}, [], object(), redis.Redis),
+        *(None, 5, "", "http://127.0.0.1:6379/0", {}, [], object(), redis.Redis),
         *(redis_client.connection_pool, redis_client.pubsub()),
         *(redis.asyncio.Redis(), pymongo.MongoClient(connect=False)),
     ]

@@ -15,6 +15,8 @@ from flask_dance_nosql.consumer.backend import MongoBackend, RedisBackend
 
 from ..servers import MongoCommands, RedisCommands
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 TOKEN = {"access_token": "at", "a.b": 2**70}
 
 
@@ -35,7 +37,9 @@ def test_mongo_operations_are_one_command_each(
     blueprint: OAuth2ConsumerBlueprint,
 ) -> None:
     """A get is one find, a set one findAndModify, a delete one delete: hit or miss, new or old."""
-    backend = MongoBackend(mongo_collection, user_id=1)
+    backend = MongoBackend(mongo_collection, create_indexes=False, user_id=1)
+    backend.store.prepare()
+    mongo_commands.clear()
     operations: list[Callable[[], Any]] = [
         lambda: backend.get(blueprint),
         lambda: backend.set(blueprint, TOKEN),

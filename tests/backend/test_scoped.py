@@ -23,6 +23,8 @@ from flask_dance_nosql.consumer.backend.owner import BROWSER_KEY
 
 from .places import DictStore, Place, scoped
 
+pytestmark = pytest.mark.usefixtures("versions_from_one")
+
 TOKEN = {"access_token": "at-secret"}
 
 

@@ -106,7 +106,9 @@ def give(thing: Any = None) -> Any:
 
 def thing_source(source: Any) -> DriverSource[Any]:
     """Make a source of things."""
-    return DriverSource(source, lambda value: isinstance(value, Thing), "A Thing.", lambda t: (t,))
+    return DriverSource(
+        source, lambda value: isinstance(value, Thing), "A Thing.", lambda t: (t,), Thing
+    )
 
 
 class Holder:
@@ -137,7 +139,7 @@ def test_a_driver_source_asks_its_function_each_time() -> None:
         assert source.get() == (things[-1],)
 
 
-@pytest.mark.parametrize("wrong", [None, 5, "redis://127.0.0.1", Thing, {}, object()])
+@pytest.mark.parametrize("wrong", [None, 5, Thing, {}, object()])
 def test_a_driver_source_refuses_other_things(wrong: Any) -> None:
     """A wrong object is an error at once, and a wrong answer of a function when it is asked."""
     with pytest.raises(ConfigurationError, match=r"^A Thing\. This is a "):

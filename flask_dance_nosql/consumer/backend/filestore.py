@@ -132,7 +132,7 @@ class FileStore(TokenStore):
             return None
         try:
             document = _decode(content)
-        except (ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
         if (document.provider, document.user_id) != (key.provider, key.user_id):
             raise self.corrupt(operation, key, "its fields name another owner")
@@ -150,7 +150,7 @@ class FileStore(TokenStore):
             document = _decode(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             self.corrupt("scan", unknown, "it is not a token document")
             return None
         if self.path(document.key) != path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -74,6 +75,8 @@ class MongoStore(TokenStore):
     """The server's time in milliseconds, as an expression."""
 
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
+        if isinstance(collection, str):
+            check_url(collection)
         self._collection = DriverSource(collection, _is_collection, _WANTED, _prepared, open_url)
         self._indexes_wanted = create_indexes
 
@@ -88,7 +91,7 @@ class MongoStore(TokenStore):
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
         if self._indexes_wanted:
-            self.prepare()
+            self._create_indexes()
             self._indexes_wanted = False
         try:
             stored = self._replace(document, if_version)
@@ -157,6 +160,9 @@ class MongoStore(TokenStore):
     @translated
     def prepare(self) -> None:
         """Make the indexes: for the removal of expired records, and for listing by user."""
+        self._create_indexes()
+
+    def _create_indexes(self) -> None:
         collection = self._collection.get()
         collection.create_index("expires_at", expireAfterSeconds=0)
         collection.create_index([("user_id", 1), ("provider", 1)])
@@ -205,7 +211,7 @@ class MongoStore(TokenStore):
             found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
             owner = document.key
-        except (TypeError, ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, named, "it is not a token document") from error
         if found["_id"] != document_id(owner):
             raise self.corrupt(operation, named, "its fields name another owner")
@@ -236,19 +242,20 @@ def _is_collection(value: object) -> bool:
     return has_sync_methods(value, "find_one_and_update", "with_options")
 
 
-def open_url(url: str) -> object:
-    """Return a collection for a MongoDB URL that names a database: its ``flask_dance_tokens``.
+def check_url(url: str) -> None:
+    """Make sure that a text is a MongoDB URL with a database; nothing is connected to.
 
     Raises:
-        ConfigurationError: If it is no MongoDB URL, or names no database.
+        ConfigurationError: If it is not.
     """
-    try:
-        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
-        return client.get_default_database()[COLLECTION]
-    except (pymongo.errors.ConfigurationError, pymongo.errors.InvalidURI) as error:
-        raise ConfigurationError(
-            "A MongoDB URL is mongodb://host:port/database, and the database can't be left out."
-        ) from error
+    if re.match(r"mongodb(\+srv)?://[^/]+/[^/?]+", url) is None:
+        raise ConfigurationError(f"{_WANTED} This is no URL like mongodb://host:port/database.")
+
+
+def open_url(url: str) -> object:
+    """Return the collection ``flask_dance_tokens`` of the database that a URL names."""
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
+    return client.get_default_database()[COLLECTION]
 
 
 def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import msgspec
 
 from ... import clock
-from ...errors import CorruptToken
+from ...errors import ConfigurationError, CorruptToken
 from .document import TokenDocument, TokenKey
 from .driver import DriverSource, has_sync_methods, require
-from .redis_url import open_url
+from .redis_url import is_redis_url, open_url
 from .scoped import BackendOptions, UserScopedBackend
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
 from .store import SCAN_BATCH, TokenStore, batches, translated
@@ -68,6 +68,8 @@ class RedisStore(TokenStore):
     driver_errors = (redis.exceptions.RedisError,)
 
     def __init__(self, client: ClientSource, prefix: str = "flask_dance") -> None:
+        if isinstance(client, str) and not is_redis_url(client):
+            raise ConfigurationError(f"{_WANTED} This is no URL like redis://host:port/0.")
         self._client = DriverSource(client, _is_client, _WANTED, _as_it_is, open_url)
         self.prefix = prefix
 
@@ -205,7 +207,7 @@ class RedisStore(TokenStore):
     def _decode(self, operation: str, key: TokenKey, text: str | bytes) -> TokenDocument:
         try:
             document = _decode(text)
-        except (ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
         if (document.provider, document.user_id) != (key.provider, key.user_id):
             raise self.corrupt(operation, key, "its fields name another owner")

@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError
 from .driver import require
 
 if TYPE_CHECKING:
     import redis
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
+
+
+_SENTINEL = re.compile(r"redis\+sentinel://(?:([^:@/]*):([^@/]*)@)?([^@/?]+)/([^/?]+)")
+_PLAIN = ("redis://", "rediss://", "unix://")
+_CLUSTER = ("redis+cluster://", "rediss+cluster://")
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether a text is a URL that :func:`open_url` knows how to open."""
+    return url.startswith(_PLAIN + _CLUSTER) or _SENTINEL.fullmatch(url) is not None
 
 
 def open_url(url: str) -> redis.Redis | redis.RedisCluster:
@@ -21,26 +30,21 @@ def open_url(url: str) -> redis.Redis | redis.RedisCluster:
         url: ``redis://``, ``rediss://`` or ``unix://`` as of :meth:`redis.Redis.from_url`,
             ``redis+cluster://`` or ``rediss+cluster://``, or
             ``redis+sentinel://host:port,host:port/service`` with the Sentinels' addresses.
-
-    Raises:
-        ConfigurationError: If it is none of these.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme in ("redis", "rediss", "unix"):
-        return redis.Redis.from_url(url)
-    if scheme in ("redis+cluster", "rediss+cluster"):
-        cluster: redis.RedisCluster = redis.RedisCluster.from_url(
-            f"{scheme.removesuffix('+cluster')}://{rest}"
-        )
+    match = _SENTINEL.fullmatch(url)
+    if match is not None:
+        return _master(*match.groups())
+    if url.startswith(_CLUSTER):
+        cluster: redis.RedisCluster = redis.RedisCluster.from_url(url.replace("+cluster", "", 1))
         return cluster
-    match = re.fullmatch(r"(?:([^:@/]*):([^@/]*)@)?([^@/?]+)/([^/?]+)", rest)
-    if scheme != "redis+sentinel" or match is None:
-        raise ConfigurationError(
-            "A Redis URL begins with redis://, rediss://, unix:// or redis+cluster://, or is "
-            "redis+sentinel://host:port,host:port/service."
-        )
-    username, password, addresses, service = match.groups()
-    sentinel: Any = redis.Sentinel([_address(part) for part in addresses.split(",")])  # type: ignore[no-untyped-call] # redis-py's own
+    return redis.Redis.from_url(url)
+
+
+def _master(
+    username: str | None, password: str | None, addresses: str, service: str
+) -> redis.Redis:
+    known = [_address(part) for part in addresses.split(",")]
+    sentinel: Any = redis.Sentinel(known)  # type: ignore[no-untyped-call] # redis-py's own
     master: redis.Redis = sentinel.master_for(
         service, username=username or None, password=password or None
     )

@@ -27,14 +27,14 @@ if if_version ~= '' and tonumber(if_version) ~= current then
 end
 local number = string.format('%.0f', version)
 local new = '{"version":' .. number .. ',"created_at":"' .. created_at .. '",' .. rest
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', index_key, '-inf', now)
 if ttl ~= '' and tonumber(ttl) <= 0 then
   redis.call('DEL', token_key)
   redis.call('ZREM', index_key, member)
   return {number, created_at}
 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A full server refuses the first write of a script and no later one: it has to be this.
 if ttl == '' then
   redis.call('SET', token_key, new)
   redis.call('ZADD', index_key, '+inf', member)
@@ -42,6 +42,7 @@ else
   redis.call('SET', token_key, new, 'PX', ttl)
   redis.call('ZADD', index_key, string.format('%.0f', now + ttl), member)
 end
+redis.call('ZREMRANGEBYSCORE', index_key, '-inf', now)
 local last = redis.call('ZRANGE', index_key, -1, -1, 'WITHSCORES')[2]
 if last == 'inf' then
   redis.call('PERSIST', index_key)
