@@ -157,16 +157,12 @@ class RedisConformance(StoreConformance, CorruptRecords):
         return write
 
 
-class TestFakeredis(RedisConformance, ServerDown):
+class TestFakeredis(RedisConformance):
     """The Redis store on a fake."""
 
     @pytest.fixture
     def client(self) -> redis.Redis:
         return fakeredis.FakeRedis()
-
-    @pytest.fixture
-    def unreachable_store(self) -> TokenStore:
-        return RedisStore(fakeredis.FakeRedis(connected=False))
 
 
 class TestRedisServer(RedisConformance, ServerDown):

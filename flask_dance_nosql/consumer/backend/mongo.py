@@ -13,7 +13,7 @@ from ... import clock
 from ...errors import ConfigurationError, CorruptToken
 from .document import TokenDocument, TokenKey
 from .driver import DriverSource, has_sync_methods, require
-from .mongo_document import decode_token, document_id, replacement
+from .mongo_document import decode_token, document_id, encode_token, replacement
 from .scoped import BackendOptions, UserScopedBackend
 from .store import SCAN_BATCH, TokenStore, translated
 
@@ -100,32 +100,39 @@ class MongoStore(TokenStore):
                 raise self.conflict("save", document.key) from None
             # Two first writes at once: one inserts, and the other, tried again, replaces.
             stored = self._replace(document, if_version)
-        if stored is None:
+        if stored is None and if_version is not None:
             raise self.conflict("save", document.key)
+        if stored is None:
+            # Another has removed it since: what it was is all there is to tell.
+            return msgspec.structs.replace(document, version=clock.first_version())
         return msgspec.structs.replace(
             document, version=stored["version"], created_at=stored["created_at"]
         )
 
     def _replace(self, document: TokenDocument, if_version: int | None) -> Any:
-        wanted: dict[str, Any] = {"_id": document_id(document.key)}
-        if if_version == 0:
-            wanted["expires_at"] = {"$lte": clock.now()}
-        elif if_version is not None:
-            wanted["version"] = if_version
-        collection, fields = self._collection.get(), {"created_at": 1, "version": 1}
-        stored = collection.find_one_and_update(
+        key = {"_id": document_id(document.key)}
+        if if_version is None:
+            # An upsert always leaves a document, but not every server shows it when two race.
+            return self._update(key, document, upsert=True) or self._update(key, document)
+        if if_version:
+            return self._update({**key, "version": if_version}, document)
+        ended = {**key, "expires_at": {"$lte": clock.now()}}
+        return self._update(ended, document, upsert=True) or self._ours(key, document)
+
+    def _update(
+        self, wanted: dict[str, Any], document: TokenDocument, *, upsert: bool = False
+    ) -> Any:
+        return self._collection.get().find_one_and_update(
             wanted,
             replacement(document),
-            projection=fields,
-            upsert=not if_version,
+            projection={"created_at": 1, "version": 1},
+            upsert=upsert,
             return_document=pymongo.ReturnDocument.AFTER,
         )
-        if stored is None and not if_version:
-            # An upsert always leaves a document, but not every server shows it when two race; and
-            # before it is looked for, another may have removed it.
-            stored = collection.find_one({"_id": wanted["_id"]}, fields)
-            return stored or {"version": clock.first_version(), "created_at": document.created_at}
-        return stored
+
+    def _ours(self, key: dict[str, Any], document: TokenDocument) -> Any:
+        written = {"updated_at": document.updated_at, "token": encode_token(document.token)}
+        return self._collection.get().find_one({**key, **written})
 
     @translated
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:

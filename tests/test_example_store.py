@@ -1,0 +1,39 @@
+"""The store that the documentation shows keeps the promises of a store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from examples.sqlite_store import SQLiteStore, name
+from flask_dance_nosql.consumer.backend import TokenKey, TokenStore
+from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
+
+
+class TestSQLiteStore(StoreConformance, CorruptRecords, ServerDown):
+    """The example, held by the suite that is shipped."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> TokenStore:
+        store = SQLiteStore(str(tmp_path / "tokens.db"))
+        store.prepare()
+        return store
+
+    @pytest.fixture
+    def raw(self, store: TokenStore) -> Callable[[TokenKey, str], None]:
+        assert isinstance(store, SQLiteStore)
+
+        def write(key: TokenKey, text: str) -> None:
+            row = (name(key), key.provider, key.user_id, text)
+            with closing(sqlite3.connect(store.path)) as database, database:
+                database.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", row)
+
+        return write
+
+    @pytest.fixture
+    def unreachable_store(self, tmp_path: Path) -> TokenStore:
+        return SQLiteStore(str(tmp_path / "no such folder" / "tokens.db"))
