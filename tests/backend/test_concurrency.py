@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import pytest
@@ -39,43 +38,6 @@ def version(place: Place, key: TokenKey = KEY) -> int:
     found = place.store.load(key)
     assert found is not None
     return found.version
-
-
-def test_no_write_is_lost(real_place: Place) -> None:
-    """16 threads x 50 saves to a fresh key: one record, at version 800."""
-
-    def save(number: int) -> None:
-        for _ in range(SAVES):
-            real_place.store.save(document(KEY, {"access_token": f"of {number}"}))
-
-    together(save)
-    assert real_place.count() == 1
-    assert version(real_place) == THREADS * SAVES
-
-
-def test_each_write_has_a_version_of_its_own(real_place: Place) -> None:
-    """No two writes are told the same version: it is the server that counts."""
-    real_place.store.save(document(KEY))
-
-    def save(_: int) -> list[int]:
-        return [real_place.store.save(document(KEY)).version for _ in range(SAVES)]
-
-    versions = [one for own in together(save) for one in own]
-    assert sorted(versions) == list(range(2, THREADS * SAVES + 2))
-
-
-def save_under(place: Place, key: TokenKey, _: int) -> None:
-    """Save a document under a key."""
-    place.store.save(document(key))
-
-
-def test_first_writes_at_once_make_one_record(real_place: Place) -> None:
-    """When 16 threads store the first token of a key, one inserts and all others replace."""
-    for number in range(10):
-        key = TokenKey("demo", str(number))
-        together(partial(save_under, real_place, key))
-        assert real_place.count() == number + 1
-        assert version(real_place, key) == THREADS
 
 
 def test_writes_and_deletes_do_not_disturb_each_other(real_place: Place) -> None:
