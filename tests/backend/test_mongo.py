@@ -343,3 +343,30 @@ def test_collections_come_from_functions_and_proxies(
         MongoBackend(source).set(blueprint, {"access_token": str(number)})
         read = [MongoBackend(each).get(blueprint) for each in sources]
         assert read == [{"access_token": str(number)}] * len(sources)
+
+
+def stages(plan: dict[str, Any]) -> list[str]:
+    """Return the stages of a query plan, from the outermost inwards."""
+    inner = plan.get("inputStage")
+    return [plan["stage"], *(stages(inner) if inner else [])]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"_id": "demo:u:42"}, {"_id": 1}),
+        ({"user_id": "42"}, {"user_id": 1, "provider": 1}),
+    ],
+    ids=["load", "scan of a user"],
+)
+def test_look_ups_use_an_index(
+    mongo_collection: Tokens, wanted: dict[str, Any], index: dict[str, int]
+) -> None:
+    """A load is a look-up by ``_id``, and listing a user's tokens reads an index."""
+    store = MongoStore(mongo_collection)
+    for user_id in range(50):
+        store.save(document(TokenKey("demo", str(user_id))))
+    plan = mongo_collection.find(wanted).explain()["queryPlanner"]["winningPlan"]
+    assert "COLLSCAN" not in stages(plan)
+    assert "IXSCAN" in stages(plan)
+    assert plan["inputStage"]["keyPattern"] == index

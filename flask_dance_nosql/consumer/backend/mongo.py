@@ -151,11 +151,12 @@ class MongoStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents, by the index on user and provider where they narrow it."""
-        wanted: dict[str, Any] = {"token": {"$exists": True}}
-        if user_id is not None:
-            wanted["user_id"] = user_id
-        if provider is not None:
-            wanted["provider"] = provider
+        fields = {"user_id": user_id, "provider": provider}
+        wanted: dict[str, Any] = {
+            name: value for name, value in fields.items() if value is not None
+        }
+        # Locks have none of these fields; where nothing narrows the scan, they are left out so.
+        wanted = wanted or {"token": {"$exists": True}}
         for found in self._collection.get().find(wanted, batch_size=SCAN_BATCH):
             try:
                 document = self._decode("scan", None, found)

@@ -1,0 +1,85 @@
+"""Several processes on one store: nothing is lost, and what dies holds nothing up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import redis
+
+from flask_dance_nosql.consumer.backend import TokenStore
+from flask_dance_nosql.consumer.backend.filestore import FileStore
+from flask_dance_nosql.consumer.backend.mongo import COLLECTION, MongoStore
+from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.testing import make_document
+from flask_dance_nosql.testing.documents import KEY
+
+from .writer import SAVES
+
+PROCESSES = 4
+Place = tuple[str, str]
+
+
+@pytest.fixture(params=["mongo", "redis_server", "redis8_server", "file"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """The kind of a store, and where it is: a server, or a folder."""
+    if request.param == "file":
+        return "file", str(tmp_path / "tokens")
+    if request.param == "mongo":
+        return "mongo", f"{request.getfixturevalue('mongo_server').url}/t{uuid.uuid4().hex}"
+    server: Any = request.getfixturevalue(request.param)
+    return "redis", f"{server.url}/5"
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[TokenStore]:
+    """The same store in this process, empty."""
+    kind, address = place
+    with ExitStack() as stack:
+        if kind == "mongo":
+            client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](address))
+            made: TokenStore = MongoStore(client.get_default_database()[COLLECTION])
+        elif kind == "redis":
+            made = RedisStore(stack.enter_context(redis.Redis.from_url(address)))
+        else:
+            made = FileStore(address)
+        made.delete(KEY)
+        yield made
+
+
+def begin(task: str, place: Place) -> subprocess.Popen[str]:
+    """Begin a task in a process of its own."""
+    command = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "tests.backend.writer"]
+    return subprocess.Popen([*command, task, *place], stdout=subprocess.PIPE, text=True)
+
+
+def test_no_write_of_any_process_is_lost(place: Place, store: TokenStore) -> None:
+    """4 processes x 50 writes to one key: one document, its version exactly 200 higher."""
+    start = store.save(make_document()).version
+    writers = [begin("save", place) for _ in range(PROCESSES)]
+    outputs = [writer.communicate(timeout=60)[0] for writer in writers]
+    versions = [int(version) for output in outputs for version in output.split()]
+    assert sorted(versions) == list(range(start + 1, start + 1 + PROCESSES * SAVES))
+    loaded = store.load(KEY)
+    assert loaded is not None
+    assert loaded.version == start + PROCESSES * SAVES
+    assert len(list(store.scan())) == 1
+
+
+def test_lock_of_a_killed_process_is_free_after_its_lease(place: Place, store: TokenStore) -> None:
+    """A holder that is killed keeps the lock until its lease ends, and no longer."""
+    with begin("lock", place) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "taken\n"
+        holder.kill()
+    assert store.lock(KEY) is None
+    taken = store.lock(KEY, wait=30)
+    assert taken is not None
+    taken.release()
