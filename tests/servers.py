@@ -5,6 +5,7 @@ A server that can't be started is a failure, never a skip.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pymongo
 import pytest
 import redis
+import sqlalchemy
 from pymongo.collection import Collection
 from pymongo.monitoring import CommandListener
 
@@ -143,3 +145,42 @@ def redis_commands(redis_server: RedisServer) -> Iterator[RedisCommands]:
     counter = RedisCommands(redis_server.url)
     yield counter
     counter.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    # It keeps a lock file for all of a user's servers there.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pgserver
+
+    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def postgresql_engine(postgresql_url: str) -> Iterator[sqlalchemy.Engine]:
+    """An engine whose connections see a schema of their own, which is empty."""
+    schema = f"s{uuid.uuid4().hex}"
+    admin = sqlalchemy.create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+    options = {"options": f"-c search_path={schema}"}
+    engine = sqlalchemy.create_engine(postgresql_url, connect_args=options, pool_size=20)
+    yield engine
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+    admin.dispose()
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[sqlalchemy.Engine]:
+    """An engine for an SQLite database in a file."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/tokens.db", pool_size=20)
+    yield engine
+    engine.dispose()

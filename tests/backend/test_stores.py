@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import mongomock
 import pymongo
 import pytest
 import redis
+from sqlalchemy import JSON, BigInteger, DateTime, Engine, create_engine
+from sqlalchemy import text as text_of_sql
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from examples.demo.embedded import free_port
 from flask_dance_nosql import clock
@@ -22,6 +26,11 @@ from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_document import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.sqla import (
+    OAuthTokenMixin,
+    SQLAlchemyStore,
+    unique_per_user,
+)
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
 
 Raw = Callable[[TokenKey, str], None]
@@ -138,6 +147,90 @@ class TestMongoServer(MongoConformance, ServerDown):
         options: Any = {"serverSelectionTimeoutMS": 50, "connect": False}
         with pymongo.MongoClient[dict[str, Any]](url, **options) as client:
             yield MongoStore(client["tests"]["tokens"])
+
+
+class Base(DeclarativeBase):
+    """The base of the models."""
+
+
+class OAuth(OAuthTokenMixin, Base):
+    """A model whose users are texts, and which takes broken rows, too."""
+
+    __table_args__ = unique_per_user()
+
+    user_id: Mapped[str | None]
+    token: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime | None] = mapped_column(DateTime)
+    updated_at: Mapped[datetime | None] = mapped_column(DateTime)
+    version: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class SQLAlchemyConformance(StoreConformance, CorruptRecords, ServerDown):
+    """What differs for SQLAlchemy: how a corrupt record is written."""
+
+    @pytest.fixture
+    def store(self, engine: Engine) -> Iterator[TokenStore]:
+        with Session(engine) as session:
+            store = SQLAlchemyStore(OAuth, session)
+            store.prepare()
+            yield store
+
+    @pytest.fixture
+    def raw(self, engine: Engine, as_json: Callable[[str], Any]) -> Raw:
+        def write(key: TokenKey, text: str) -> None:
+            try:
+                fields = json.loads(text)
+            except ValueError:
+                fields = {"token": text}
+            fields = fields if isinstance(fields, dict) else {"token": fields}
+            token = as_json(fields["token"]) if "token" in fields else None
+            owner = {"provider": key.provider, "user_id": key.user_id}
+            row = {**owner, "token": token, "version": fields.get("version")}
+            values = "VALUES (:provider, :user_id, :token, :version)"
+            insert = f"INSERT INTO flask_dance_oauth (provider, user_id, token, version) {values}"
+            with engine.begin() as connection:
+                connection.execute(text_of_sql(insert), row)
+
+        return write
+
+    @pytest.fixture
+    def as_json(self) -> Callable[[str], Any]:
+        """How a corrupt token is put into the column."""
+        return json.dumps
+
+
+class TestSQLite(SQLAlchemyConformance):
+    """The SQLAlchemy store on SQLite, which takes text that is not JSON."""
+
+    @pytest.fixture
+    def engine(self, sqlite_engine: Engine) -> Engine:
+        return sqlite_engine
+
+    @pytest.fixture
+    def as_json(self) -> Callable[[str], Any]:
+        return lambda token: token if isinstance(token, str) else json.dumps(token)
+
+    @pytest.fixture
+    def unreachable_store(self, tmp_path: Path) -> Iterator[TokenStore]:
+        engine = create_engine(f"sqlite:///{tmp_path}/no/such/folder/tokens.db")
+        with Session(engine) as session:
+            yield SQLAlchemyStore(OAuth, session)
+        engine.dispose()
+
+
+class TestPostgreSQL(SQLAlchemyConformance):
+    """The SQLAlchemy store on PostgreSQL."""
+
+    @pytest.fixture
+    def engine(self, postgresql_engine: Engine) -> Engine:
+        return postgresql_engine
+
+    @pytest.fixture
+    def unreachable_store(self) -> Iterator[TokenStore]:
+        engine = create_engine(f"postgresql+psycopg://u:p@127.0.0.1:{free_port()}/tokens")
+        with Session(engine) as session:
+            yield SQLAlchemyStore(OAuth, session)
+        engine.dispose()
 
 
 class RedisConformance(StoreConformance, CorruptRecords):

@@ -15,8 +15,15 @@ from .store import TokenStore, translated
 if TYPE_CHECKING:
     from .mongo import MongoBackend
     from .redis import RedisBackend
+    from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
 
-_LAZY = {"MongoBackend": "mongo", "RedisBackend": "redis"}
+_LAZY = {
+    "MongoBackend": "mongo",
+    "OAuthConsumerMixin": "sqla",
+    "OAuthTokenMixin": "sqla",
+    "RedisBackend": "redis",
+    "SQLAlchemyBackend": "sqla",
+}
 
 __all__ = [
     "BaseBackend",
@@ -24,7 +31,10 @@ __all__ = [
     "MemoryBackend",
     "MongoBackend",
     "NullBackend",
+    "OAuthConsumerMixin",
+    "OAuthTokenMixin",
     "RedisBackend",
+    "SQLAlchemyBackend",
     "SessionBackend",
     "TokenDocument",
     "TokenKey",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
@@ -166,6 +168,42 @@ def _json_value(value: object, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_json_value(item, depth - 1) for item in value]
     raise TypeError(f"A token can't hold a {type(value).__name__}, since JSON has no such type")
+
+
+def is_plain(
+    value: object,
+    depth: int,
+    may_be_name: Callable[[str], bool],
+    may_be_value: Callable[[object], bool],
+) -> bool:
+    """Whether a JSON value is one that a database's own format can hold exactly.
+
+    Args:
+        value: The value.
+        depth: How many levels of nesting it may have.
+        may_be_name: Tells whether the format can hold this name of a field.
+        may_be_value: Tells whether it can hold this text, number, boolean or ``None``.
+    """
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            may_be_name(name) and is_plain(item, depth - 1, may_be_name, may_be_value)
+            for name, item in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(
+            is_plain(item, depth - 1, may_be_name, may_be_value) for item in value
+        )
+    return may_be_value(value)
+
+
+def decode_token(token: object) -> Token:
+    """Return the token of a record that has it as an object, or as the JSON text of one.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If it is text that is not JSON.
+    """
+    return json_token(json.loads(token) if isinstance(token, str) else token)
 
 
 def _json_key(key: object) -> str:

@@ -11,9 +11,9 @@ import msgspec
 
 from ... import clock
 from ...errors import ConfigurationError, CorruptToken
-from .document import TokenDocument, TokenKey
+from .document import TokenDocument, TokenKey, decode_token
 from .driver import DriverSource, has_sync_methods, require
-from .mongo_document import decode_token, document_id, encode_token, replacement
+from .mongo_document import document_id, encode_token, replacement
 from .scoped import BackendOptions, UserScopedBackend
 from .store import SCAN_BATCH, TokenStore, translated
 

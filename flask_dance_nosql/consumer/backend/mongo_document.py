@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ... import clock
-from .document import Token, TokenDocument, TokenKey, json_token
+from .document import Token, TokenDocument, TokenKey, is_plain
 
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _INT64 = range(-(2**63), 2**63)
@@ -39,28 +39,13 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
 
 def encode_token(token: Token) -> Token | str:
     """Return a token as a subdocument, or as JSON text if BSON can't hold it exactly."""
-    return token if _fits_bson(token, _BSON_DEPTH) else json.dumps(token)
-
-
-def decode_token(token: object) -> Token:
-    """Return the token of a document.
-
-    Raises:
-        TypeError: If it is not a token.
-        ValueError: If it is text that is not JSON.
-    """
-    return json_token(json.loads(token) if isinstance(token, str) else token)
-
-
-def _fits_bson(value: object, depth: int) -> bool:
-    if isinstance(value, dict):
-        return depth > 0 and all(
-            _is_field_name(name) and _fits_bson(item, depth - 1) for name, item in value.items()
-        )
-    if isinstance(value, list):
-        return depth > 0 and all(_fits_bson(item, depth - 1) for item in value)
-    return not isinstance(value, int) or value in _INT64
+    fits = is_plain(token, _BSON_DEPTH, _is_field_name, _is_bson_value)
+    return token if fits else json.dumps(token)
 
 
 def _is_field_name(name: str) -> bool:
     return bool(name) and not name.startswith("$") and "." not in name and "\0" not in name
+
+
+def _is_bson_value(value: object) -> bool:
+    return not isinstance(value, int) or value in _INT64

@@ -18,20 +18,24 @@ Ttl = float | Literal["token"] | None
 """How long a record is kept: seconds since its last write, ``"token"``, or ``None`` for ever."""
 
 
-class Scoping(TypedDict, total=False):
+class People(TypedDict, total=False):
     """The keyword arguments that say whose tokens are meant; see :class:`UserScopedBackend`."""
 
     user: Any
     user_id: Any
     user_required: bool | None
     anon_user: type | tuple[type, ...] | None
+
+
+class MoreOptions(TypedDict, total=False):
+    """The other keyword arguments that every user-scoped backend takes."""
+
     scope: Scope | None
-
-
-class BackendOptions(Scoping, total=False):
-    """All keyword arguments that a user-scoped backend takes, whatever its store."""
-
     ttl: Ttl
+
+
+class BackendOptions(People, MoreOptions, total=False):
+    """All keyword arguments that a user-scoped backend takes, whatever its store."""
 
 
 class UserScopedBackend(BaseBackend):
@@ -57,12 +61,19 @@ class UserScopedBackend(BaseBackend):
             or ``user_id``, or the store can't keep a record's end.
     """
 
-    def __init__(self, store: TokenStore, *, ttl: Ttl = None, **scoping: Unpack[Scoping]) -> None:
+    def __init__(
+        self,
+        store: TokenStore,
+        *,
+        scope: Scope | None = None,
+        ttl: Ttl = None,
+        **people: Unpack[People],
+    ) -> None:
         self.store = store
         self._ttl = _checked_ttl(ttl)
         if ttl is not None:
             store.require_expiry()
-        self._owners = OwnerResolver(**scoping)
+        self._owners = OwnerResolver(scope=scope, **people)
 
     def get(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> Token | None:
         """Return the owner's token, or ``None`` if there is none.

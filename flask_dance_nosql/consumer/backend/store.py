@@ -171,6 +171,14 @@ class TokenStore(ABC):
             ConfigurationError: If it can't.
         """
 
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether a driver's error means that the server did not answer."""
+        return isinstance(error, self.unavailable_errors)
+
+    def shown(self, error: Exception) -> Exception:
+        """Return a driver's error as it may be shown: without anything secret."""
+        return error
+
     def corrupt(self, operation: str, key: TokenKey, reason: str) -> CorruptToken:
         """Return the error for something under a key that is not its document, and log it."""
         error = CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
@@ -193,7 +201,7 @@ def translated(
             try:
                 yield from method(self, *args, **kwargs)
             except self.unavailable_errors + self.driver_errors as error:
-                raise _translation(self, method.__name__, error) from error
+                raise _translation(self, method.__name__, error) from self.shown(error)
 
         return scanning  # type: ignore[return-value] # as below, and R is an iterator here
 
@@ -202,14 +210,14 @@ def translated(
         try:
             return method(self, *args, **kwargs)
         except self.unavailable_errors + self.driver_errors as error:
-            raise _translation(self, method.__name__, error) from error
+            raise _translation(self, method.__name__, error) from self.shown(error)
 
     return operation  # type: ignore[return-value] # mypy loses that self is positional
 
 
 def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:
     backend, name = type(store).__name__, type(error).__name__
-    if isinstance(error, store.unavailable_errors):
+    if store.is_unavailable(error):
         reason = f"no answer ({name}). Is the server up and within reach?"
         return BackendUnavailable(operation, backend, reason)
     return BackendError(operation, backend, f"refused ({name}). The cause says more.")

@@ -1,0 +1,19 @@
+"""Tokens in a relational database, by SQLAlchemy."""
+
+from __future__ import annotations
+
+from ..driver import require
+
+require("sqlalchemy", feature="SQLAlchemyBackend", package="SQLAlchemy", extra="sqla")
+
+# Only now, or it would be SQLAlchemy's name that a missing driver is told by.
+from .models import OAuthConsumerMixin, OAuthTokenMixin, unique_per_user  # noqa: E402
+from .store import SQLAlchemyBackend, SQLAlchemyStore  # noqa: E402
+
+__all__ = [
+    "OAuthConsumerMixin",
+    "OAuthTokenMixin",
+    "SQLAlchemyBackend",
+    "SQLAlchemyStore",
+    "unique_per_user",
+]

@@ -1,0 +1,87 @@
+"""Columns for a model that keeps tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Index, String, UniqueConstraint, column, text
+from sqlalchemy.ext.mutable import MutableDict
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+
+from .... import clock
+
+
+def _utc_now() -> datetime:
+    return clock.now().replace(tzinfo=None)
+
+
+class OAuthConsumerMixin:
+    """The columns that a model for tokens needs: those that Flask-Dance's model of this name has.
+
+    Add a ``user_id`` of your own, or a ``user`` relationship, if tokens belong to users::
+
+        class OAuth(OAuthConsumerMixin, db.Model):
+            user_id = mapped_column(ForeignKey(User.id), nullable=False)
+
+    Attributes:
+        id: The row's number.
+        provider: The blueprint's name, up to 50 characters.
+        created_at: When the row was first stored, in UTC without a time zone; default: now.
+        token: The token, as JSON.
+    """
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:  # noqa: N805 - a class property
+        """``flask_dance_`` and the name of the class."""
+        return f"flask_dance_{cls.__name__.lower()}"  # type: ignore[attr-defined] # cls is a class
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(String(50))
+    created_at: Mapped[datetime] = mapped_column(default=_utc_now)
+    token: Mapped[dict[str, Any]] = mapped_column(MutableDict.as_mutable(JSON()))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} id={self.id} provider={self.provider!r}>"
+
+
+class OAuthTokenMixin(OAuthConsumerMixin):
+    """Those columns, and the ones with which a row can do all that a token document can.
+
+    Attributes:
+        version: Counts the writes, so that none is replaced by one that began before it.
+        updated_at: When the row was last written, in UTC without a time zone; default: now.
+        expires_at: When the row counts as gone, likewise, or ``None``; see ``ttl``.
+        provider_user_id: The account at the provider, or ``None`` if it is not known.
+    """
+
+    version: Mapped[int] = mapped_column(
+        BigInteger, default=clock.first_version, onupdate=text("version + 1")
+    )
+    updated_at: Mapped[datetime] = mapped_column(default=_utc_now, onupdate=_utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    provider_user_id: Mapped[str | None] = mapped_column(String(256))
+
+
+def unique_per_user(user: str = "user_id") -> tuple[UniqueConstraint, Index]:
+    """Return the ``__table_args__`` by which the database keeps to one token for each owner.
+
+    A constraint on provider and user, and, where the database has partial indexes (PostgreSQL and
+    SQLite), a unique index on the provider for the token that belongs to no user::
+
+        class OAuth(OAuthTokenMixin, db.Model):
+            __table_args__ = unique_per_user()
+            user_id = mapped_column(ForeignKey(User.id))
+
+    Args:
+        user: The name of the user's column.
+    """
+    nobody = column(user).is_(None)
+    partial = Index(
+        None, "provider", unique=True, sqlite_where=nobody, postgresql_where=nobody
+    ).ddl_if(callable_=_has_partial_indexes)
+    return UniqueConstraint("provider", user), partial
+
+
+def _has_partial_indexes(*_: Any, dialect: Any, **__: Any) -> bool:
+    return dialect.name in ("postgresql", "sqlite")
