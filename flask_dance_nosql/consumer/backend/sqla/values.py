@@ -97,8 +97,8 @@ def id_value(column: Column[Any], user_id: str) -> Any:
     """
     kind = _python_type(column.type)
     if kind is int:
-        value: Any = int(user_id) if re.fullmatch("-?[0-9]{1,19}", user_id) else None
-        value = value if value in _INT64 else None
+        number = int(user_id) if re.fullmatch("-?[0-9]{1,19}", user_id) else None
+        value: Any = number if number is not None and number in _INT64 else None
     elif kind is UUID:
         value = UUID(user_id)
     else:
