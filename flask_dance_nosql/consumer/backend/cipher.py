@@ -194,7 +194,7 @@ def _opened(keyring: Keyring, key: TokenKey, text: object) -> Token | None:
         if opener is None:
             return None
         return _decode(opener.decrypt(nonce, envelope[_NONCE_END:], _associated_data(header, key)))
-    except (InvalidTag, msgspec.MsgspecError, ValueError):
+    except (InvalidTag, msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
