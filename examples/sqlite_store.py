@@ -67,7 +67,7 @@ class SQLiteStore(TokenStore):
                 version=clock.first_version() if old is None else old.version + 1,
                 created_at=document.created_at if old is None else old.created_at,
             )
-            row = (name(key), key.provider, key.user_id, msgspec.json.encode(saved).decode())
+            row = (key.text, key.provider, key.user_id, msgspec.json.encode(saved).decode())
             database.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", row)
         return saved
 
@@ -79,7 +79,7 @@ class SQLiteStore(TokenStore):
                 old = self._find("delete", database, key)
                 if old is not None and old.version != if_version:
                     raise self.conflict("delete", key)
-            database.execute("DELETE FROM tokens WHERE name = ?", [name(key)])
+            database.execute("DELETE FROM tokens WHERE name = ?", [key.text])
 
     @translated
     def scan(
@@ -117,7 +117,7 @@ class SQLiteStore(TokenStore):
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key if it is free."""
         now = clock.timestamp()
-        values = {"name": name(key), "holder": holder, "now": now, "until": now + seconds}
+        values = {"name": key.text, "holder": holder, "now": now, "until": now + seconds}
         with self._transaction() as database:
             return database.execute(TAKE_LOCK, values).rowcount == 1
 
@@ -125,7 +125,7 @@ class SQLiteStore(TokenStore):
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
         with self._transaction() as database:
-            values = (name(key), holder)
+            values = (key.text, holder)
             database.execute("DELETE FROM locks WHERE name = ? AND holder = ?", values)
 
     @contextmanager
@@ -138,7 +138,7 @@ class SQLiteStore(TokenStore):
     def _find(
         self, operation: str, database: sqlite3.Connection, key: TokenKey
     ) -> TokenDocument | None:
-        rows = database.execute("SELECT text FROM tokens WHERE name = ?", [name(key)]).fetchall()
+        rows = database.execute("SELECT text FROM tokens WHERE name = ?", [key.text]).fetchall()
         return self._decode(operation, key, rows[0][0]) if rows else None
 
     def _decode(self, operation: str, key: TokenKey, text: str) -> TokenDocument:
@@ -147,8 +147,3 @@ class SQLiteStore(TokenStore):
         except (msgspec.MsgspecError, ValueError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
         return document
-
-
-def name(key: TokenKey) -> str:
-    """Return a name that no other key has, whatever characters it is made of."""
-    return f"{key.provider_text}:{key.owner_text}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.sqlite_store import SQLiteStore, name
+from examples.sqlite_store import SQLiteStore
 from flask_dance_nosql.consumer.backend import TokenKey, TokenStore
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
 
@@ -28,7 +28,7 @@ class TestSQLiteStore(StoreConformance, CorruptRecords, ServerDown):
         assert isinstance(store, SQLiteStore)
 
         def write(key: TokenKey, text: str) -> None:
-            row = (name(key), key.provider, key.user_id, text)
+            row = (key.text, key.provider, key.user_id, text)
             with closing(sqlite3.connect(store.path)) as database, database:
                 database.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", row)
 

@@ -8,7 +8,7 @@ from ..consumer.backend.document import TokenDocument, TokenKey
 from ..consumer.backend.driver import require
 from ..consumer.backend.store import TokenStore
 from ..errors import VersionConflict
-from .documents import KEY, TOKEN, at_once, keys, make_document, same, tokens
+from .documents import KEY, TOKEN, at_once, keys, make_document, same, thousand_tokens
 
 if TYPE_CHECKING:
     import hypothesis
@@ -50,19 +50,18 @@ class StoreConformance:
         assert saved.token == TOKEN
         assert (saved.expires_at, saved.updated_at) == (document.expires_at, document.updated_at)
 
-    @_quick
-    @hypothesis.given(token=tokens())
-    def test_tokens_come_back_exactly(self, store: TokenStore, token: dict[str, Any]) -> None:
-        """Any JSON object comes back exactly, or is refused and leaves the store as it was."""
-        before = store.load(KEY)
-        try:
-            store.save(make_document(token=token))
-        except ValueError:
-            assert store.load(KEY) == before
-            return
-        loaded = store.load(KEY)
-        assert loaded is not None
-        assert same(loaded.token, token)
+    def test_tokens_come_back_exactly(self, store: TokenStore) -> None:
+        """Of a thousand JSON objects each comes back exactly, or is refused and changes nothing."""
+        for token in thousand_tokens():
+            before = store.load(KEY)
+            try:
+                store.save(make_document(token=token))
+            except ValueError:
+                assert store.load(KEY) == before, token
+                continue
+            loaded = store.load(KEY)
+            assert loaded is not None
+            assert same(loaded.token, token), token
 
     def test_deep_tokens_come_back_exactly(self, store: TokenStore) -> None:
         """Fifty levels of nesting come back exactly."""

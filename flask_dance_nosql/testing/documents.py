@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import clock
@@ -13,12 +14,13 @@ from ..consumer.backend.document import TokenDocument, TokenKey
 from ..consumer.backend.driver import require
 
 if TYPE_CHECKING:
+    import hypothesis
     from hypothesis import strategies as st
     from hypothesis.strategies import SearchStrategy
 else:
-    st = require(
-        "hypothesis.strategies", feature="StoreConformance", package="hypothesis", extra="test"
-    )
+    _NEEDED = {"feature": "StoreConformance", "package": "hypothesis", "extra": "test"}
+    hypothesis = require("hypothesis", **_NEEDED)
+    st = require("hypothesis.strategies", **_NEEDED)
 
 R = TypeVar("R")
 
@@ -81,6 +83,26 @@ def json_values() -> SearchStrategy[Any]:
 def tokens() -> SearchStrategy[dict[str, Any]]:
     """Return a Hypothesis strategy of tokens."""
     return st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values())
+
+
+@cache
+def thousand_tokens() -> list[dict[str, Any]]:
+    """Return a thousand tokens that Hypothesis has made: other ones in each process."""
+    made: list[dict[str, Any]] = []
+
+    @hypothesis.settings(
+        max_examples=1000,
+        deadline=None,
+        database=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(tokens())
+    def collect(token: dict[str, Any]) -> None:
+        made.append(token)
+
+    collect()
+    return made
 
 
 def keys() -> SearchStrategy[TokenKey]:

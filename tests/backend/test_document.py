@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections import OrderedDict, UserDict, namedtuple
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,15 +14,18 @@ from uuid import UUID
 
 import pytest
 from bson import ObjectId
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oauthlib.oauth2.rfc6749.tokens import OAuth2Token
 from redis.crc import key_slot
 
 from flask_dance_nosql.consumer.backend import TokenKey
 from flask_dance_nosql.consumer.backend.document import json_token, user_id_text
+from flask_dance_nosql.consumer.backend.filestore import FileStore
 from flask_dance_nosql.consumer.backend.mongo import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.sqla.values import escaped, unescaped
+from flask_dance_nosql.testing import keys as hostile_keys
 
 from .places import document
 from .strategies import any_text, exact, keys, nested, parts, tokens
@@ -149,13 +153,44 @@ def test_key_cannot_be_changed() -> None:
         TokenKey("demo", "42").user_id = "43"  # type: ignore[misc] # what is tested
 
 
-@given(keys, keys)
+any_keys = keys | hostile_keys()
+
+
+def names_in_stores(key: TokenKey) -> dict[str, Any]:
+    """Return what each kind of store calls a key."""
+    return {
+        "mongo": document_id(key),
+        "redis": RedisStore(lambda: None).redis_key(key),
+        "redis in a cluster": RedisStore(lambda: None).redis_key(key).encode(),
+        "file": FileStore("tokens").path(key).name,
+        "sql": (escaped(key.provider), key.user_id and escaped(key.user_id)),
+        "lock in sql": key.digest,
+    }
+
+
+@settings(max_examples=1000)
+@given(any_keys, any_keys)
 def test_different_keys_lie_apart(one: TokenKey, other: TokenKey) -> None:
-    """Two different keys never have the same document id or Redis key."""
+    """Two different keys never have the same name in any store."""
     assume(one != other)
-    store = RedisStore(lambda: None)
-    assert document_id(one) != document_id(other)
-    assert store.redis_key(one) != store.redis_key(other)
+    ones, others = names_in_stores(one), names_in_stores(other)
+    assert [kind for kind in ones if ones[kind] == others[kind]] == []
+
+
+@settings(max_examples=1000)
+@given(any_keys)
+def test_file_names_are_legal_everywhere(key: TokenKey) -> None:
+    """A file name has small letters, digits and one dot: legal, and the same in no other case."""
+    assert re.fullmatch(r"[0-9a-f]{64}\.json", FileStore("tokens").path(key).name)
+
+
+@given(any_text)
+def test_names_in_sql_can_be_read_back(text: str) -> None:
+    """In SQL a name is as it is, unless it has a character that a database can't hold."""
+    assert unescaped(escaped(text)) == text
+    assert "\0" not in escaped(text)
+    if "\0" not in text and "\x10" not in text:
+        assert escaped(text) == text
 
 
 @given(keys)

@@ -13,29 +13,43 @@ from typing import Any
 import pymongo
 import pytest
 import redis
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import TokenStore
 from flask_dance_nosql.consumer.backend.filestore import FileStore
 from flask_dance_nosql.consumer.backend.mongo import COLLECTION, MongoStore
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.testing import make_document
-from flask_dance_nosql.testing.documents import KEY
 
-from .writer import SAVES
+from .writer import KEY, SAVES
+from .written import Base, Written
 
 PROCESSES = 4
 Place = tuple[str, str]
 
 
-@pytest.fixture(params=["mongo", "redis_server", "redis8_server", "file"])
+REDIS = {
+    "redis6": "redis_server",
+    "redis8": "redis8_server",
+    "cluster": "redis_cluster",
+    "sentinel": "redis_sentinels",
+}
+
+
+@pytest.fixture(params=["mongo", *REDIS, "sqlite", "postgresql", "file"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The kind of a store, and where it is: a server, or a folder."""
     if request.param == "file":
         return "file", str(tmp_path / "tokens")
+    if request.param == "sqlite":
+        return "sql", f"sqlite:///{tmp_path}/tokens.db?timeout=60"
+    if request.param == "postgresql":
+        return "sql", request.getfixturevalue("postgresql_url")
     if request.param == "mongo":
         return "mongo", f"{request.getfixturevalue('mongo_server').url}/t{uuid.uuid4().hex}"
-    server: Any = request.getfixturevalue(request.param)
-    return "redis", f"{server.url}/5"
+    return "redis", request.getfixturevalue(REDIS[request.param]).url
 
 
 @pytest.fixture
@@ -47,11 +61,28 @@ def store(place: Place) -> Iterator[TokenStore]:
             client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](address))
             made: TokenStore = MongoStore(client.get_default_database()[COLLECTION])
         elif kind == "redis":
-            made = RedisStore(stack.enter_context(redis.Redis.from_url(address)))
+            made = RedisStore(address)
+            stack.callback(close, made)
+        elif kind == "sql":
+            engine = create_engine(address)
+            stack.callback(engine.dispose)
+            made = SQLAlchemyStore(Written, stack.enter_context(Session(engine)))
+            made.prepare()
+            stack.callback(Base.metadata.drop_all, engine)
         else:
             made = FileStore(address)
         made.delete(KEY)
         yield made
+
+
+def close(store: RedisStore) -> None:
+    """Close the client that a store has made from a URL."""
+    client: Any = store._client.get()
+    if isinstance(client, redis.RedisCluster):
+        client.disconnect_connection_pools()
+    client.close()
+    for sentinel in getattr(getattr(client, "sentinel", None), "sentinels", []):
+        sentinel.close()
 
 
 def begin(task: str, place: Place) -> subprocess.Popen[str]:

@@ -14,6 +14,8 @@ import mongomock
 import pymongo
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import JSON, BigInteger, DateTime, Engine, create_engine
 from sqlalchemy import text as text_of_sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -267,7 +269,8 @@ class TestRedisServer(RedisConformance, ServerDown):
 
     @pytest.fixture
     def unreachable_store(self) -> TokenStore:
-        return RedisStore(redis.Redis(host="127.0.0.1", port=free_port()))
+        once = Retry(NoBackoff(), 0)
+        return RedisStore(redis.Redis(host="127.0.0.1", port=free_port(), retry=once))
 
 
 class TestRedis8Server(RedisConformance):
@@ -278,3 +281,27 @@ class TestRedis8Server(RedisConformance):
         options: Any = {"protocol": 3, "decode_responses": True}
         with redis.Redis.from_url(redis8_server.url, **options) as client:
             yield client
+
+
+class TestRedisCluster(RedisConformance, ServerDown):
+    """The Redis store on a cluster of three masters."""
+
+    @pytest.fixture
+    def client(self, cluster_client: redis.RedisCluster) -> redis.RedisCluster:
+        return cluster_client
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        return RedisStore(f"redis+cluster://127.0.0.1:{free_port()}")
+
+
+class TestRedisSentinel(RedisConformance, ServerDown):
+    """The Redis store on a master with a replica, which Sentinels name."""
+
+    @pytest.fixture
+    def client(self, sentinel_client: redis.Redis) -> redis.Redis:
+        return sentinel_client
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        return RedisStore(f"redis+sentinel://127.0.0.1:{free_port()}/tokens")

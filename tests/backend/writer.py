@@ -1,6 +1,6 @@
 """What a test runs as a process of its own: writes to a store, or takes a lock and stays.
 
-Called as ``python -m tests.backend.writer save|lock mongo|redis|file ADDRESS``.
+Called as ``python -m tests.backend.writer save|lock mongo|redis|sql|file ADDRESS``.
 """
 
 from __future__ import annotations
@@ -8,23 +8,52 @@ from __future__ import annotations
 import sys
 import time
 
-from flask_dance_nosql.consumer.backend import TokenStore
-from flask_dance_nosql.consumer.backend.filestore import FileStore
-from flask_dance_nosql.consumer.backend.mongo import MongoStore
-from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.testing import make_document
-from flask_dance_nosql.testing.documents import KEY
+from flask_dance_nosql import clock
+from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
 
 SAVES = 50
-LEASE = 3.0
-STORES = {"mongo": MongoStore, "redis": RedisStore, "file": FileStore}
+LEASE = 2.0
+KEY = TokenKey("provider", "42")
+
+
+def open_store(kind: str, address: str) -> TokenStore:
+    """Open a store; only its own driver is imported, since many processes begin at once."""
+    if kind == "mongo":
+        from flask_dance_nosql.consumer.backend.mongo import MongoStore
+
+        return MongoStore(address)
+    if kind == "redis":
+        from flask_dance_nosql.consumer.backend.redis import RedisStore
+
+        return RedisStore(address)
+    if kind == "sql":
+        from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
+
+        from .written import Written
+
+        return SQLAlchemyStore(Written, address)
+    from flask_dance_nosql.consumer.backend.filestore import FileStore
+
+    return FileStore(address)
+
+
+def document(number: int) -> TokenDocument:
+    """Make the document of one write."""
+    now = clock.now()
+    return TokenDocument(
+        provider=KEY.provider,
+        user_id=KEY.user_id,
+        token={"n": number},
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def main(task: str, kind: str, address: str) -> None:
     """Do the task: ``save`` writes 50 times, ``lock`` takes the lock and never ends."""
-    store: TokenStore = STORES[kind](address)
+    store = open_store(kind, address)
     if task == "save":
-        versions = [store.save(make_document(token={"n": n})).version for n in range(SAVES)]
+        versions = [store.save(document(number)).version for number in range(SAVES)]
         print(*versions, flush=True)
         return
     taken = store.lock(KEY, lease=LEASE, wait=30)

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
@@ -53,6 +54,16 @@ class TokenKey(msgspec.Struct, frozen=True):
     def owner_text(self) -> str:
         """The user, percent-encoded behind ``u:``, or ``app`` if there is none."""
         return "app" if self.user_id is None else f"u:{quote(self.user_id, safe='')}"
+
+    @property
+    def text(self) -> str:
+        """Both, as ``provider:u:user`` or ``provider:app``: no other key has the same text."""
+        return f"{self.provider_text}:{self.owner_text}"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of :attr:`text`: 64 small letters and digits, a legal name anywhere."""
+        return sha256(self.text.encode()).hexdigest()
 
 
 class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):

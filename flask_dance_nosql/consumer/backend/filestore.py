@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -40,7 +39,7 @@ class FileStore(TokenStore):
 
     def path(self, key: TokenKey) -> Path:
         """Return the path of a key's file."""
-        return self.folder / f"{_name(key)}.json"
+        return self.folder / f"{key.digest}.json"
 
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
@@ -104,7 +103,7 @@ class FileStore(TokenStore):
     @translated
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key if it is free."""
-        path, now = self.folder / f"{_name(key)}.lease", clock.timestamp()
+        path, now = self.folder / f"{key.digest}.lease", clock.timestamp()
         with self._locked(key):
             current, until = _lease(path)
             if current not in ("", holder) and until > now:
@@ -115,7 +114,7 @@ class FileStore(TokenStore):
     @translated
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
-        path = self.folder / f"{_name(key)}.lease"
+        path = self.folder / f"{key.digest}.lease"
         with self._locked(key):
             if _lease(path)[0] == holder:
                 path.unlink(missing_ok=True)
@@ -123,7 +122,7 @@ class FileStore(TokenStore):
     def _locked(self, key: TokenKey) -> contextlib.AbstractContextManager[None]:
         self.prepare()
         # A lock file is never removed, since somebody may wait at it: hence only so many.
-        return locked(self.folder / f"{_name(key)[:2]}.lock")
+        return locked(self.folder / f"{key.digest[:2]}.lock")
 
     def _read(self, operation: str, key: TokenKey) -> TokenDocument | None:
         try:
@@ -157,10 +156,6 @@ class FileStore(TokenStore):
             self.corrupt("scan", unknown, "its fields name another owner")
             return None
         return document
-
-
-def _name(key: TokenKey) -> str:
-    return sha256(f"{key.provider_text}:{key.owner_text}".encode()).hexdigest()
 
 
 def _version(document: TokenDocument | None, if_version: int) -> int:

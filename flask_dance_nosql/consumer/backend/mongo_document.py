@@ -17,7 +17,7 @@ _BSON_DEPTH = 90
 
 def document_id(key: TokenKey) -> str:
     """Return the ``_id`` of a key's document: ``provider:u:user`` or ``provider:app``, quoted."""
-    return f"{key.provider_text}:{key.owner_text}"
+    return key.text
 
 
 def replacement(document: TokenDocument) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Column, Connection, Double, MetaData, String, Table
@@ -62,7 +61,7 @@ class Locks:
         Raises:
             IntegrityError: If another has taken it at the same moment.
         """
-        table, name = self.table.c, lock_name(key)
+        table, name = self.table.c, key.digest
         free = (table.holder == holder) | (table.until <= seconds_now())
         taken = {"holder": holder, "until": seconds_now() + seconds}
         update = self.table.update().where(table.name == name, free).values(**taken)
@@ -75,18 +74,13 @@ class Locks:
         """Give up the lock of a key, if it is this holder's."""
         table = self.table.c
         connection.execute(
-            self.table.delete().where(table.name == lock_name(key), table.holder == holder)
+            self.table.delete().where(table.name == key.digest, table.holder == holder)
         )
-
-
-def lock_name(key: TokenKey) -> str:
-    """Return a name of 64 characters that no other key has."""
-    return sha256(f"{key.provider_text}:{key.owner_text}".encode()).hexdigest()
 
 
 def lock_number(key: TokenKey) -> int:
     """Return a number of 64 bits, which another key has only by the rarest chance."""
-    return int(lock_name(key)[:16], 16) - 2**63
+    return int(key.digest[:16], 16) - 2**63
 
 
 def _table(metadata: MetaData, schema: str | None) -> Table:
