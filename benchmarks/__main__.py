@@ -1,6 +1,7 @@
 """Runs the measurements and prints them as a table: ``python -m benchmarks``.
 
 Absolute times say little on a shared machine, so that each row is a ratio of two measured in turns.
+The last column is the median time of one call, in microseconds.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from examples.demo.embedded import MongoServer, RedisServer
 
+from .cipher import cipher_rows
 from .requests import request_rows
 from .rounds import Row
 from .stores import mongo_rows, redis_rows
@@ -21,15 +23,16 @@ def main() -> None:
         folder = stack.enter_context(TemporaryDirectory())
         mongo = stack.enter_context(MongoServer(folder))
         redis = stack.enter_context(RedisServer(folder))
-        print(f"{'what':44}  {'against':28}  ratio  (middle half)")
-        for rows in (request_rows(), mongo_rows(mongo.url), redis_rows(redis.url)):
+        print(f"{'what':44}  {'against':28}  ratio  (middle half)       us")
+        for rows in (request_rows(), cipher_rows(), mongo_rows(mongo.url), redis_rows(redis.url)):
             for row in rows:
                 print(_line(row), flush=True)
 
 
 def _line(row: Row) -> str:
     low, middle, high = row.quartiles
-    return f"{row.what:44}  {row.against:28}  {middle:5.2f}  ({low:.2f} to {high:.2f})"
+    ratio = f"{middle:5.2f}  ({low:.2f} to {high:.2f})"
+    return f"{row.what:44}  {row.against:28}  {ratio:21}  {row.microseconds:6.1f}"
 
 
 if __name__ == "__main__":

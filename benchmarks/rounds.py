@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 
 ROUNDS = 60
 CALLS = 50
@@ -18,6 +18,7 @@ class Row:
     what: str
     against: str
     ratios: tuple[float, ...]
+    microseconds: float
 
     @property
     def quartiles(self) -> tuple[float, float, float]:
@@ -31,7 +32,9 @@ def compare(
 ) -> Row:
     """Measure one thing against another in turns of 50 calls; the first turn is not counted."""
     _seconds(work), _seconds(other)
-    return Row(what, against, tuple(_seconds(work) / _seconds(other) for _ in range(ROUNDS)))
+    rounds = [(_seconds(work), _seconds(other)) for _ in range(ROUNDS)]
+    ratios = tuple(one / two for one, two in rounds)
+    return Row(what, against, ratios, median(one for one, _ in rounds) / CALLS * 1e6)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -92,6 +92,14 @@ class CorruptToken(BackendError):
         self.user_id = user_id
 
 
+class TokenDecryptError(CorruptToken):
+    """An encrypted token can't be opened. It is left as it is.
+
+    It was sealed with a key that is not here, or for another provider or user, or it is damaged; or
+    it is not encrypted, where it has to be. The message does not say more than whose record it is.
+    """
+
+
 class VersionConflict(BackendError):
     """Somebody else has written the token since it was read. What they wrote stands.
 

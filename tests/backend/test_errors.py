@@ -12,6 +12,7 @@ from flask_dance_nosql.errors import (
     CorruptToken,
     FlaskDanceNoSQLError,
     MissingDependency,
+    TokenDecryptError,
     TokenRefreshError,
     UserRequired,
 )
@@ -28,6 +29,7 @@ from flask_dance_nosql.errors import (
         (BackendError, FlaskDanceNoSQLError),
         (BackendUnavailable, BackendError),
         (CorruptToken, BackendError),
+        (TokenDecryptError, CorruptToken),
         (TokenRefreshError, FlaskDanceNoSQLError),
     ],
 )

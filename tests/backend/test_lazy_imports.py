@@ -8,7 +8,12 @@ import sys
 import pytest
 
 DRIVERS = ["pymongo", "bson", "redis", "flask_login", "sqlalchemy", "cryptography"]
-EXTRAS = [("MongoBackend", "pymongo", "mongodb"), ("RedisBackend", "redis", "redis")]
+EXTRAS = [
+    ("MongoBackend", "pymongo", "mongodb"),
+    ("RedisBackend", "redis", "redis"),
+    ("TokenCipher", "cryptography", "encryption"),
+]
+MODULES = {"MongoBackend": "mongo", "RedisBackend": "redis", "TokenCipher": "cipher"}
 
 
 def run(program: str) -> str:
@@ -42,27 +47,25 @@ print([name for name in {DRIVERS} if name in sys.modules])
     assert run(program) == "[]"
 
 
-@pytest.mark.parametrize(
-    ("name", "driver", "other"), [(*EXTRAS[0][:2], "redis"), (*EXTRAS[1][:2], "pymongo")]
-)
-def test_a_backend_loads_its_own_driver_alone(name: str, driver: str, other: str) -> None:
-    """Naming one backend loads its driver, and not the other's."""
+@pytest.mark.parametrize(("name", "driver", "extra"), EXTRAS)
+def test_no_name_loads_the_driver_of_another(name: str, driver: str, extra: str) -> None:
+    """Naming a backend or the cipher loads what it needs, and no other database's driver."""
+    others = {"pymongo", "redis", "sqlalchemy"} - {driver}
     program = f"""
 import sys
 from flask_dance_nosql.consumer.backend import {name}
-print({driver!r} in sys.modules, {other!r} in sys.modules)
+print({driver!r} in sys.modules, {others!r} & set(sys.modules))
 """
-    assert run(program) == "True False"
+    assert run(program) == "True set()"
 
 
 @pytest.mark.parametrize(("name", "driver", "extra"), EXTRAS)
 @pytest.mark.parametrize("way", ["package", "module", "attribute"])
 def test_a_missing_driver_is_told(name: str, driver: str, extra: str, way: str) -> None:
     """However a backend is reached, the error names it, the package and the extra to install."""
-    module = driver.removeprefix("py")
     statement = {
         "package": f"from flask_dance_nosql.consumer.backend import {name}",
-        "module": f"import flask_dance_nosql.consumer.backend.{module}",
+        "module": f"import flask_dance_nosql.consumer.backend.{MODULES[name]}",
         "attribute": f"import flask_dance_nosql.consumer.backend as b; b.{name}",
     }[way]
     program = f"""

@@ -1,4 +1,4 @@
-"""Where blueprints keep their tokens. Backends that need a driver are imported when first named."""
+"""Where blueprints keep their tokens. What needs a driver is imported when first named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .session import SessionBackend
 from .store import TokenStore, translated
 
 if TYPE_CHECKING:
+    from .cipher import TokenCipher
     from .mongo import MongoBackend
     from .redis import RedisBackend
     from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
@@ -23,6 +24,7 @@ _LAZY = {
     "OAuthTokenMixin": "sqla",
     "RedisBackend": "redis",
     "SQLAlchemyBackend": "sqla",
+    "TokenCipher": "cipher",
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "RedisBackend",
     "SQLAlchemyBackend",
     "SessionBackend",
+    "TokenCipher",
     "TokenDocument",
     "TokenKey",
     "TokenStore",
