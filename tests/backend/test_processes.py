@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import TokenStore
 from flask_dance_nosql.consumer.backend.filestore import FileStore
-from flask_dance_nosql.consumer.backend.mongo import COLLECTION, MongoStore
+from flask_dance_nosql.consumer.backend.mongo import MongoStore
+from flask_dance_nosql.consumer.backend.mongo_source import COLLECTION
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.testing import make_document

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import msgspec
 
 from ... import clock
-from ...errors import ConfigurationError, CorruptToken
+from ...errors import CorruptToken
 from .document import TokenDocument, TokenKey, decode_token
-from .driver import DriverSource, has_sync_methods, require
-from .mongo_document import document_id, encode_token, replacement
+from .driver import require
+from .mongo_document import document_id, encode_token, lock_id, replacement, taking
+from .mongo_source import CollectionSource, collection_source
 from .scoped import BackendOptions, UserScopedBackend
 from .store import SCAN_BATCH, TokenStore, translated
 
 if TYPE_CHECKING:
-    import bson.codec_options
     import bson.errors
     import pymongo
     import pymongo.errors
-    from pymongo.collection import Collection
 else:
     _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
     pymongo = require("pymongo", **_NEEDED)
     bson = require("bson", **_NEEDED)
-
-CollectionSource = Any
-"""A collection, or a function or proxy that returns one."""
-
-_CODEC: bson.codec_options.CodecOptions[dict[str, Any]] = bson.codec_options.CodecOptions(
-    tz_aware=True
-)
-_WANTED = (
-    "MongoBackend takes a synchronous PyMongo collection, such as client.mydb.tokens, a URL "
-    "with a database, or a function or proxy that returns a collection."
-)
-COLLECTION = "flask_dance_tokens"
-
-_LOCK = "!lock:"
-_SWEEP_SECONDS = 60
 
 
 class MongoStore(TokenStore):
@@ -75,9 +57,7 @@ class MongoStore(TokenStore):
     """The server's time in milliseconds, as an expression."""
 
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
-        if isinstance(collection, str):
-            check_url(collection)
-        self._collection = DriverSource(collection, _is_collection, _WANTED, _prepared, open_url)
+        self._collection = collection_source(collection)
         self._indexes_wanted = create_indexes
 
     @translated
@@ -183,26 +163,19 @@ class MongoStore(TokenStore):
     @translated
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the server's time, in one atomic operation."""
-        ours = {"$eq": ["$holder", {"$literal": holder}]}
-        over = {"$lte": [{"$ifNull": ["$until", 0]}, self._now]}
-        may = {"$or": [ours, over]}
-        until = {"$add": [self._now, int(seconds * 1000)]}
-        taken = {
-            "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
-            "until": {"$cond": [may, until, "$until"]},
-            # The server's sweep takes away what nobody released.
-            "expires_at": {"$literal": clock.now() + timedelta(seconds=seconds + _SWEEP_SECONDS)},
-        }
         try:
-            lock = self._take_lock(key, taken)
+            lock = self._take_lock(key, holder, seconds)
         except pymongo.errors.DuplicateKeyError:
-            lock = self._take_lock(key, taken)
+            lock = self._take_lock(key, holder, seconds)
         return lock is not None and bool(lock["holder"] == holder)
 
-    def _take_lock(self, key: TokenKey, taken: dict[str, Any]) -> Any:
-        collection, wanted = self._collection.get(), {"_id": f"{_LOCK}{document_id(key)}"}
+    def _take_lock(self, key: TokenKey, holder: str, seconds: float) -> Any:
+        collection, wanted = self._collection.get(), {"_id": lock_id(key)}
         lock = collection.find_one_and_update(
-            wanted, [{"$set": taken}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
+            wanted,
+            taking(holder, seconds, self._now),
+            upsert=True,
+            return_document=pymongo.ReturnDocument.AFTER,
         )
         # As in a save: not every server shows the document when two race.
         return collection.find_one(wanted) if lock is None else lock
@@ -210,8 +183,7 @@ class MongoStore(TokenStore):
     @translated
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
-        lock = {"_id": f"{_LOCK}{document_id(key)}", "holder": holder}
-        self._collection.get().delete_one(lock)
+        self._collection.get().delete_one({"_id": lock_id(key), "holder": holder})
 
     def _decode(self, operation: str, key: TokenKey | None, found: dict[str, Any]) -> TokenDocument:
         named = key or TokenKey(str(found.get("provider") or "?"), str(found.get("user_id") or "?"))
@@ -244,30 +216,3 @@ class MongoBackend(UserScopedBackend):
         **options: Unpack[BackendOptions],
     ) -> None:
         super().__init__(MongoStore(collection, create_indexes=create_indexes), **options)
-
-
-def _is_collection(value: object) -> bool:
-    return has_sync_methods(value, "find_one_and_update", "with_options")
-
-
-def check_url(url: str) -> None:
-    """Make sure that a text is a MongoDB URL with a database; nothing is connected to.
-
-    Raises:
-        ConfigurationError: If it is not.
-    """
-    if re.match(r"mongodb(\+srv)?://[^/]+/[^/?]+", url) is None:
-        raise ConfigurationError(f"{_WANTED} This is no URL like mongodb://host:port/database.")
-
-
-def open_url(url: str) -> object:
-    """Return the collection ``flask_dance_tokens`` of the database that a URL names."""
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
-    return client.get_default_database()[COLLECTION]
-
-
-def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:
-    concern = collection.write_concern
-    if concern.is_server_default:
-        concern = pymongo.WriteConcern("majority")
-    return collection.with_options(codec_options=_CODEC, write_concern=concern)

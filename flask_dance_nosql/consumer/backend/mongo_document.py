@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ... import clock
@@ -13,6 +13,7 @@ _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC
 _INT64 = range(-(2**63), 2**63)
 # A server takes 100 levels, and the token itself is one level down.
 _BSON_DEPTH = 90
+_SWEEP_SECONDS = 60
 
 
 def document_id(key: TokenKey) -> str:
@@ -35,6 +36,32 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     # $literal, or a user called "$token" would be read as the name of a field.
     literal = {name: {"$literal": value} for name, value in fields.items()}
     return [{"$set": {**literal, "version": counted, "created_at": created_at}}]
+
+
+def lock_id(key: TokenKey) -> str:
+    """Return the ``_id`` of a key's lock."""
+    return f"!lock:{key.text}"
+
+
+def taking(holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
+    """Return the update by which a holder takes a lock that is free, over or its own.
+
+    Args:
+        holder: Who takes it.
+        seconds: For how long.
+        now: The server's time in milliseconds, as an expression.
+    """
+    ours = {"$eq": ["$holder", {"$literal": holder}]}
+    over = {"$lte": [{"$ifNull": ["$until", 0]}, now]}
+    may = {"$or": [ours, over]}
+    until = {"$add": [now, int(seconds * 1000)]}
+    taken = {
+        "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
+        "until": {"$cond": [may, until, "$until"]},
+        # The server's sweep takes away what nobody released.
+        "expires_at": {"$literal": clock.now() + timedelta(seconds=seconds + _SWEEP_SECONDS)},
+    }
+    return [{"$set": taken}]
 
 
 def encode_token(token: Token) -> Token | str:
