@@ -1,7 +1,7 @@
 """Whether a load costs the same among a thousand tokens and among a million.
 
-``python -m benchmarks.million [COUNT]`` fills each store twice and measures in turns. It takes some
-minutes and a few gigabytes.
+``python -m benchmarks.million [COUNT [STORE ...]]`` fills each store twice and measures in turns.
+It takes some minutes and a few gigabytes.
 """
 
 from __future__ import annotations
@@ -136,15 +136,20 @@ def peak_bytes(load: Callable[[], object]) -> int:
     return sorted(peaks)[50]
 
 
-def main(many: int = MANY) -> None:
-    """Measure each store and print the ratios."""
+STORES = {"mongo": mongo_store, "redis": redis_store, "sqlite": sqlite_store}
+
+
+def main(count: str = str(MANY), *names: str) -> None:
+    """Measure each store, or only those that are named, and print the ratios."""
+    many = int(count)
     print(f"a load among {many:,} tokens, as a multiple of one among {FEW:,}")
-    for name, make in [("mongo", mongo_store), ("redis", redis_store), ("sqlite", sqlite_store)]:
+    for name in names or STORES:
+        make = STORES[name]
         with ExitStack() as stack:
             loads = []
-            for count in (many, FEW):
+            for tokens in (many, FEW):
                 folder = Path(stack.enter_context(TemporaryDirectory()))
-                loads.append(loader(make(stack, folder, count), count))
+                loads.append(loader(make(stack, folder, tokens), tokens))
             row = compare("", loads[0], "", loads[1])
             low, middle, high = row.quartiles
             memory = peak_bytes(loads[0]) / peak_bytes(loads[1])
@@ -152,4 +157,4 @@ def main(many: int = MANY) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])
