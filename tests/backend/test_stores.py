@@ -22,7 +22,10 @@ from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_document import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
+from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
+from flask_dance_nosql.testing.documents import KEY
+
+from ..topologies import Topology
 
 Raw = Callable[[TokenKey, str], None]
 
@@ -185,3 +188,39 @@ class TestRedis8Server(RedisConformance):
         options: Any = {"protocol": 3, "decode_responses": True}
         with redis.Redis.from_url(redis8_server.url, **options) as client:
             yield client
+
+
+class TestRedisCluster(RedisConformance, ServerDown):
+    """The Redis store on a cluster."""
+
+    @pytest.fixture
+    def client(self, redis_cluster_client: redis.RedisCluster) -> redis.RedisCluster:
+        return redis_cluster_client
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        return RedisStore(f"redis+cluster://127.0.0.1:{free_port()}")
+
+
+class TestRedisSentinel(RedisConformance, ServerDown):
+    """The Redis store on the master that Sentinels name."""
+
+    @pytest.fixture
+    def client(self, sentinel_client: redis.Redis) -> redis.Redis:
+        return sentinel_client
+
+    @pytest.fixture
+    def unreachable_store(self) -> TokenStore:
+        return RedisStore(f"redis+sentinel://127.0.0.1:{free_port()}/tokens")
+
+
+@pytest.mark.parametrize("topology", ["redis_cluster", "redis_sentinel"])
+def test_topologies_by_url(topology: str, request: pytest.FixtureRequest) -> None:
+    """A URL of a cluster, or of Sentinels, is all that a store needs."""
+    servers: Topology = request.getfixturevalue(topology)
+    store = RedisStore(servers.url)
+    saved = store.save(make_document())
+    assert store.load(KEY) == saved
+    assert [document.key for document in store.scan(user_id=KEY.user_id)] == [KEY]
+    store.delete(KEY)
+    assert store.load(KEY) is None
