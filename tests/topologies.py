@@ -140,6 +140,10 @@ class Topology(ABC):
     def url(self) -> str:
         """The URL that a store takes."""
 
+    @abstractmethod
+    def owner(self, key: str) -> RedisNode:
+        """Return the server that takes the writes to a key."""
+
     def started(self, node: RedisNode) -> Any:
         """Remember a server, to end it, and return it."""
         return self._running.enter_context(node)
@@ -244,6 +248,10 @@ class RedisSentinelServers(Topology):
         """The URL of the service, by all Sentinels."""
         addresses = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{addresses}/{SERVICE}"
+
+    def owner(self, key: str) -> RedisNode:
+        """Return the first master, whichever the key."""
+        return self.master
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

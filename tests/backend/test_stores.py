@@ -22,6 +22,7 @@ from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_document import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis_url import open_url
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
 from flask_dance_nosql.testing.documents import KEY
 
@@ -177,7 +178,7 @@ class TestRedisServer(RedisConformance, ServerDown):
 
     @pytest.fixture
     def unreachable_store(self) -> TokenStore:
-        return RedisStore(redis.Redis(host="127.0.0.1", port=free_port()))
+        return RedisStore(f"redis://127.0.0.1:{free_port()}")
 
 
 class TestRedis8Server(RedisConformance):
@@ -218,9 +219,10 @@ class TestRedisSentinel(RedisConformance, ServerDown):
 def test_topologies_by_url(topology: str, request: pytest.FixtureRequest) -> None:
     """A URL of a cluster, or of Sentinels, is all that a store needs."""
     servers: Topology = request.getfixturevalue(topology)
-    store = RedisStore(servers.url)
-    saved = store.save(make_document())
-    assert store.load(KEY) == saved
-    assert [document.key for document in store.scan(user_id=KEY.user_id)] == [KEY]
-    store.delete(KEY)
-    assert store.load(KEY) is None
+    with open_url(servers.url) as client:
+        store = RedisStore(client)
+        saved = store.save(make_document())
+        assert store.load(KEY) == saved
+        assert [document.key for document in store.scan(user_id=KEY.user_id)] == [KEY]
+        store.delete(KEY)
+        assert store.load(KEY) is None

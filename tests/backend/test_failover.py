@@ -1,0 +1,113 @@
+"""The death of a Redis master, as an application lives through it that is not restarted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey
+from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis_url import open_url
+from flask_dance_nosql.errors import BackendUnavailable
+from flask_dance_nosql.testing import make_document
+
+from ..topologies import (
+    RedisClusterServers,
+    RedisNode,
+    RedisSentinelServers,
+    Topology,
+    wait_until,
+)
+
+KEPT, WRITTEN = TokenKey("kept", "42"), TokenKey("written", "42")
+ENOUGH = 20
+
+
+class Caller(threading.Thread):
+    """Makes one call over and over, and remembers what came of it."""
+
+    def __init__(self, call: Callable[[int], Any]) -> None:
+        super().__init__()
+        self.results: list[Any] = []
+        self.errors: list[Exception] = []
+        self.since_error = 0
+        self.slowest = 0.0
+        self._call = call
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        """Call until told to end."""
+        while not self._ending.wait(0.005):
+            begun = time.monotonic()
+            self._call_once()
+            self.slowest = max(self.slowest, time.monotonic() - begun)
+
+    def _call_once(self) -> None:
+        try:
+            self.results.append(self._call(len(self.results)))
+            self.since_error += 1
+        except Exception as error:  # noqa: BLE001 - the test looks at each
+            self.errors.append(error)
+            self.since_error = 0
+
+    def has_gone_well(self) -> bool:
+        """Whether the last calls had results."""
+        return self.since_error >= ENOUGH
+
+    def has_recovered(self) -> bool:
+        """Whether there were errors, and then results again."""
+        return bool(self.errors) and self.has_gone_well()
+
+    def __enter__(self) -> Caller:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self.join()
+
+
+@pytest.fixture(params=[RedisSentinelServers, RedisClusterServers], ids=["sentinel", "cluster"])
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Topology]:
+    """A topology of the test's own, which it may damage."""
+    with request.param(tmp_path) as started:
+        yield started
+
+
+def await_replica(master: RedisNode, store: RedisStore) -> None:
+    """Wait until a replica has all that the master was told until now."""
+    with master.client.pipeline(transaction=False) as pipeline:
+        # WAIT is about the writes of its own connection, and those of others before them.
+        pipeline.set(f"{store.redis_key(KEPT)}:mark", "")
+        pipeline.execute_command("WAIT", 1, 10_000)
+        assert pipeline.execute()[1] >= 1
+
+
+def test_a_store_outlives_its_master(servers: Topology) -> None:
+    """After a master's death the same store saves and loads again; until then it is unavailable."""
+    with open_url(servers.url) as client:
+        store = RedisStore(client)
+        kept = store.save(make_document(KEPT))
+
+        def save(number: int) -> TokenDocument:
+            return store.save(make_document(WRITTEN, {"n": number}))
+
+        with Caller(save) as writer, Caller(lambda _: store.load(KEPT)) as reader:
+            for caller in (writer, reader):
+                wait_until(caller.has_gone_well, "the store is in use")
+            master = servers.owner(store.redis_key(KEPT))
+            await_replica(master, store)
+            master.kill()
+            for caller in (writer, reader):
+                wait_until(caller.has_recovered, "the store works again")
+        print(f"{writer.slowest=} {reader.slowest=} {len(writer.errors)=} {len(reader.errors)=}")
+        assert {type(error) for error in writer.errors + reader.errors} == {BackendUnavailable}
+        assert all(found == kept for found in reader.results)
+        assert store.load(WRITTEN) == writer.results[-1]
+        assert max(writer.slowest, reader.slowest) < 10
