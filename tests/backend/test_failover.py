@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.redis_url import open_url
-from flask_dance_nosql.errors import BackendUnavailable
+from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing import make_document
 
 from ..topologies import (
@@ -106,8 +108,82 @@ def test_a_store_outlives_its_master(servers: Topology) -> None:
             master.kill()
             for caller in (writer, reader):
                 wait_until(caller.has_recovered, "the store works again")
-        print(f"{writer.slowest=} {reader.slowest=} {len(writer.errors)=} {len(reader.errors)=}")
         assert {type(error) for error in writer.errors + reader.errors} == {BackendUnavailable}
         assert all(found == kept for found in reader.results)
         assert store.load(WRITTEN) == writer.results[-1]
         assert max(writer.slowest, reader.slowest) < 10
+
+
+@pytest.fixture
+def losing() -> threading.Event:
+    """While it is set, the next answer of the server is lost."""
+    return threading.Event()
+
+
+@pytest.fixture(params=["redis_server", "redis8_server"])
+def lossy_store(request: pytest.FixtureRequest, losing: threading.Event) -> Iterator[RedisStore]:
+    """A store whose client sends a command again when the connection dies, as is usual."""
+
+    class LossyConnection(redis.Connection):
+        def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            answer = super().read_response(*args, **kwargs)
+            if losing.is_set():
+                losing.clear()
+                raise redis.ConnectionError
+            return answer
+
+    pool = redis.ConnectionPool(
+        connection_class=LossyConnection,
+        host="127.0.0.1",
+        port=request.getfixturevalue(request.param).port,
+        retry=Retry(NoBackoff(), 1),
+    )
+    with redis.Redis.from_pool(pool) as client:
+        client.flushall()
+        yield RedisStore(client)
+
+
+def test_a_save_whose_answer_is_lost_is_no_conflict(
+    lossy_store: RedisStore, losing: threading.Event
+) -> None:
+    """A conditional save that the client sends twice is done once, and does not meet itself."""
+    version = 0
+    for number in range(3):
+        losing.set()
+        saved = lossy_store.save(make_document(KEPT, {"n": number}), if_version=version)
+        assert not losing.is_set()
+        assert lossy_store.load(KEPT) == saved
+        assert version in (0, saved.version - 1)
+        version = saved.version
+
+
+def test_an_outdated_save_whose_answer_is_lost_is_a_conflict(
+    lossy_store: RedisStore, losing: threading.Event
+) -> None:
+    """Sent twice or not, a save from an outdated read is refused."""
+    first = lossy_store.save(make_document(KEPT))
+    second = lossy_store.save(make_document(KEPT, {"n": 2}))
+    for outdated in (0, first.version):
+        losing.set()
+        with pytest.raises(VersionConflict):
+            lossy_store.save(make_document(KEPT, {"n": 3}), if_version=outdated)
+    assert lossy_store.load(KEPT) == second
+
+
+def test_other_operations_whose_answer_is_lost(
+    lossy_store: RedisStore, losing: threading.Event
+) -> None:
+    """A lock that is taken twice is the holder's, and what is deleted twice is gone."""
+    saved = lossy_store.save(make_document(KEPT))
+    operations: list[Callable[[], Any]] = [
+        lambda: lossy_store.acquire(KEPT, "holder", 60),
+        lambda: lossy_store.load(KEPT) == saved,
+        lambda: lossy_store.delete(KEPT, if_version=saved.version) is None,
+        lambda: lossy_store.release(KEPT, "holder") is None,
+    ]
+    for operation in operations:
+        losing.set()
+        assert operation()
+        assert not losing.is_set()
+    assert lossy_store.load(KEPT) is None
+    assert lossy_store.acquire(KEPT, "another", 60)

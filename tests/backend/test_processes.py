@@ -12,12 +12,12 @@ from typing import Any
 
 import pymongo
 import pytest
-import redis
 
 from flask_dance_nosql.consumer.backend import TokenStore
 from flask_dance_nosql.consumer.backend.filestore import FileStore
 from flask_dance_nosql.consumer.backend.mongo import COLLECTION, MongoStore
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis_url import open_url
 from flask_dance_nosql.testing import make_document
 from flask_dance_nosql.testing.documents import KEY
 
@@ -27,13 +27,16 @@ PROCESSES = 4
 Place = tuple[str, str]
 
 
-@pytest.fixture(params=["mongo", "redis_server", "redis8_server", "file"])
+@pytest.fixture(params=["mongo", "redis_server", "redis8_server", "redis_cluster", "file"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The kind of a store, and where it is: a server, or a folder."""
     if request.param == "file":
         return "file", str(tmp_path / "tokens")
     if request.param == "mongo":
         return "mongo", f"{request.getfixturevalue('mongo_server').url}/t{uuid.uuid4().hex}"
+    if request.param == "redis_cluster":
+        request.getfixturevalue("redis_cluster_client")
+        return "redis", request.getfixturevalue("redis_cluster").url
     server: Any = request.getfixturevalue(request.param)
     return "redis", f"{server.url}/5"
 
@@ -47,7 +50,7 @@ def store(place: Place) -> Iterator[TokenStore]:
             client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](address))
             made: TokenStore = MongoStore(client.get_default_database()[COLLECTION])
         elif kind == "redis":
-            made = RedisStore(stack.enter_context(redis.Redis.from_url(address)))
+            made = RedisStore(stack.enter_context(open_url(address)))
         else:
             made = FileStore(address)
         made.delete(KEY)
