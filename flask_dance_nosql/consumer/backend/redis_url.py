@@ -61,12 +61,13 @@ def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis
     options: Any = redis.connection.parse_url(  # type: ignore[no-untyped-call] # redis-py's own
         f"redis://{login}@{query}"
     )
+    times = {name: value for name, value in options.items() if name.startswith("socket_")}
     # Without arguments of their own, Sentinels are asked by redis-py's defaults: no time limit in
     # old versions, and many attempts in new ones.
     sentinel: Any = redis.Sentinel(  # type: ignore[no-untyped-call] # redis-py's own
-        known, sentinel_kwargs=_patience()
+        known, sentinel_kwargs=_patience() | times
     )
-    master: redis.Redis = sentinel.master_for(service, **{**_patience(), **options})
+    master: redis.Redis = sentinel.master_for(service, **_patience() | options)
     return master
 
 
