@@ -148,6 +148,7 @@ def lossy_store(request: pytest.FixtureRequest, losing: threading.Event) -> Iter
         host="127.0.0.1",
         port=request.getfixturevalue(request.param).port,
         retry=Retry(NoBackoff(), 1),
+        retry_on_error=[redis.ConnectionError],
     )
     with redis.Redis.from_pool(pool) as client:
         client.flushall()

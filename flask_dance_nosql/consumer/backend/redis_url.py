@@ -48,12 +48,17 @@ def open_url(url: str) -> redis.Redis | redis.RedisCluster:
             url.replace("+cluster", "", 1), **_patience()
         )
         return cluster
-    return redis.Redis.from_url(url, **_patience())
+    return redis.Redis.from_url(url, **_patience(), **_again())
 
 
 def _patience() -> dict[str, Any]:
     retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), 1)
     return {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": retry}
+
+
+def _again() -> dict[str, Any]:
+    # Old versions retry no command unless told for which errors; a cluster's client always does.
+    return {"retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError]}
 
 
 def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis:
@@ -67,7 +72,7 @@ def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis
     sentinel: Any = redis.Sentinel(  # type: ignore[no-untyped-call] # redis-py's own
         known, sentinel_kwargs=_patience() | times
     )
-    master: redis.Redis = sentinel.master_for(service, **_patience() | options)
+    master: redis.Redis = sentinel.master_for(service, **_patience() | _again() | options)
     return master
 
 
