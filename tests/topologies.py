@@ -185,8 +185,8 @@ class RedisClusterServers(Topology):
 
     @property
     def url(self) -> str:
-        """The URL of the cluster, by its first node."""
-        return f"redis+cluster://{HOST}:{self.nodes[0].port}"
+        """The URL of the cluster, by all nodes."""
+        return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
     def _share_slots(self) -> None:
         bounds = [0, 5461, 10923, SLOTS]

@@ -60,10 +60,11 @@ def test_mongo_operations_are_one_command_each(
 def test_redis_operations_are_one_command_each(
     redis_pair: tuple[redis.Redis, RedisCommands], blueprint: OAuth2ConsumerBlueprint
 ) -> None:
-    """Once the server knows the script, get, set and delete are one command each."""
+    """Once the server knows the scripts, get, set and delete are one command each."""
     client, counter = redis_pair
     backend = RedisBackend(client, user_id=1)
     backend.set(blueprint, TOKEN)
+    backend.delete(blueprint)
     for operation in (
         lambda: backend.get(blueprint),
         lambda: backend.set(blueprint, TOKEN),
