@@ -12,6 +12,8 @@ import redis
 
 from examples.demo.embedded import MongoServer, RedisServer, Server, wheel_program
 
+from .topologies import RedisNode, RedisSentinelServers
+
 
 @pytest.mark.parametrize("server_class", [RedisServer, MongoServer])
 def test_server_answers_and_ends(server_class: type[Server], tmp_path: Path) -> None:
@@ -63,6 +65,21 @@ def test_server_ends_with_a_killed_parent(tmp_path: Path) -> None:
     client = redis.Redis(port=int(output), host="127.0.0.1")
     with pytest.raises(redis.ConnectionError):
         ping_until_it_ends(client)
+
+
+def test_topology_that_cannot_start_ends_what_it_started(tmp_path: Path) -> None:
+    """When one of several servers fails to start, those before it do not stay behind."""
+    pids = []
+
+    class Half(RedisSentinelServers):
+        def begin(self) -> None:
+            pids.append(self.started(RedisNode(tmp_path)).pid)
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"), Half(tmp_path):
+        pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
 
 
 def test_redis_versions(redis8_client: redis.Redis) -> None:

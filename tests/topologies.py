@@ -1,14 +1,17 @@
-"""Fixtures: Redis as a cluster and behind Sentinels, each of several servers on this machine."""
+"""Servers that stand in for each other: a Redis Cluster, and a Redis master watched by Sentinels.
+
+Like `tests.servers`: each is started once, and a topology that can't be started is a failure.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import pytest
@@ -16,219 +19,40 @@ import redis
 
 from examples.demo.embedded import HOST, RedisServer, free_port
 
+SETTLE_SECONDS = 30.0
 SLOTS = 16384
 SERVICE = "tokens"
-DEADLINE = 30.0
-DOWN_AFTER_MS = 500
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds; what a server that is not ready says counts as no.
+def wait_until(settled: Callable[[], object], what: str, seconds: float = SETTLE_SECONDS) -> None:
+    """Ask until the answer is yes; errors of Redis mean that it is not yet.
 
     Raises:
-        TimeoutError: If it does not within 30 seconds.
+        TimeoutError: If it is never so.
     """
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        try:
-            if condition():
-                return
-        except redis.RedisError:
-            pass
+    deadline = time.monotonic() + seconds
+    while not _answer(settled):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Not within {DEADLINE:.0f} seconds: {what}")
+            raise TimeoutError(f"It is still not so that {what}")
         time.sleep(0.02)
 
 
-class ConfiguredServer(RedisServer):
-    """A Redis server with further options, in a folder of its own.
-
-    Args:
-        folder: Where the folder is made.
-        port: The port.
-        options: Lines of its configuration.
-    """
-
-    def __init__(self, folder: Path, port: int, *options: str) -> None:
-        data = folder / str(port)
-        data.mkdir()
-        self._options = options
-        super().__init__(data, port)
-
-    def command(self) -> list[str]:
-        config = self.data_dir / "redis.conf"
-        config.write_text("\n".join(self._options))
-        program, *rest = super().command()
-        return [program, str(config), *rest]
-
-    def run(self, *command: Any) -> Any:
-        """Send the server a command on a connection of its own."""
-        with redis.Redis(port=self.port, decode_responses=True) as client:
-            return client.execute_command(*command)
-
-    def kill(self) -> None:
-        """End the server as a power cut would."""
-        os.kill(self.pid, signal.SIGKILL)
+def _answer(settled: Callable[[], object]) -> bool:
+    try:
+        return bool(settled())
+    except redis.RedisError:
+        return False
 
 
-class SentinelServer(ConfiguredServer):
-    """A Sentinel, which is the same program in another mode."""
-
-    def command(self) -> list[str]:
-        return [*ConfiguredServer.command(self), "--sentinel"]
-
-
-class Topology:
-    """Several servers that are ended together."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-
-    def start(self, server: ConfiguredServer) -> Any:
-        """Take a server that was started to those that are ended."""
-        return self._stack.enter_context(server)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.close()
-
-    @property
-    def url(self) -> str:
-        """The URL by which a store finds the servers."""
-        raise NotImplementedError
-
-    def master_of(self, key: str) -> ConfiguredServer:
-        """Return the server that takes writes of a key at first."""
-        raise NotImplementedError
+def free_cluster_port() -> int:
+    """Return a free port whose cluster bus, 10000 above it, has a free one, too."""
+    while True:
+        port = free_port()
+        if port + 10000 < 65536 and _is_free(port + 10000):
+            return port
 
 
-class RedisCluster(Topology):
-    """Three masters that share the slots, with a replica each.
-
-    Args:
-        folder: For the servers' data.
-        replicas: Whether there are replicas.
-    """
-
-    def __init__(self, folder: Path, *, replicas: bool = False) -> None:
-        super().__init__()
-        try:
-            self._begin(folder, 6 if replicas else 3)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def _begin(self, folder: Path, count: int) -> None:
-        self.nodes = [self._node(folder, port) for port in cluster_ports(count)]
-        masters, replicas = self.nodes[:3], self.nodes[3:]
-        bounds = [SLOTS * number // 3 for number in range(4)]
-        for master, low, high in zip(masters, bounds, bounds[1:], strict=False):
-            master.run("CLUSTER", "ADDSLOTS", *range(low, high))
-            # Bootstrapping nodes agree faster with epochs of their own.
-            master.run("CLUSTER", "SET-CONFIG-EPOCH", self.nodes.index(master) + 1)
-        for node in self.nodes[1:]:
-            node.run("CLUSTER", "MEET", HOST, self.nodes[0].port)
-        until(lambda: all(self._known(node) == count for node in self.nodes), "all nodes known")
-        for master, replica in zip(masters, replicas, strict=False):
-            replica.run("CLUSTER", "REPLICATE", master.run("CLUSTER", "MYID"))
-        until(lambda: all(map(self._is_ok, self.nodes)), "cluster_state:ok")
-        for replica in replicas:
-            until(lambda r=replica: "master_link_status:up" in info(r), "replica in step")
-
-    def _node(self, folder: Path, port: int) -> ConfiguredServer:
-        options = ("cluster-enabled yes", "cluster-node-timeout 1000", "repl-diskless-sync-delay 0")
-        node: ConfiguredServer = self.start(ConfiguredServer(folder, port, *options))
-        return node
-
-    @staticmethod
-    def _known(node: ConfiguredServer) -> int:
-        nodes = node.run("CLUSTER", "NODES")
-        return len(nodes if isinstance(nodes, dict) else nodes.splitlines())
-
-    @staticmethod
-    def _is_ok(node: ConfiguredServer) -> bool:
-        found = node.run("CLUSTER", "INFO")
-        return "cluster_state:ok" in found and f"cluster_slots_assigned:{SLOTS}" in found
-
-    @property
-    def url(self) -> str:
-        """The URL of one node, which knows the others."""
-        return f"redis+cluster://{HOST}:{self.nodes[0].port}"
-
-    def master_of(self, key: str) -> ConfiguredServer:
-        """Return the master that the key's slot has at first."""
-        slot = int(self.nodes[0].run("CLUSTER", "KEYSLOT", key))
-        return self.nodes[next(n for n in range(3) if slot < SLOTS * (n + 1) // 3)]
-
-
-class RedisSentinels(Topology):
-    """A master and its replica, watched by three Sentinels.
-
-    Args:
-        folder: For the servers' data.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        try:
-            self._begin(folder)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def _begin(self, folder: Path) -> None:
-        quick = "repl-diskless-sync-delay 0"
-        self.master: ConfiguredServer = self.start(ConfiguredServer(folder, free_port(), quick))
-        follow = f"replicaof {HOST} {self.master.port}"
-        self.replica = self.start(ConfiguredServer(folder, free_port(), quick, follow))
-        until(lambda: "master_link_status:up" in info(self.replica), "replica in step")
-        options = (
-            f"sentinel monitor {SERVICE} {HOST} {self.master.port} 2",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
-            f"sentinel failover-timeout {SERVICE} 2000",
-        )
-        self.sentinels = [
-            self.start(SentinelServer(folder, free_port(), *options)) for _ in range(3)
-        ]
-        until(lambda: all(map(self._sees_all, self.sentinels)), "Sentinels know each other")
-
-    @staticmethod
-    def _sees_all(sentinel: ConfiguredServer) -> bool:
-        with redis.Redis(port=sentinel.port, decode_responses=True) as client:
-            [seen] = client.sentinel_masters().values()
-        return seen["num-other-sentinels"] == 2 and seen["num-slaves"] == 1
-
-    @property
-    def url(self) -> str:
-        """The URL of the Sentinels and the service."""
-        addresses = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{addresses}/{SERVICE}"
-
-    def master_of(self, key: str) -> ConfiguredServer:
-        """Return the first master."""
-        return self.master
-
-
-def info(server: ConfiguredServer) -> str:
-    """Return what a server says of its replication, as text."""
-    found = server.run("INFO", "replication")
-    return "\n".join(f"{name}:{value}" for name, value in found.items())
-
-
-def cluster_ports(count: int) -> list[int]:
-    """Return free ports whose cluster bus, 10,000 above, is free, too."""
-    found: list[int] = []
-    while len(found) < count:
-        port = free_port() % 20_000 + 10_000
-        if port not in found and all(is_free(number) for number in (port, port + 10_000)):
-            found.append(port)
-    return found
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on a port."""
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
             probe.bind((HOST, port))
@@ -237,35 +61,238 @@ def is_free(port: int) -> bool:
         return True
 
 
+class RedisNode(RedisServer):
+    """A Redis server that is one of several, and the client that sets it up.
+
+    Args:
+        folder: Where its own folder is made.
+        options: Further options of its command line, between spaces.
+        port: The port to listen on; 0, the default, takes a free one.
+    """
+
+    def __init__(self, folder: Path, options: str = "", port: int = 0) -> None:
+        self.options = options.split()
+        port = port or free_port()
+        own = folder / f"redis-{port}"
+        own.mkdir(parents=True)
+        super().__init__(own, port)
+        self.client = redis.Redis(host=HOST, port=port, decode_responses=True)
+
+    def command(self) -> list[str]:
+        """Return the command line of a single server, and the options."""
+        return [*super().command(), *self.options]
+
+    def kill(self) -> None:
+        """End the process by SIGKILL, as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End the server and close the client; again is no error."""
+        if hasattr(self, "client"):
+            self.client.close()
+        super().stop()
+
+
+class SentinelNode(RedisNode):
+    """A Sentinel, which keeps its settings in a file of its own.
+
+    Args:
+        folder: Where its own folder is made.
+        master: The master that it watches.
+    """
+
+    def __init__(self, folder: Path, master: RedisServer) -> None:
+        self._master = master
+        super().__init__(folder)
+
+    def command(self) -> list[str]:
+        """Write the settings and return the command line."""
+        config = self.data_dir / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\n"
+            f"bind {HOST}\n"
+            f"dir {self.data_dir}\n"
+            f"sentinel monitor {SERVICE} {HOST} {self._master.port} 2\n"
+            f"sentinel down-after-milliseconds {SERVICE} 500\n"
+            f"sentinel failover-timeout {SERVICE} 2000\n"
+        )
+        return [self._executable, str(config), "--sentinel"]
+
+
+class Topology(ABC):
+    """Several servers that are started together and ended together, as a context manager.
+
+    Args:
+        folder: Where the servers' folders are made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running = ExitStack()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start the servers and wait until they work together."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The URL that a store takes."""
+
+    @abstractmethod
+    def owner(self, key: str) -> RedisNode:
+        """Return the server that takes the writes to a key."""
+
+    def started(self, node: RedisNode) -> Any:
+        """Remember a server, to end it, and return it."""
+        return self._running.enter_context(node)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._running = stack
+            self.begin()
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._running.close()
+
+
+class RedisClusterServers(Topology):
+    """A Redis Cluster of three primaries with a replica each."""
+
+    OPTIONS = "--cluster-enabled yes --cluster-node-timeout 1000 --repl-diskless-sync-delay 0"
+
+    def begin(self) -> None:
+        """Start six nodes, let them meet, and share the slots out."""
+        self.nodes: list[RedisNode] = [
+            self.started(RedisNode(self.folder, self.OPTIONS, free_cluster_port()))
+            for _ in range(6)
+        ]
+        self.primaries, self.replicas = self.nodes[:3], self.nodes[3:]
+        self._share_slots()
+        for node in self.nodes[1:]:
+            self.nodes[0].client.execute_command("CLUSTER MEET", HOST, node.port)
+        for primary, replica in zip(self.primaries, self.replicas, strict=True):
+            self._follow(replica, primary)
+        wait_until(self._is_whole, "every node of the cluster knows all slots and replicas")
+
+    @property
+    def url(self) -> str:
+        """The URL of the cluster, by all nodes."""
+        return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+
+    def _share_slots(self) -> None:
+        bounds = [0, 5461, 10923, SLOTS]
+        for number, primary in enumerate(self.primaries):
+            primary.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+            slots = range(bounds[number], bounds[number + 1])
+            primary.client.execute_command("CLUSTER ADDSLOTS", *slots)
+
+    def _follow(self, replica: RedisNode, primary: RedisNode) -> None:
+        identity = primary.client.execute_command("CLUSTER MYID")
+
+        def follows() -> bool:
+            return bool(replica.client.execute_command("CLUSTER REPLICATE", identity))
+
+        wait_until(follows, "a replica has met its primary")
+
+    def _is_whole(self) -> bool:
+        return all(map(_knows_all, self.nodes)) and all(map(_is_in_step, self.replicas))
+
+    def owner(self, key: str) -> RedisNode:
+        """Return the primary that has the slot of a key."""
+        asked = self.nodes[0].client
+        slot = asked.execute_command("CLUSTER KEYSLOT", key)
+        for first, last, (_, port, *_), *_ in asked.execute_command("CLUSTER SLOTS"):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == port)
+        raise LookupError(f"Nobody has slot {slot}")
+
+
+def _knows_all(node: RedisNode) -> bool:
+    fields: Any = node.client.execute_command("CLUSTER INFO")
+    return fields["cluster_state"] == "ok" and fields["cluster_slots_ok"] == str(SLOTS)
+
+
+def _is_in_step(replica: RedisNode) -> bool:
+    info = replica.client.info("replication")
+    return info["role"] == "slave" and info["master_link_status"] == "up"
+
+
+class RedisSentinelServers(Topology):
+    """A Redis master with one replica, and three Sentinels that watch them."""
+
+    OPTIONS = "--repl-diskless-sync-delay 0"
+
+    def begin(self) -> None:
+        """Start the master, its replica, and then the Sentinels."""
+        self.master: RedisNode = self.started(RedisNode(self.folder, self.OPTIONS))
+        follow = f"{self.OPTIONS} --replicaof {HOST} {self.master.port}"
+        self.replica: RedisNode = self.started(RedisNode(self.folder, follow))
+        # A Sentinel that finds no replica at first asks again only after ten seconds.
+        wait_until(lambda: _is_in_step(self.replica), "the replica follows the master")
+        self.sentinels: list[SentinelNode] = [
+            self.started(SentinelNode(self.folder, self.master)) for _ in range(3)
+        ]
+        wait_until(self._is_watched, "every Sentinel knows the others and the replica")
+
+    @property
+    def url(self) -> str:
+        """The URL of the service, by all Sentinels."""
+        addresses = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{addresses}/{SERVICE}"
+
+    def owner(self, key: str) -> RedisNode:
+        """Return the first master, whichever the key."""
+        return self.master
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """The addresses of the Sentinels."""
+        return [(HOST, sentinel.port) for sentinel in self.sentinels]
+
+    def _is_watched(self) -> bool:
+        return all(map(_knows_everybody, self.sentinels))
+
+
+def _knows_everybody(sentinel: SentinelNode) -> bool:
+    state = sentinel.client.sentinel_master(SERVICE)
+    return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
+
+
 @pytest.fixture(scope="session")
-def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """A cluster of three masters."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
+def redis_cluster(server_dir: Path) -> Iterator[RedisClusterServers]:
+    """A Redis Cluster."""
+    with RedisClusterServers(server_dir / "cluster") as servers:
+        yield servers
 
 
 @pytest.fixture
-def cluster_client(redis_cluster: RedisCluster) -> Iterator[redis.RedisCluster]:
+def redis_cluster_client(redis_cluster: RedisClusterServers) -> Iterator[redis.RedisCluster]:
     """A client of the cluster, which is empty."""
-    client = redis.RedisCluster.from_url(redis_cluster.url.replace("+cluster", ""))
-    client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
-    yield client
-    client.disconnect_connection_pools()
-    client.close()
+    with redis.RedisCluster(host=HOST, port=redis_cluster.nodes[0].port) as client:
+        client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+        yield client
 
 
 @pytest.fixture(scope="session")
-def redis_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinels]:
-    """A master and its replica, watched by three Sentinels."""
-    with RedisSentinels(tmp_path_factory.mktemp("sentinels")) as sentinels:
-        yield sentinels
+def redis_sentinel(server_dir: Path) -> Iterator[RedisSentinelServers]:
+    """A Redis master behind Sentinels."""
+    with RedisSentinelServers(server_dir / "sentinel") as servers:
+        yield servers
 
 
 @pytest.fixture
-def sentinel_client(redis_sentinels: RedisSentinels) -> Iterator[redis.Redis]:
+def sentinel_client(redis_sentinel: RedisSentinelServers) -> Iterator[redis.Redis]:
     """A client of the master that the Sentinels name, which is empty."""
-    known = [(HOST, sentinel.port) for sentinel in redis_sentinels.sentinels]
-    sentinel: Any = redis.Sentinel(known)
+    sentinel = redis.Sentinel(redis_sentinel.addresses)
     with sentinel.master_for(SERVICE) as client:
         client.flushall()
         yield client

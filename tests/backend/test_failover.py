@@ -1,102 +1,204 @@
-"""A master dies: what was stored is there, and the same store goes on with the next master."""
+"""The death of a Redis master, as an application lives through it that is not restarted."""
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey
 from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.errors import BackendUnavailable
+from flask_dance_nosql.consumer.backend.redis_url import open_url
+from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing import make_document
-from flask_dance_nosql.testing.documents import KEY
-from tests.topologies import RedisCluster, RedisSentinels, Topology, until
 
-AFTERWARDS = 20
-"""How many operations have to work, one after the other, before it counts as going on."""
+from ..topologies import (
+    RedisClusterServers,
+    RedisNode,
+    RedisSentinelServers,
+    Topology,
+    wait_until,
+)
 
-STAYS = TokenKey("other", "42")
-"""A token of the same user, and thus in the same slot, that nobody writes to meanwhile."""
-
-
-@pytest.fixture(params=["sentinels", "cluster"])
-def topology(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Topology]:
-    """Servers of this test's own, since one of them dies."""
-    if request.param == "sentinels":
-        with RedisSentinels(tmp_path) as sentinels:
-            yield sentinels
-    else:
-        with RedisCluster(tmp_path, replicas=True) as cluster:
-            yield cluster
+KEPT, WRITTEN = TokenKey("kept", "42"), TokenKey("written", "42")
+ENOUGH = 20
+LONGEST = 10.0
 
 
-class Worker:
-    """Does one thing over and over, and remembers what failed.
+class Caller(threading.Thread):
+    """Makes one call over and over, and remembers what came of it."""
 
-    Args:
-        operation: What to do.
-    """
-
-    def __init__(self, operation: Any) -> None:
-        self._operation = operation
+    def __init__(self, call: Callable[[int], Any]) -> None:
+        super().__init__()
+        self.results: list[Any] = []
         self.errors: list[Exception] = []
-        self.in_a_row = 0
-        self.last: Any = None
-        self._stopping = threading.Event()
+        self.slowest = 0.0
+        self._call = call
+        self._ending = threading.Event()
 
     def run(self) -> None:
-        """Work until told to stop."""
-        while not self._stopping.is_set():
+        """Call until told to end."""
+        while not self._ending.wait(0.005):
+            begun = time.monotonic()
             try:
-                self.last = self._operation()
-                self.in_a_row += 1
-            except Exception as error:  # noqa: BLE001 - which ones it may be is what we test
+                self.results.append(self._call(len(self.results)))
+            except Exception as error:  # noqa: BLE001 - the test looks at each
                 self.errors.append(error)
-                self.in_a_row = 0
+            self.slowest = max(self.slowest, time.monotonic() - begun)
 
-    def stop(self) -> None:
-        """End the work after the operation that is under way."""
-        self._stopping.set()
+    def await_results(self) -> None:
+        """Wait for results of calls that begin from now on."""
+        before = len(self.results)
+        wait_until(lambda: len(self.results) > before + ENOUGH, "the store works")
 
-    def goes_on(self) -> bool:
-        """Whether the last operations have all worked."""
-        return self.in_a_row >= AFTERWARDS
+    def __enter__(self) -> Caller:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self.join()
 
 
-def test_a_master_dies(topology: Topology) -> None:
-    """Reads and writes resume by themselves; meanwhile there is only ``BackendUnavailable``."""
-    store = RedisStore(topology.url)
-    kept = store.save(make_document(STAYS, {"access_token": "kept"}))
-    master = topology.master_of(store.redis_key(KEY))
-    assert int(master.run("INFO", "replication")["connected_slaves"]) == 1
-    until(lambda: replicated(master), "the replica has it")
-    writer, reader = Worker(lambda: store.save(make_document())), Worker(lambda: store.load(STAYS))
-    with ThreadPoolExecutor(2) as pool:
-        workers = [writer, reader]
-        running = [pool.submit(worker.run) for worker in workers]
+@pytest.fixture(params=[RedisSentinelServers, RedisClusterServers], ids=["sentinel", "cluster"])
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Topology]:
+    """A topology of the test's own, which it may damage."""
+    with request.param(tmp_path) as started:
+        yield started
+    # redis-py leaves its connections to nodes that it no longer knows to the garbage collector.
+    gc.collect()
+
+
+@pytest.fixture
+def store(servers: Topology) -> Iterator[RedisStore]:
+    """A store that knows the topology by its URL."""
+    with open_url(servers.url) as client:
+        yield RedisStore(client)
+
+
+def await_replica(master: RedisNode, store: RedisStore) -> None:
+    """Wait until a replica has all that the master was told until now."""
+    with master.client.pipeline(transaction=False) as pipeline:
+        # WAIT is about the writes of its own connection, and those of others before them.
+        pipeline.set(f"{store.redis_key(KEPT)}:mark", "")
+        pipeline.execute_command("WAIT", 1, 10_000)
+        assert pipeline.execute()[1] >= 1
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("failure", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_store_outlives_its_master(
+    servers: Topology, store: RedisStore, failure: signal.Signals
+) -> None:
+    """After a master dies or freezes, the same store saves and loads again, and has lost nothing.
+
+    Until then it says that the server is unavailable, says so within seconds, and says nothing
+    else.
+    """
+    kept = store.save(make_document(KEPT))
+
+    def save(number: int) -> TokenDocument:
+        return store.save(make_document(WRITTEN, {"n": number}))
+
+    with Caller(save) as writer, Caller(lambda _: store.load(KEPT)) as reader:
+        for caller in (writer, reader):
+            caller.await_results()
+        master = servers.owner(store.redis_key(KEPT))
+        await_replica(master, store)
+        os.kill(master.pid, failure)
         try:
-            until(lambda: all(worker.goes_on() for worker in workers), "work begins")
-            master.kill()
-            for worker in workers:
-                worker.in_a_row = 0
-            until(lambda: all(worker.goes_on() for worker in workers), "work goes on")
+            for caller in (writer, reader):
+                caller.await_results()
         finally:
-            for worker in workers:
-                worker.stop()
-        for each in running:
-            each.result()
-    assert {type(error) for worker in workers for error in worker.errors} <= {BackendUnavailable}
-    assert reader.last == store.load(STAYS) == kept
-    last: TokenDocument = writer.last
-    assert store.load(KEY) == last
+            # What is frozen does not end by SIGTERM, and holds its callers.
+            master.kill()
+    assert {type(error) for error in writer.errors + reader.errors} <= {BackendUnavailable}
+    assert all(found == kept for found in reader.results)
+    assert store.load(WRITTEN) == writer.results[-1]
+    assert max(writer.slowest, reader.slowest) < LONGEST
 
 
-def replicated(master: Any) -> bool:
-    """Whether the replica has all that the master has."""
-    found = master.run("INFO", "replication")
-    return bool(found["slave0"]["offset"] == found["master_repl_offset"])
+@pytest.fixture
+def losing() -> threading.Event:
+    """While it is set, the next answer of the server is lost."""
+    return threading.Event()
+
+
+@pytest.fixture(params=["redis_server", "redis8_server"])
+def lossy_store(request: pytest.FixtureRequest, losing: threading.Event) -> Iterator[RedisStore]:
+    """A store whose client sends a command again when the connection dies, as is usual."""
+
+    class LossyConnection(redis.Connection):
+        def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            answer = super().read_response(*args, **kwargs)
+            if losing.is_set():
+                losing.clear()
+                raise redis.ConnectionError
+            return answer
+
+    pool = redis.ConnectionPool(
+        connection_class=LossyConnection,
+        host="127.0.0.1",
+        port=request.getfixturevalue(request.param).port,
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[redis.ConnectionError],
+    )
+    with redis.Redis.from_pool(pool) as client:
+        client.flushall()
+        yield RedisStore(client)
+
+
+def test_a_save_whose_answer_is_lost_is_no_conflict(
+    lossy_store: RedisStore, losing: threading.Event
+) -> None:
+    """A conditional save that the client sends twice is done once, and does not meet itself."""
+    version = 0
+    for number in range(3):
+        losing.set()
+        saved = lossy_store.save(make_document(KEPT, {"n": number}), if_version=version)
+        assert not losing.is_set()
+        assert lossy_store.load(KEPT) == saved
+        assert version in (0, saved.version - 1)
+        version = saved.version
+
+
+def test_an_outdated_save_whose_answer_is_lost_is_a_conflict(
+    lossy_store: RedisStore, losing: threading.Event
+) -> None:
+    """Sent twice or not, a save from an outdated read is refused."""
+    first = lossy_store.save(make_document(KEPT))
+    second = lossy_store.save(make_document(KEPT, {"n": 2}))
+    for outdated in (0, first.version):
+        losing.set()
+        with pytest.raises(VersionConflict):
+            lossy_store.save(make_document(KEPT, {"n": 3}), if_version=outdated)
+    assert lossy_store.load(KEPT) == second
+
+
+def test_other_operations_whose_answer_is_lost(
+    lossy_store: RedisStore, losing: threading.Event
+) -> None:
+    """A lock that is taken twice is the holder's, and what is deleted twice is gone."""
+    saved = lossy_store.save(make_document(KEPT))
+    operations: list[Callable[[], Any]] = [
+        lambda: lossy_store.acquire(KEPT, "holder", 60),
+        lambda: lossy_store.load(KEPT) == saved,
+        lambda: lossy_store.delete(KEPT, if_version=saved.version) is None,
+        lambda: lossy_store.release(KEPT, "holder") is None,
+    ]
+    for operation in operations:
+        losing.set()
+        assert operation()
+        assert not losing.is_set()
+    assert lossy_store.load(KEPT) is None
+    assert lossy_store.acquire(KEPT, "another", 60)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pymongo
 import pytest
-import redis
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
@@ -21,6 +20,7 @@ from flask_dance_nosql.consumer.backend.filestore import FileStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_source import COLLECTION
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis_url import open_url
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.testing import make_document
 
@@ -35,7 +35,7 @@ REDIS = {
     "redis6": "redis_server",
     "redis8": "redis8_server",
     "cluster": "redis_cluster",
-    "sentinel": "redis_sentinels",
+    "sentinel": "redis_sentinel",
 }
 
 
@@ -62,8 +62,7 @@ def store(place: Place) -> Iterator[TokenStore]:
             client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](address))
             made: TokenStore = MongoStore(client.get_default_database()[COLLECTION])
         elif kind == "redis":
-            made = RedisStore(address)
-            stack.callback(close, made)
+            made = RedisStore(stack.enter_context(open_url(address)))
         elif kind == "sql":
             engine = create_engine(address)
             stack.callback(engine.dispose)
@@ -74,16 +73,6 @@ def store(place: Place) -> Iterator[TokenStore]:
             made = FileStore(address)
         made.delete(KEY)
         yield made
-
-
-def close(store: RedisStore) -> None:
-    """Close the client that a store has made from a URL."""
-    client: Any = store._client.get()
-    if isinstance(client, redis.RedisCluster):
-        client.disconnect_connection_pools()
-    client.close()
-    for sentinel in getattr(getattr(client, "sentinel", None), "sentinels", []):
-        sentinel.close()
 
 
 def begin(task: str, place: Place) -> subprocess.Popen[str]:

@@ -249,6 +249,23 @@ def test_a_replica_is_not_available_for_writing(
         client.replicaof("NO", "ONE")
 
 
+@pytest.mark.parametrize("operation", ["save", "delete"])
+def test_a_master_without_its_replicas_is_not_available_for_writing(
+    client: redis.Redis, operation: str
+) -> None:
+    """What a server refuses only for now, from within a script, is ``BackendUnavailable``."""
+    store = RedisStore(client)
+    store.save(document(KEY))
+    client.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(BackendUnavailable) as caught:
+            OPERATIONS[operation](store)
+        assert str(caught.value.__cause__) == "NOREPLICAS"
+        assert store.load(KEY) is not None
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+
+
 def test_what_is_no_client_is_refused(redis_client: redis.Redis) -> None:
     """A URL, a pool, a class, an async client: told at once, with what is accepted."""
     wrong_ones: list[Any] = [

@@ -12,6 +12,9 @@ from pymongo.collection import Collection
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MongoBackend, RedisBackend
+from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.testing import make_document
+from flask_dance_nosql.testing.documents import KEY
 
 from ..servers import MongoCommands, RedisCommands
 
@@ -57,10 +60,11 @@ def test_mongo_operations_are_one_command_each(
 def test_redis_operations_are_one_command_each(
     redis_pair: tuple[redis.Redis, RedisCommands], blueprint: OAuth2ConsumerBlueprint
 ) -> None:
-    """Once the server knows the script, get, set and delete are one command each."""
+    """Once the server knows the scripts, get, set and delete are one command each."""
     client, counter = redis_pair
     backend = RedisBackend(client, user_id=1)
     backend.set(blueprint, TOKEN)
+    backend.delete(blueprint)
     for operation in (
         lambda: backend.get(blueprint),
         lambda: backend.set(blueprint, TOKEN),
@@ -73,6 +77,36 @@ def test_redis_operations_are_one_command_each(
         counter.clear()
         operation()
         assert counter.total == 1
+
+
+def test_cluster_operations_are_one_command_each(
+    redis_cluster_client: redis.RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster, too, each operation is one command, sent to the right node at once."""
+    sent: list[object] = []
+    send = redis.Connection.send_packed_command
+
+    def counted(connection: redis.Connection, command: Any, **options: Any) -> None:
+        sent.append(command)
+        send(connection, command, **options)
+
+    store = RedisStore(redis_cluster_client)
+    operations: list[Callable[[], Any]] = [
+        lambda: store.load(KEY),
+        lambda: store.save(make_document()),
+        lambda: store.load(KEY),
+        lambda: store.save(make_document(), if_version=1),
+        lambda: store.acquire(KEY, "holder", 60),
+        lambda: store.release(KEY, "holder"),
+        lambda: store.delete(KEY),
+    ]
+    # Now the node has every script, and there is a connection to it.
+    for operation in operations:
+        operation()
+    monkeypatch.setattr(redis.Connection, "send_packed_command", counted)
+    for number, operation in enumerate(operations, 1):
+        operation()
+        assert len(sent) == number
 
 
 def test_redis_script_is_sent_once(

@@ -14,8 +14,6 @@ import mongomock
 import pymongo
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from sqlalchemy import JSON, BigInteger, DateTime, Engine, create_engine
 from sqlalchemy import text as text_of_sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -28,12 +26,16 @@ from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_document import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis_url import open_url
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
     unique_per_user,
 )
-from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
+from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
+from flask_dance_nosql.testing.documents import KEY
+
+from ..topologies import Topology
 
 Raw = Callable[[TokenKey, str], None]
 
@@ -269,8 +271,7 @@ class TestRedisServer(RedisConformance, ServerDown):
 
     @pytest.fixture
     def unreachable_store(self) -> TokenStore:
-        once = Retry(NoBackoff(), 0)
-        return RedisStore(redis.Redis(host="127.0.0.1", port=free_port(), retry=once))
+        return RedisStore(f"redis://127.0.0.1:{free_port()}")
 
 
 class TestRedis8Server(RedisConformance):
@@ -284,11 +285,11 @@ class TestRedis8Server(RedisConformance):
 
 
 class TestRedisCluster(RedisConformance, ServerDown):
-    """The Redis store on a cluster of three masters."""
+    """The Redis store on a cluster."""
 
     @pytest.fixture
-    def client(self, cluster_client: redis.RedisCluster) -> redis.RedisCluster:
-        return cluster_client
+    def client(self, redis_cluster_client: redis.RedisCluster) -> redis.RedisCluster:
+        return redis_cluster_client
 
     @pytest.fixture
     def unreachable_store(self) -> TokenStore:
@@ -305,3 +306,16 @@ class TestRedisSentinel(RedisConformance, ServerDown):
     @pytest.fixture
     def unreachable_store(self) -> TokenStore:
         return RedisStore(f"redis+sentinel://127.0.0.1:{free_port()}/tokens")
+
+
+@pytest.mark.parametrize("topology", ["redis_cluster", "redis_sentinel"])
+def test_topologies_by_url(topology: str, request: pytest.FixtureRequest) -> None:
+    """A URL of a cluster, or of Sentinels, is all that a store needs."""
+    servers: Topology = request.getfixturevalue(topology)
+    with open_url(servers.url) as client:
+        store = RedisStore(client)
+        saved = store.save(make_document())
+        assert store.load(KEY) == saved
+        assert [document.key for document in store.scan(user_id=KEY.user_id)] == [KEY]
+        store.delete(KEY)
+        assert store.load(KEY) is None

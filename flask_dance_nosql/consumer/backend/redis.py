@@ -32,8 +32,18 @@ _WANTED = (
     "function or proxy that returns a client."
 )
 
+# What a server answers that can't work just now: it was demoted, lost its master or its replicas,
+# still reads its data, or is busy. Of an error within a script, Redis 6 has the code amid the text.
+_NOT_READY = re.compile(
+    r"(?:^|: -)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|LOADING|TRYAGAIN|BUSY|MISCONF)\b"
+)
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
+
+
+class ServerNotReady(redis.exceptions.ResponseError):
+    """The server can't do this now, and says so in an answer of no class of its own."""
 
 
 class RedisStore(TokenStore):
@@ -64,6 +74,7 @@ class RedisStore(TokenStore):
         redis.exceptions.ClusterError,
         redis.exceptions.ClusterDownError,
         redis.exceptions.RedisClusterException,
+        ServerNotReady,
     )
     driver_errors = (redis.exceptions.RedisError,)
 
@@ -188,21 +199,21 @@ class RedisStore(TokenStore):
     def _run(self, script: str, keys: list[str], *arguments: Any) -> Any:
         client = self._client.get()
         try:
-            return client.evalsha(SHA[script], len(keys), *keys, *arguments)
-        except redis.exceptions.NoScriptError:
-            return client.eval(script, len(keys), *keys, *arguments)
+            try:
+                return client.evalsha(SHA[script], len(keys), *keys, *arguments)
+            except redis.exceptions.NoScriptError:
+                return client.eval(script, len(keys), *keys, *arguments)
         except redis.exceptions.ResponseError as error:
-            if "READONLY" not in str(error):
-                raise
-            # A server that has just become a replica says so from within a script, too.
-            raise redis.exceptions.ReadOnlyError from error
+            if (not_ready := _not_ready(error)) is not None:
+                raise not_ready from error
+            raise
 
     def _explained(self, operation: str, key: TokenKey, error: Exception) -> Exception:
         if isinstance(error, UnicodeDecodeError):
             return self.corrupt(operation, key, "it is not text")
         if "WRONGTYPE" in str(error):
             return self.corrupt(operation, key, "the Redis key is of another type")
-        return error
+        return _not_ready(error) or error
 
     def _decode(self, operation: str, key: TokenKey, text: str | bytes) -> TokenDocument:
         try:
@@ -228,6 +239,11 @@ class RedisBackend(UserScopedBackend):
         self, client: ClientSource, prefix: str = "flask_dance", **options: Unpack[BackendOptions]
     ) -> None:
         super().__init__(RedisStore(client, prefix), **options)
+
+
+def _not_ready(error: Exception) -> ServerNotReady | None:
+    match = _NOT_READY.search(str(error))
+    return None if match is None else ServerNotReady(match[1])
 
 
 def _glob_escape(text: str) -> str:

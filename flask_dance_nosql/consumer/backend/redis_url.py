@@ -9,58 +9,80 @@ from .driver import require
 
 if TYPE_CHECKING:
     import redis
-    import redis.backoff
-    import redis.retry
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
 
-_SENTINEL = re.compile(r"redis\+sentinel://(?:([^:@/]*):([^@/]*)@)?([^@/?]+)/([^/?]+)")
-_PLAIN = ("redis://", "rediss://", "unix://")
-_CLUSTER = ("redis+cluster://", "rediss+cluster://")
+SECONDS = 2.0
+"""How long a client that was made from a URL waits for a connection, and for an answer."""
 
-_TIMEOUTS = {"socket_connect_timeout": 2.0, "socket_timeout": 5.0}
-"""Seconds. redis-py's own default is to wait for ever, in some of the versions we run with."""
+_SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
+_CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
+_PLAIN = ("redis://", "rediss://", "unix://")
 
 
 def is_redis_url(url: str) -> bool:
     """Whether a text is a URL that :func:`open_url` knows how to open."""
-    return url.startswith(_PLAIN + _CLUSTER) or _SENTINEL.fullmatch(url) is not None
+    return url.startswith(_PLAIN) or any(form.fullmatch(url) for form in (_SENTINEL, _CLUSTER))
 
 
 def open_url(url: str) -> redis.Redis | redis.RedisCluster:
     """Make a client from a URL.
 
-    It waits 2 seconds for a connection and 5 for an answer, unless the URL has options that say
-    otherwise, such as ``?socket_timeout=1``.
+    The client waits 2 seconds for a connection and as long for an answer, and tries each command
+    twice, since a connection from the pool may have died with the last master. So a server that
+    refuses connections is told at once, and one that is silent after some 4 seconds, with 2 more
+    for each Sentinel that is silent, too. The URL may say otherwise, for example
+    ``?socket_timeout=5&socket_connect_timeout=1``.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://`` as of :meth:`redis.Redis.from_url`,
-            ``redis+cluster://`` or ``rediss+cluster://``, or
-            ``redis+sentinel://host:port,host:port/service`` with the Sentinels' addresses.
+            ``redis+cluster://host:port,host:port`` or ``rediss+cluster://`` with some of the nodes,
+            or ``redis+sentinel://host:port,host:port/service`` with the Sentinels. User, password
+            and query of the latter are for the master that the Sentinels name.
     """
-    match = _SENTINEL.fullmatch(url)
-    if match is not None:
-        return _master(*match.groups())
-    if url.startswith(_CLUSTER):
-        one_of_them = url.replace("+cluster", "", 1)
-        cluster: redis.RedisCluster = redis.RedisCluster.from_url(one_of_them, **_TIMEOUTS)
-        return cluster
-    return redis.Redis.from_url(url, **_TIMEOUTS)
+    if (match := _SENTINEL.fullmatch(url)) is not None:
+        return _master(*match.groups(default=""))
+    if (match := _CLUSTER.fullmatch(url)) is not None:
+        return _cluster(*match.groups(default=""))
+    return redis.Redis.from_url(url, **_patience(), **_again())
 
 
-def _master(
-    username: str | None, password: str | None, addresses: str, service: str
-) -> redis.Redis:
+def _patience(retries: int = 1) -> dict[str, Any]:
+    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), retries)
+    return {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": retry}
+
+
+def _again() -> dict[str, Any]:
+    # Old versions retry no command unless told for which errors; a cluster's client always does.
+    return {"retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError]}
+
+
+def _cluster(scheme: str, login: str, addresses: str, rest: str) -> redis.RedisCluster:
+    first, *others = addresses.split(",")
+    try:
+        cluster: redis.RedisCluster = redis.RedisCluster.from_url(
+            f"{scheme}://{login}@{first}{rest}", **_patience()
+        )
+    except redis.exceptions.RedisClusterException:
+        if not others:
+            raise
+        return _cluster(scheme, login, ",".join(others), rest)
+    return cluster
+
+
+def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis:
     known = [_address(part) for part in addresses.split(",")]
-    # The next Sentinel is a better second try than the same one.
-    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+    options: Any = redis.connection.parse_url(  # type: ignore[no-untyped-call] # redis-py's own
+        f"redis://{login}@{query}"
+    )
+    times = {name: value for name, value in options.items() if name.startswith("socket_")}
+    # By redis-py's defaults a Sentinel would have no time limit in old versions, and many attempts
+    # in new ones. When one does not answer, the next is asked.
     sentinel: Any = redis.Sentinel(  # type: ignore[no-untyped-call] # redis-py's own
-        known, sentinel_kwargs={**_TIMEOUTS, "retry": once}
+        known, sentinel_kwargs=_patience(retries=0) | times
     )
-    master: redis.Redis = sentinel.master_for(
-        service, username=username or None, password=password or None, **_TIMEOUTS
-    )
+    master: redis.Redis = sentinel.master_for(service, **_patience() | _again() | options)
     return master
 
 

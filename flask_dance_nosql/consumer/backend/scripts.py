@@ -15,14 +15,21 @@ local _, created_at, rest = string.match(text, HEAD)
 local old = redis.call('GET', token_key)
 local version = tonumber(first_version)
 local current = 0
+local is_there = false
 if old then
-  local old_version, old_created_at = string.match(old, HEAD)
+  local old_version, old_created_at, old_rest = string.match(old, HEAD)
   current = tonumber(old_version or -1)
+  is_there = old_rest == rest
   if old_version then
     version, created_at = current + 1, old_created_at
   end
 end
 if if_version ~= '' and tonumber(if_version) ~= current then
+  -- A client whose connection dies sends a script again, and the first one may have been run.
+  local given = if_version == '0' and tonumber(first_version) or if_version + 1
+  if is_there and given == current then
+    return {string.format('%.0f', current), created_at}
+  end
   return false
 end
 local number = string.format('%.0f', version)
