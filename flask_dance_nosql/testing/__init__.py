@@ -1,27 +1,57 @@
-"""What authors of stores need to test them: the suite that holds this package's own stores.
+"""Help with tests, for authors of stores and for authors of applications.
 
-Subclass :class:`StoreConformance` in your tests and say how to make a store::
+Whoever writes a store subclasses :class:`StoreConformance`, the suite that holds this package's own
+stores, and says how to make one::
 
     class TestMyStore(StoreConformance):
         @pytest.fixture
         def store(self, my_server):
             return MyStore(my_server.url)
 
-Add :class:`CorruptRecords` and :class:`ServerDown` to its bases where they apply. All of it needs
-pytest and hypothesis.
+Add :class:`CorruptRecords` and :class:`ServerDown` to its bases where they apply. These need pytest
+and hypothesis.
+
+Whoever tests an application takes :func:`connected`, or the fixture in
+:mod:`flask_dance_nosql.testing.fixtures`.
 """
 
-from .conformance import StoreConformance
-from .documents import at_once, json_values, keys, make_document, tokens
-from .faults import CorruptRecords, ServerDown
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .apps import connected
+
+if TYPE_CHECKING:
+    from .conformance import StoreConformance
+    from .documents import at_once, json_values, keys, make_document, tokens
+    from .faults import CorruptRecords, ServerDown
+
+_LAZY = {
+    "CorruptRecords": "faults",
+    "ServerDown": "faults",
+    "StoreConformance": "conformance",
+    "at_once": "documents",
+    "json_values": "documents",
+    "keys": "documents",
+    "make_document": "documents",
+    "tokens": "documents",
+}
 
 __all__ = [
     "CorruptRecords",
     "ServerDown",
     "StoreConformance",
     "at_once",
+    "connected",
     "json_values",
     "keys",
     "make_document",
     "tokens",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)

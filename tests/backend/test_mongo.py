@@ -6,7 +6,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import bson
@@ -326,7 +326,7 @@ def test_what_a_function_returns_is_checked(
 def test_collections_come_from_functions_and_proxies(
     mongo_collection: Tokens, blueprint: OAuth2ConsumerBlueprint
 ) -> None:
-    """A collection, a function, a partial, a method and a proxy all lead to the same tokens."""
+    """A collection, a function of any kind, a method and a proxy all lead to the same tokens."""
 
     class Extension:
         def tokens(self) -> Tokens:
@@ -338,6 +338,7 @@ def test_collections_come_from_functions_and_proxies(
         partial(Extension.tokens, Extension()),
         Extension().tokens,
         LocalProxy(lambda: mongo_collection),
+        cache(lambda: mongo_collection),
     ]
     for number, source in enumerate(sources):
         MongoBackend(source).set(blueprint, {"access_token": str(number)})

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -17,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.local import LocalProxy
 
+from examples.demo.embedded import RedisServer
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import RedisBackend, TokenKey
 from flask_dance_nosql.consumer.backend.redis import RedisStore
@@ -34,6 +38,7 @@ pytestmark = pytest.mark.usefixtures("versions_from_one")
 KEY = TokenKey("demo", "42")
 NAME = "flask_dance:{u:42}:token:demo"
 PASSWORD = "pass-very-secret"
+FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)
 SERVERS = ["redis_server", "redis8_server"]
 
 
@@ -315,3 +320,27 @@ def test_clients_come_from_functions_and_proxies(
         RedisBackend(source).set(blueprint, {"access_token": str(number)})
         read = [RedisBackend(each).get(blueprint) for each in sources]
         assert read == [{"access_token": str(number)}] * len(sources)
+
+
+def test_rights_that_the_documentation_names(redis_server: RedisServer) -> None:
+    """A user of the server who may do what the documentation says can do all that a store does."""
+    page = Path(__file__).parents[2] / "docs" / "redis-topologies.rst"
+    rights = page.read_text().partition("these commands:")[2].partition("in a cluster")[0]
+    commands = [f"+{name.lower()}" for name in re.findall(r"``([A-Z]+)``", rights)]
+    with redis.Redis.from_url(redis_server.url) as admin:
+        admin.flushall()
+        admin.acl_setuser("app", enabled=True, passwords=["+pw"], keys=["flask_dance:*"])
+        admin.execute_command("ACL", "SETUSER", "app", *commands)
+        try:
+            with redis.Redis.from_url(redis_server.url, username="app", password="pw") as client:
+                store = RedisStore(client)
+                saved = store.save(document(TokenKey("demo", "1"), expires_at=None))
+                store.save(saved, if_version=saved.version)
+                store.save(document(TokenKey("demo", "1"), expires_at=FAR_AWAY))
+                assert [len(list(store.scan(**by))) for by in ({}, {"user_id": "1"})] == [1, 1]
+                with store.lock(TokenKey("demo", "1")) or pytest.fail("the lock is taken"):
+                    store.delete(TokenKey("demo", "1"))
+                assert store.load(TokenKey("demo", "1")) is None
+                store.ping()
+        finally:
+            admin.acl_deluser("app")

@@ -6,7 +6,7 @@ import importlib
 import os
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from inspect import iscoroutinefunction
 from types import FunctionType, MethodType
 from typing import Any, Generic, TypeVar
@@ -18,7 +18,7 @@ from ...errors import ConfigurationError, MissingDependency
 D = TypeVar("D")
 
 
-_SUPPLIERS = (LocalProxy, FunctionType, MethodType, partial)
+_SUPPLIERS = (LocalProxy, FunctionType, MethodType, partial, type(cache(str)))
 
 
 class DriverSource(Generic[D]):

@@ -11,10 +11,11 @@ from urllib.parse import unquote
 import msgspec
 
 from ... import clock
-from ...errors import ConfigurationError, CorruptToken
+from ...errors import CorruptToken
 from .document import TokenDocument, TokenKey
-from .driver import DriverSource, has_sync_methods, require
-from .redis_url import is_redis_url, open_url
+from .driver import require
+from .redis_keys import RedisKeys
+from .redis_url import ClientSource, client_source
 from .scoped import BackendOptions, UserScopedBackend
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
 from .store import SCAN_BATCH, TokenStore, batches, translated
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     import redis
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
-
-ClientSource = Any
-"""A Redis client, or a function or proxy that returns one."""
-
-_WANTED = (
-    "RedisBackend takes a synchronous redis-py client, such as redis.Redis(...), a URL, or a "
-    "function or proxy that returns a client."
-)
 
 # What a server answers that can't work just now: it was demoted, lost its master or its replicas,
 # still reads its data, or is busy. Of an error within a script, Redis 6 has the code amid the text.
@@ -79,23 +72,12 @@ class RedisStore(TokenStore):
     driver_errors = (redis.exceptions.RedisError,)
 
     def __init__(self, client: ClientSource, prefix: str = "flask_dance") -> None:
-        if isinstance(client, str) and not is_redis_url(client):
-            raise ConfigurationError(f"{_WANTED} This is no URL like redis://host:port/0.")
-        self._client = DriverSource(client, _is_client, _WANTED, _as_it_is, open_url)
-        self.prefix = prefix
+        self._client = client_source(client)
+        self._keys = RedisKeys(prefix)
 
     def redis_key(self, key: TokenKey) -> str:
         """Return the Redis key under which a token lies."""
-        return f"{self._owner_prefix(key)}:token:{key.provider_text}"
-
-    def _owner_prefix(self, key: TokenKey) -> str:
-        return f"{self.prefix}:{{{key.owner_text}}}"
-
-    def _index_key(self, key: TokenKey) -> str:
-        return f"{self._owner_prefix(key)}:tokens"
-
-    def _lock_key(self, key: TokenKey) -> str:
-        return f"{self._owner_prefix(key)}:lock:{key.provider_text}"
+        return self._keys.token(key)
 
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
@@ -116,7 +98,7 @@ class RedisStore(TokenStore):
         ttl = "" if end is None else round((end - clock.now()).total_seconds() * 1000)
         arguments = (_encode(document), expected, clock.first_version(), key.provider_text, ttl)
         try:
-            saved = self._run(SAVE, [self.redis_key(key), self._index_key(key)], *arguments)
+            saved = self._run(SAVE, [self._keys.token(key), self._keys.index(key)], *arguments)
         except redis.exceptions.ResponseError as error:
             raise self._explained("save", key, error) from error
         if saved is None:
@@ -130,7 +112,7 @@ class RedisStore(TokenStore):
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Remove the document under a key, and its entry in the user's index, by one script."""
         expected = "" if if_version is None else if_version
-        keys = [self.redis_key(key), self._index_key(key)]
+        keys = [self._keys.token(key), self._keys.index(key)]
         if not self._run(DELETE, keys, expected, key.provider_text):
             raise self.conflict("delete", key)
 
@@ -154,22 +136,18 @@ class RedisStore(TokenStore):
         self, client: redis.Redis, provider: str | None, user_id: str | None
     ) -> Iterator[str]:
         if user_id is None:
-            wanted = "*" if provider is None else TokenKey(provider).provider_text
-            pattern = f"{_glob_escape(self.prefix)}:{{*}}:token:{wanted}"
+            pattern = self._keys.pattern(provider)
             yield from map(_text, client.scan_iter(match=pattern, count=SCAN_BATCH))
             return
-        owner = TokenKey(provider or "any", user_id)
-        members: Any = client.zrange(self._index_key(owner), 0, -1)
-        for member in map(_text, members):
-            if provider is None or member == owner.provider_text:
-                yield f"{self._owner_prefix(owner)}:token:{member}"
+        members: Any = client.zrange(self._keys.index(TokenKey("any", user_id)), 0, -1)
+        for member in map(unquote, map(_text, members)):
+            if provider in (None, member):
+                yield self._keys.token(TokenKey(member, user_id))
 
     def _scanned(self, name: str, text: Any) -> TokenDocument | None:
         if text is None:
             return None
-        owner, _, provider = name.removeprefix(f"{self.prefix}:{{").partition("}:token:")
-        user_id = unquote(owner[2:]) if owner.startswith("u:") else None
-        key = TokenKey(unquote(provider), user_id)
+        key = self._keys.key(name)
         try:
             if isinstance(text, Exception):
                 raise self._explained("scan", key, text)
@@ -189,12 +167,12 @@ class RedisStore(TokenStore):
     @translated
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by one script."""
-        return bool(self._run(ACQUIRE, [self._lock_key(key)], holder, round(seconds * 1000)))
+        return bool(self._run(ACQUIRE, [self._keys.lock(key)], holder, round(seconds * 1000)))
 
     @translated
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key, by one script."""
-        self._run(RELEASE, [self._lock_key(key)], holder)
+        self._run(RELEASE, [self._keys.lock(key)], holder)
 
     def _run(self, script: str, keys: list[str], *arguments: Any) -> Any:
         client = self._client.get()
@@ -244,21 +222,6 @@ class RedisBackend(UserScopedBackend):
 def _not_ready(error: Exception) -> ServerNotReady | None:
     match = _NOT_READY.search(str(error))
     return None if match is None else ServerNotReady(match[1])
-
-
-def _glob_escape(text: str) -> str:
-    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
-
-
-def _is_client(value: object) -> bool:
-    # A pipeline has all of a client's methods, and answers none of them at once.
-    return has_sync_methods(value, "get", "evalsha", "execute_command") and not hasattr(
-        type(value), "execute"
-    )
-
-
-def _as_it_is(client: redis.Redis) -> redis.Redis:
-    return client
 
 
 def _text(value: str | bytes) -> str:

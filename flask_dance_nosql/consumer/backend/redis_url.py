@@ -1,11 +1,12 @@
-"""Redis clients from URLs, for a single server, a cluster, or behind Sentinels."""
+"""Redis clients: given, or from URLs, for a single server, a cluster, or behind Sentinels."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from .driver import require
+from ...errors import ConfigurationError
+from .driver import DriverSource, has_sync_methods, require
 
 if TYPE_CHECKING:
     import redis
@@ -13,12 +14,42 @@ else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
 
+ClientSource = Any
+"""A Redis client, a URL, or a function or proxy that returns a client."""
+
+_WANTED = (
+    "RedisBackend takes a synchronous redis-py client, such as redis.Redis(...), a URL, or a "
+    "function or proxy that returns a client."
+)
+
 SECONDS = 2.0
 """How long a client that was made from a URL waits for a connection, and for an answer."""
 
 _SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
 _CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
 _PLAIN = ("redis://", "rediss://", "unix://")
+
+
+def client_source(client: ClientSource) -> DriverSource[redis.Redis]:
+    """Return what gives the client whenever it is needed.
+
+    Raises:
+        ConfigurationError: If it is no such thing.
+    """
+    if isinstance(client, str) and not is_redis_url(client):
+        raise ConfigurationError(f"{_WANTED} This is no URL like redis://host:port/0.")
+    return DriverSource(client, _is_client, _WANTED, _as_it_is, open_url)
+
+
+def _is_client(value: object) -> bool:
+    # A pipeline has all of a client's methods, and answers none of them at once.
+    return has_sync_methods(value, "get", "evalsha", "execute_command") and not hasattr(
+        type(value), "execute"
+    )
+
+
+def _as_it_is(client: redis.Redis) -> redis.Redis:
+    return client
 
 
 def is_redis_url(url: str) -> bool:

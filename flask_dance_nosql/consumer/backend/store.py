@@ -57,6 +57,18 @@ class TokenStore(ABC):
             CorruptToken: If there is something else under the key.
         """
 
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load as :meth:`load` does, past any cache."""
+        return self.load(key)
+
+    @property
+    def place(self) -> str:
+        """What tells this store's records from those of other stores in a cache.
+
+        The default is the name of its class.
+        """
+        return type(self).__name__
+
     @abstractmethod
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Store a document in place of any other with its key, and return it as stored.

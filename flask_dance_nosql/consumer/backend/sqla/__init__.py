@@ -7,8 +7,9 @@ from ..driver import require
 require("sqlalchemy", feature="SQLAlchemyBackend", package="SQLAlchemy", extra="sqla")
 
 # Only now, or it would be SQLAlchemy's name that a missing driver is told by.
+from .backend import SQLAlchemyBackend  # noqa: E402
 from .models import OAuthConsumerMixin, OAuthTokenMixin, unique_per_user  # noqa: E402
-from .store import SQLAlchemyBackend, SQLAlchemyStore  # noqa: E402
+from .store import SQLAlchemyStore  # noqa: E402
 
 __all__ = [
     "OAuthConsumerMixin",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Table, exc, func, select, tuple_
 
 from ....errors import ConfigurationError, CorruptToken
 from ..document import TokenDocument, TokenKey
-from ..scoped import MoreOptions, UserScopedBackend
 from ..store import SCAN_BATCH, TokenStore, log, translated
 from .columns import Columns
 from .locks import Locks, lock_number
@@ -242,42 +241,3 @@ class SQLAlchemyStore(TokenStore):
             error.args = tuple(str(part).partition("\n")[0] for part in error.args)
             error.__cause__, error.__context__ = None, None
         return error
-
-
-class SQLAlchemyBackend(UserScopedBackend):
-    """Keeps tokens in the table of a SQLAlchemy model, one row for each provider and user.
-
-    Args:
-        model: As of :class:`SQLAlchemyStore`.
-        session: As there.
-        user: As of :class:`UserScopedBackend`, like the others up to ``anon_user``.
-        user_id: As there.
-        user_required: As there.
-        anon_user: As there.
-        commit: As of :class:`SQLAlchemyStore`.
-        defaults: As there.
-        **options: ``scope`` and ``ttl``, as of :class:`UserScopedBackend`.
-    """
-
-    def __init__(
-        self,
-        model: type[Any],
-        session: object,
-        user: Any = None,
-        user_id: Any = None,
-        user_required: bool | None = None,
-        anon_user: type | tuple[type, ...] | None = None,
-        *,
-        commit: bool = True,
-        defaults: Defaults = None,
-        **options: Unpack[MoreOptions],
-    ) -> None:
-        store = SQLAlchemyStore(model, session, commit=commit, defaults=defaults)
-        super().__init__(
-            store,
-            user=user,
-            user_id=user_id,
-            user_required=user_required,
-            anon_user=anon_user,
-            **options,
-        )

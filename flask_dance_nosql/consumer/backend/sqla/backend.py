@@ -1,0 +1,47 @@
+"""The backend on a store of SQLAlchemy."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from ..scoped import MoreOptions, UserScopedBackend
+from .store import Defaults, SQLAlchemyStore
+
+
+class SQLAlchemyBackend(UserScopedBackend):
+    """Keeps tokens in the table of a SQLAlchemy model, one row for each provider and user.
+
+    Args:
+        model: As of :class:`SQLAlchemyStore`.
+        session: As there.
+        user: As of :class:`UserScopedBackend`, like the others up to ``anon_user``.
+        user_id: As there.
+        user_required: As there.
+        anon_user: As there.
+        commit: As of :class:`SQLAlchemyStore`.
+        defaults: As there.
+        **options: ``scope`` and ``ttl``, as of :class:`UserScopedBackend`.
+    """
+
+    def __init__(
+        self,
+        model: type[Any],
+        session: object,
+        user: Any = None,
+        user_id: Any = None,
+        user_required: bool | None = None,
+        anon_user: type | tuple[type, ...] | None = None,
+        *,
+        commit: bool = True,
+        defaults: Defaults = None,
+        **options: Unpack[MoreOptions],
+    ) -> None:
+        store = SQLAlchemyStore(model, session, commit=commit, defaults=defaults)
+        super().__init__(
+            store,
+            user=user,
+            user_id=user_id,
+            user_required=user_required,
+            anon_user=anon_user,
+            **options,
+        )

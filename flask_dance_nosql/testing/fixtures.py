@@ -1,0 +1,43 @@
+"""Fixtures of pytest for authors of applications.
+
+Name this module in your ``conftest.py``::
+
+    pytest_plugins = ["flask_dance_nosql.testing.fixtures"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from ..consumer.backend.base import MemoryBackend
+from ..consumer.backend.driver import require
+from .apps import connected
+
+if TYPE_CHECKING:
+    import pytest
+else:
+    pytest = require("pytest", feature="oauth_login", package="pytest", extra="test")
+
+Login = Callable[..., MemoryBackend]
+
+
+@pytest.fixture
+def oauth_login() -> Iterator[Login]:
+    """Return a function that connects a test client to a provider until the test is over.
+
+    ``oauth_login(client, "github")`` is :func:`connected` for the rest of the test, with the same
+    arguments. It may be called for several providers, and again for another token.
+    """
+    with ExitStack() as stack:
+
+        def login(
+            app: Flask | FlaskClient, provider: str, token: Mapping[str, Any] | None = None
+        ) -> MemoryBackend:
+            return stack.enter_context(connected(app, provider, token))
+
+        yield login
