@@ -14,11 +14,13 @@ from .store import TokenStore, translated
 
 if TYPE_CHECKING:
     from .cipher import TokenCipher
+    from .local_cache import LocalCache
     from .mongo import MongoBackend
     from .redis import RedisBackend
     from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
 
 _LAZY = {
+    "LocalCache": "local_cache",
     "MongoBackend": "mongo",
     "OAuthConsumerMixin": "sqla",
     "OAuthTokenMixin": "sqla",
@@ -30,6 +32,7 @@ _LAZY = {
 __all__ = [
     "BaseBackend",
     "FileBackend",
+    "LocalCache",
     "MemoryBackend",
     "MongoBackend",
     "NullBackend",

@@ -37,6 +37,11 @@ class FileStore(TokenStore):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return f"folder:{self.folder.resolve()}"
+
     def path(self, key: TokenKey) -> Path:
         """Return the path of a key's file."""
         return self.folder / f"{key.digest}.json"

@@ -24,6 +24,11 @@ class MemoryStore(TokenStore):
         self._documents: dict[TokenKey, TokenDocument] = {}
         self._locks: dict[TokenKey, tuple[str, float]] = {}
 
+    @property
+    def place(self) -> str:
+        """This object."""
+        return f"memory:{id(self)}"
+
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return a copy of the document under a key."""
         with self._mutex:

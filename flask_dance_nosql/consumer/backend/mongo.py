@@ -60,6 +60,11 @@ class MongoStore(TokenStore):
         self._collection = collection_source(collection)
         self._indexes_wanted = create_indexes
 
+    @property
+    def place(self) -> str:
+        """The names of the database and the collection."""
+        return f"mongo:{self._collection.get().full_name}"
+
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by its ``_id``."""

@@ -75,6 +75,11 @@ class RedisStore(TokenStore):
         self._client = client_source(client)
         self._keys = RedisKeys(prefix)
 
+    @property
+    def place(self) -> str:
+        """The prefix."""
+        return f"redis:{self._keys.prefix}"
+
     def redis_key(self, key: TokenKey) -> str:
         """Return the Redis key under which a token lies."""
         return self._keys.token(key)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
 from ... import clock
 from ...errors import ConfigurationError
 from .base import BaseBackend, BlueprintLike, Token
+from .cache import CachedStore, TokenCache
 from .document import TokenDocument, TokenKey, json_token
 from .owner import OwnerResolver, Scope
+from .sealed import SealedStore
+from .shared_cache import SharedCache
 from .store import TokenStore
+
+if TYPE_CHECKING:
+    from .cipher import TokenCipher
 
 _LONGEST_TTL = 100 * 366 * 24 * 3600
 
@@ -32,9 +38,19 @@ class MoreOptions(TypedDict, total=False):
 
     scope: Scope | None
     ttl: Ttl
+    cipher: TokenCipher | None
+    cache_timeout: float
+    cache_miss_timeout: float
+    cache_prefix: str
 
 
-class BackendOptions(People, MoreOptions, total=False):
+class Caching(TypedDict, total=False):
+    """Where documents are kept at hand."""
+
+    cache: Any
+
+
+class BackendOptions(People, MoreOptions, Caching, total=False):
     """All keyword arguments that a user-scoped backend takes, whatever its store."""
 
 
@@ -55,6 +71,14 @@ class UserScopedBackend(BaseBackend):
         ttl: How long a record is kept: ``None``, the default, for ever; a number, for so many
             seconds since it was last written; ``"token"``, until the access token ends, if there is
             no refresh token to get another with.
+        cipher: Seals tokens before they leave for the store and the cache; ``None``, the default,
+            for none. See :doc:`encryption`.
+        cache: Keeps documents at hand: a :class:`LocalCache`, a ``Cache`` of Flask-Caching or any
+            cache of cachelib; ``None``, the default, for none. See :doc:`caching`.
+        cache_timeout: How many seconds the cache keeps a token at most; 0 for not at all.
+        cache_miss_timeout: How many seconds it keeps that there is none; 0 for not at all.
+        cache_prefix: What names begin with in the cache. Applications that share a cache need one
+            each.
 
     Raises:
         ConfigurationError: If ``scope`` or ``ttl`` is none of these, ``scope`` contradicts ``user``
@@ -67,29 +91,50 @@ class UserScopedBackend(BaseBackend):
         *,
         scope: Scope | None = None,
         ttl: Ttl = None,
+        cipher: TokenCipher | None = None,
+        cache: Any = None,
+        cache_timeout: float = 300.0,
+        cache_miss_timeout: float = 30.0,
+        cache_prefix: str = "flask_dance",
         **people: Unpack[People],
     ) -> None:
-        self.store = store
+        if cache is not None and cache_timeout > 0:
+            store = CachedStore(
+                store, token_cache(cache, cache_prefix), cache_timeout, cache_miss_timeout
+            )
+        # What is cached is sealed.
+        self.store = store if cipher is None else SealedStore(store, cipher)
         self._ttl = _checked_ttl(ttl)
         if ttl is not None:
             store.require_expiry()
         self._owners = OwnerResolver(scope=scope, **people)
 
-    def get(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> Token | None:
+    def get(
+        self,
+        blueprint: BlueprintLike,
+        user: Any = None,
+        user_id: Any = None,
+        *,
+        fresh: bool = False,
+    ) -> Token | None:
         """Return the owner's token, or ``None`` if there is none.
 
         Args:
             blueprint: The blueprint; its name is the provider.
             user: Whose token, in place of the user that the backend was given.
             user_id: The same by id; it wins over ``user``.
+            fresh: Whether to read past the cache.
 
         Raises:
             UserRequired: If there is no user and one is required.
             BackendUnavailable: If the store did not answer.
+            TokenDecryptError: If the cipher can't open it.
             CorruptToken: If what is stored is not a token document.
         """
         key = self._owners.resolve("get", blueprint, user, user_id)
-        document = None if key is None else self.store.load(key)
+        if key is None:
+            return None
+        document = self.store.load_fresh(key) if fresh else self.store.load(key)
         return None if document is None else document.token
 
     def set(
@@ -171,3 +216,12 @@ def _checked_ttl(ttl: Any) -> Ttl:
             f"ttl is None, 'token' or a positive number of seconds, not {ttl!r}."
         )
     return float(ttl)
+
+
+def token_cache(cache: Any, prefix: str) -> TokenCache:
+    """Return a cache as one of tokens.
+
+    Raises:
+        ConfigurationError: If it can't be one.
+    """
+    return cache if isinstance(cache, TokenCache) else SharedCache(cache, prefix)

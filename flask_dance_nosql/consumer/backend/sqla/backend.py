@@ -14,10 +14,11 @@ class SQLAlchemyBackend(UserScopedBackend):
     Args:
         model: As of :class:`SQLAlchemyStore`.
         session: As there.
-        user: As of :class:`UserScopedBackend`, like the others up to ``anon_user``.
+        user: As of :class:`UserScopedBackend`, like the others up to ``cache``.
         user_id: As there.
         user_required: As there.
         anon_user: As there.
+        cache: As there.
         commit: As of :class:`SQLAlchemyStore`.
         defaults: As there.
         **options: ``scope`` and ``ttl``, as of :class:`UserScopedBackend`.
@@ -31,6 +32,7 @@ class SQLAlchemyBackend(UserScopedBackend):
         user_id: Any = None,
         user_required: bool | None = None,
         anon_user: type | tuple[type, ...] | None = None,
+        cache: Any = None,
         *,
         commit: bool = True,
         defaults: Defaults = None,
@@ -43,5 +45,6 @@ class SQLAlchemyBackend(UserScopedBackend):
             user_id=user_id,
             user_required=user_required,
             anon_user=anon_user,
+            cache=cache,
             **options,
         )

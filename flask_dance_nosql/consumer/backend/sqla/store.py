@@ -65,6 +65,11 @@ class SQLAlchemyStore(TokenStore):
         self._defaults = defaults or {}
         self._warned = False
 
+    @property
+    def place(self) -> str:
+        """The name of the table."""
+        return f"sql:{self._columns.table.fullname}"
+
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row, by one statement."""
