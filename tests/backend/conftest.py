@@ -5,8 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
+import cachelib
 import pytest
+import redis
+from flask import Flask
+from flask_caching import Cache
 
+from examples.demo.embedded import RedisServer
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 
@@ -58,3 +63,24 @@ def silent_port() -> Iterator[int]:
     """A port that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def redis_cache(redis_server: RedisServer) -> Iterator[cachelib.RedisCache]:
+    """A cache of cachelib on a Redis server, empty."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield cachelib.RedisCache(client)
+
+
+@pytest.fixture
+def flask_cache(redis_server: RedisServer) -> Iterator[Cache]:
+    """A cache of Flask-Caching on a Redis server, empty, in its app's context."""
+    app = Flask(__name__)
+    config = {"CACHE_TYPE": "RedisCache", "CACHE_REDIS_URL": redis_server.url}
+    cache = Cache(app, config={**config, "CACHE_KEY_PREFIX": "app:"})
+    with app.app_context():
+        cache.clear()
+        yield cache
+        cache.cache._read_client.close()
+        cache.cache._write_client.close()

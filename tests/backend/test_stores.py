@@ -20,13 +20,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from examples.demo.embedded import free_port
 from flask_dance_nosql import clock
-from flask_dance_nosql.consumer.backend import TokenKey, TokenStore
+from flask_dance_nosql.consumer.backend import LocalCache, TokenCipher, TokenKey, TokenStore
+from flask_dance_nosql.consumer.backend.cache import CachedStore, TokenCache
 from flask_dance_nosql.consumer.backend.filestore import FileStore
 from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
 from flask_dance_nosql.consumer.backend.mongo_document import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.redis_url import open_url
+from flask_dance_nosql.consumer.backend.sealed import SealedStore
+from flask_dance_nosql.consumer.backend.shared_cache import SharedCache
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
@@ -37,29 +40,60 @@ from flask_dance_nosql.testing.documents import KEY
 
 from ..topologies import Topology
 
+SEALING_KEY = TokenCipher.generate_key()
+
 Raw = Callable[[TokenKey, str], None]
 
 
-class TestMemoryStore(StoreConformance):
+class Conformance(StoreConformance):
+    """The suite over a store as it is, with its tokens sealed, and with each kind of cache."""
+
+    @pytest.fixture
+    def bare(self) -> TokenStore:
+        """Return the store as it is."""
+        raise NotImplementedError
+
+    @pytest.fixture(params=["plain", "sealed"])
+    def sealing(self, request: pytest.FixtureRequest) -> Any:
+        """Whether tokens are sealed."""
+        return request.param == "sealed"
+
+    @pytest.fixture(params=["no cache", "LocalCache", "Flask-Caching"])
+    def cache(self, request: pytest.FixtureRequest) -> TokenCache | None:
+        """No cache, the one in memory, and one of Flask-Caching on Redis."""
+        if request.param == "no cache":
+            return None
+        if request.param == "LocalCache":
+            return LocalCache()
+        return SharedCache(request.getfixturevalue("flask_cache").cache)
+
+    @pytest.fixture
+    def store(self, bare: TokenStore, sealing: bool, cache: TokenCache | None) -> TokenStore:
+        """Return the store with all that is around it."""
+        cached = bare if cache is None else CachedStore(bare, cache, 300, 30)
+        return SealedStore(cached, TokenCipher(SEALING_KEY)) if sealing else cached
+
+
+class TestMemoryStore(Conformance):
     """The store in memory."""
 
     @pytest.fixture
-    def store(self) -> TokenStore:
+    def bare(self) -> TokenStore:
         return MemoryStore()
 
 
-class TestFileStore(StoreConformance, CorruptRecords, ServerDown):
+class TestFileStore(Conformance, CorruptRecords, ServerDown):
     """The store in a folder."""
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> TokenStore:
+    def bare(self, tmp_path: Path) -> TokenStore:
         return FileStore(tmp_path / "tokens")
 
     @pytest.fixture
-    def raw(self, store: TokenStore) -> Raw:
-        assert isinstance(store, FileStore)
-        store.prepare()
-        return lambda key, text: store.path(key).write_text(text) and None
+    def raw(self, bare: TokenStore) -> Raw:
+        assert isinstance(bare, FileStore)
+        bare.prepare()
+        return lambda key, text: bare.path(key).write_text(text) and None
 
     @pytest.fixture
     def unreachable_store(self, tmp_path: Path) -> TokenStore:
@@ -106,7 +140,7 @@ class OneAtATime:
         return getattr(self._mocked, name)
 
 
-class MongoConformance(StoreConformance, CorruptRecords):
+class MongoConformance(Conformance, CorruptRecords):
     """What differs for MongoDB: how a corrupt record is written."""
 
     @pytest.fixture
@@ -130,7 +164,7 @@ class TestMongomock(MongoConformance):
         return mongomock.MongoClient().tests.tokens
 
     @pytest.fixture
-    def store(self, collection: Any) -> TokenStore:
+    def bare(self, collection: Any) -> TokenStore:
         return MockableMongoStore(collection)
 
 
@@ -142,7 +176,7 @@ class TestMongoServer(MongoConformance, ServerDown):
         return mongo_collection
 
     @pytest.fixture
-    def store(self, collection: Any) -> TokenStore:
+    def bare(self, collection: Any) -> TokenStore:
         return MongoStore(collection)
 
     @pytest.fixture
@@ -169,11 +203,11 @@ class OAuth(OAuthTokenMixin, Base):
     version: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class SQLAlchemyConformance(StoreConformance, CorruptRecords, ServerDown):
+class SQLAlchemyConformance(Conformance, CorruptRecords, ServerDown):
     """What differs for SQLAlchemy: how a corrupt record is written."""
 
     @pytest.fixture
-    def store(self, engine: Engine) -> Iterator[TokenStore]:
+    def bare(self, engine: Engine) -> Iterator[TokenStore]:
         with Session(engine) as session:
             store = SQLAlchemyStore(OAuth, session)
             store.prepare()
@@ -237,19 +271,19 @@ class TestPostgreSQL(SQLAlchemyConformance):
         engine.dispose()
 
 
-class RedisConformance(StoreConformance, CorruptRecords):
+class RedisConformance(Conformance, CorruptRecords):
     """What differs for Redis: how a corrupt record is written."""
 
     @pytest.fixture
-    def store(self, client: redis.Redis) -> TokenStore:
+    def bare(self, client: redis.Redis) -> TokenStore:
         return RedisStore(client)
 
     @pytest.fixture
-    def raw(self, store: TokenStore, client: redis.Redis) -> Raw:
-        assert isinstance(store, RedisStore)
+    def raw(self, bare: TokenStore, client: redis.Redis) -> Raw:
+        assert isinstance(bare, RedisStore)
 
         def write(key: TokenKey, text: str) -> None:
-            client.set(store.redis_key(key), text)
+            client.set(bare.redis_key(key), text)
 
         return write
 
