@@ -18,6 +18,8 @@ from flask_dance_nosql.consumer.backend import MemoryBackend, NullBackend, Sessi
 from flask_dance_nosql.errors import ConfigurationError
 from flask_dance_nosql.testing import connected
 
+from .test_docs import DOCS, ROOT, RUN, blocks_of
+
 pytest_plugins = ["flask_dance_nosql.testing.fixtures", "pytester"]
 
 API = "https://api.test/"
@@ -247,27 +249,37 @@ def test_after_it():
 """
 
 
-def test_nothing_is_left_for_the_next_test(pytester: pytest.Pytester) -> None:
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project of somebody else, which imports the package from here and not what is installed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return pytester
+
+
+def run_tests(project: pytest.Pytester) -> pytest.RunResult:
+    """Run a project's tests in a process of their own."""
+    return project.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+
+
+def test_nothing_is_left_for_the_next_test(project: pytest.Pytester) -> None:
     """After a test that logged in and failed, the next one finds the app as it was."""
-    pytester.makeconftest('pytest_plugins = ["flask_dance_nosql.testing.fixtures"]')
-    pytester.makepyfile(TWO_TESTS)
-    result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    project.makeconftest('pytest_plugins = ["flask_dance_nosql.testing.fixtures"]')
+    project.makepyfile(TWO_TESTS)
+    result = run_tests(project)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["FAILED *::test_that_fails*"])
 
 
-def test_documented_tests_run(pytester: pytest.Pytester) -> None:
-    """The tests of the documentation pass, in a project of their own, and leave nothing behind."""
-    from .test_docs import DOCS, RUN, blocks_of
-
+def test_documented_tests_run(project: pytest.Pytester) -> None:
+    """The tests of the documentation pass, in a project of their own."""
     source = [block.text for block in blocks_of(DOCS / "testing.rst") if block.language == RUN]
     plugins = next(text for text in source if text.startswith("pytest_plugins"))
-    pytester.makeconftest(plugins)
-    pytester.makepyfile("\n".join(text for text in source if text is not plugins))
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
+    project.makeconftest(plugins)
+    project.makepyfile("\n".join(text for text in source if text is not plugins))
+    run_tests(project).assert_outcomes(passed=5)
 
 
 def test_hypothesis_is_not_needed() -> None:
     """The part for applications is imported without what only the suite for stores needs."""
     code = "import sys; sys.modules['hypothesis'] = None; import flask_dance_nosql.testing.fixtures"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
