@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import responses
-from flask import Flask
+import time_machine
+from flask import Blueprint, Flask
+from oauthlib.oauth2 import TokenExpiredError
 
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint, OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import NullBackend
+from flask_dance_nosql.consumer.backend import MemoryBackend, NullBackend, SessionBackend
 from flask_dance_nosql.errors import ConfigurationError
 from flask_dance_nosql.testing import connected
+
+from .test_docs import DOCS, ROOT, RUN, blocks_of
 
 pytest_plugins = ["flask_dance_nosql.testing.fixtures", "pytester"]
 
@@ -33,11 +38,15 @@ def app(blueprint: OAuth2ConsumerBlueprint) -> Flask:
     app = Flask(__name__)
     app.secret_key = "secret"
     app.register_blueprint(blueprint, url_prefix="/login")
-    old = OAuth1ConsumerBlueprint("old", __name__, "key", "secret", backend=NullBackend())
+    app.register_blueprint(Blueprint("unrelated", __name__))
+    old = OAuth1ConsumerBlueprint(
+        "old", __name__, "key", "secret", base_url=API, backend=NullBackend()
+    )
     app.register_blueprint(old, url_prefix="/login")
     app.add_url_rule("/me", "me", lambda: blueprint.session.get("me").text)
     app.add_url_rule("/authorized", "authorized", lambda: str(blueprint.session.authorized))
     app.add_url_rule("/old", "old", lambda: str(old.session.authorized))
+    app.add_url_rule("/old/me", "old_me", lambda: old.session.get("me").text)
     return app
 
 
@@ -53,19 +62,126 @@ def test_a_client_is_connected(app: Flask, blueprint: OAuth2ConsumerBlueprint) -
     assert blueprint.backend is own
 
 
+@pytest.mark.parametrize(("provider", "path"), [("acme", "/authorized"), ("old", "/old")])
 @pytest.mark.parametrize(
-    ("provider", "path", "token", "expected"),
-    [
-        ("acme", "/authorized", None, "True"),
-        ("acme", "/authorized", {}, "False"),
-        ("old", "/old", None, "True"),
-        ("old", "/old", {}, "False"),
-    ],
+    ("given", "expected"), [([], "True"), ([None], "False"), ([{}], "False")], ids=str
 )
-def test_kinds_of_tokens(app: Flask, provider: str, path: str, token: Any, expected: str) -> None:
-    """The usual token is good for OAuth 1 and 2, and an empty one is none."""
-    with connected(app, provider, token):
+def test_usual_token_and_none(
+    app: Flask, provider: str, path: str, given: list[Any], expected: str
+) -> None:
+    """The usual token is good for OAuth 1 and 2; ``None`` or an empty one is for a stranger."""
+    with connected(app, provider, *given):
         assert app.test_client().get(path).text == expected
+
+
+def test_stranger_does_not_have_the_token_of_the_real_backend(
+    app: Flask, blueprint: OAuth2ConsumerBlueprint
+) -> None:
+    """Who is not connected has no token even if the blueprint's own backend holds one."""
+    blueprint.backend = own = MemoryBackend({"access_token": "real"})
+    with connected(app, "acme", None):
+        assert app.test_client().get("/authorized").text == "False"
+    assert own.token == {"access_token": "real"}
+
+
+def test_oauth1_calls_are_signed(app: Flask) -> None:
+    """A connected visitor's OAuth 1 calls are signed with the token that was given."""
+    token = {"oauth_token": "mine", "oauth_token_secret": "its secret"}
+    with responses.RequestsMock() as web, connected(app, "old", token):
+        web.get(f"{API}me", body="ada")
+        assert app.test_client().get("/old/me").text == "ada"
+        header = web.calls[0].request.headers["Authorization"]
+    assert b'oauth_token="mine"' in header
+    assert b"oauth_signature=" in header
+
+
+def test_token_has_an_end_as_if_it_had_just_been_issued(
+    app: Flask, blueprint: OAuth2ConsumerBlueprint
+) -> None:
+    """A token given with ``expires_in`` has ``expires_at`` too, counted from now."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    given = {"access_token": "at", "expires_in": 60}
+    with time_machine.travel(moment, tick=False), connected(app, "acme", given) as backend:
+        assert backend.token == {**given, "expires_at": moment.timestamp() + 60}
+    assert given == {"access_token": "at", "expires_in": 60}
+
+
+def test_expired_token_is_refreshed(app: Flask, blueprint: OAuth2ConsumerBlueprint) -> None:
+    """With an expired token a call refreshes it first, and the new one can be seen."""
+    blueprint.auto_refresh_url = f"{API}token"
+    expired = {"access_token": "old", "refresh_token": "rt", "expires_in": -1}
+    with responses.RequestsMock() as web, connected(app, "acme", expired) as backend:
+        web.post(f"{API}token", json={"access_token": "new", "token_type": "Bearer"})
+        web.get(f"{API}me", body="ada")
+        assert app.test_client().get("/me").text == "ada"
+        assert web.calls[1].request.headers["Authorization"] == "Bearer new"
+    assert backend.token is not None
+    assert backend.token["access_token"] == "new"
+
+
+def test_expired_token_that_can_not_be_refreshed(
+    app: Flask, blueprint: OAuth2ConsumerBlueprint
+) -> None:
+    """A call with an expired token and no refresh token is the error that it is in production."""
+    expired = {"access_token": "old", "expires_in": -1}
+    with connected(app, "acme", expired), app.test_request_context():
+        assert blueprint.session.authorized
+        with pytest.raises(TokenExpiredError):
+            blueprint.session.get("me")
+
+
+@pytest.mark.parametrize("token", [{"access_token": object()}, {"access_token": float("nan")}])
+def test_token_that_json_can_not_hold(
+    app: Flask, blueprint: OAuth2ConsumerBlueprint, token: Any
+) -> None:
+    """A token that no real backend would store is refused, and nothing is changed."""
+    own = blueprint.backend
+    with pytest.raises((TypeError, ValueError)), connected(app, "acme", token):
+        pass
+    assert blueprint.backend is own
+
+
+def test_within_a_request_context(app: Flask, blueprint: OAuth2ConsumerBlueprint) -> None:
+    """A context around the whole test, as pytest-flask has it, sees each change at once."""
+    with app.test_request_context():
+        assert not blueprint.session.authorized
+        with connected(app, "acme"):
+            assert blueprint.session.authorized
+            assert app.test_client().get("/authorized").text == "True"
+        assert not blueprint.session.authorized
+
+
+def test_default_backend_is_back_afterwards() -> None:
+    """A blueprint without a backend of its own has its default one back, the very same."""
+    blueprint = OAuth2ConsumerBlueprint("acme", __name__, "id")
+    app = Flask(__name__)
+    app.register_blueprint(blueprint)
+    own = blueprint.backend
+    with connected(app, "acme"):
+        assert blueprint.backend is not own
+    assert blueprint.backend is own
+    assert isinstance(own, SessionBackend)
+
+
+def test_blueprint_under_another_name(blueprint: OAuth2ConsumerBlueprint) -> None:
+    """The name is the one that the blueprint has in the app, also below another blueprint."""
+    parent = Blueprint("parent", __name__)
+    parent.register_blueprint(blueprint, name="renamed")
+    app = Flask(__name__)
+    app.register_blueprint(parent)
+    with connected(app, "parent.renamed") as backend:
+        assert blueprint.backend is backend
+    with (
+        pytest.raises(ConfigurationError, match=r"It has: parent\.renamed\."),
+        connected(app, "acme"),
+    ):
+        pass
+
+
+def test_app_without_oauth() -> None:
+    """An app that has no OAuth blueprint at all is told so."""
+    with pytest.raises(ConfigurationError, match="It has: none"), connected(Flask("bare"), "acme"):
+        pass
 
 
 def test_what_the_app_does_is_seen(app: Flask, blueprint: OAuth2ConsumerBlueprint) -> None:
@@ -83,14 +199,14 @@ def test_contexts_can_be_nested_and_fail(app: Flask, blueprint: OAuth2ConsumerBl
     """The inner context ends before the outer one, and an error in it leaves nothing behind."""
     own = blueprint.backend
     with connected(app, "acme", {"access_token": "outer"}):
-        with pytest.raises(ZeroDivisionError), connected(app, "acme", {}):
+        with pytest.raises(ZeroDivisionError), connected(app, "acme", None):
             raise ZeroDivisionError
         with app.test_request_context():
             assert blueprint.token == {"access_token": "outer"}
     assert blueprint.backend is own
 
 
-@pytest.mark.parametrize("name", ["none", "static", ""])
+@pytest.mark.parametrize("name", ["none", "static", "unrelated", ""])
 def test_unknown_provider(app: Flask, name: str) -> None:
     """A name that is no OAuth blueprint of the app is told, with those that are."""
     with pytest.raises(ConfigurationError, match=r"It has: acme, old\."), connected(app, name):
@@ -105,22 +221,65 @@ def test_fixture_connects_until_the_test_is_over(
     oauth_login(client, "acme")
     oauth_login(client, "old")
     assert (client.get("/authorized").text, client.get("/old").text) == ("True", "True")
-    oauth_login(client, "acme", {})
+    backend = oauth_login(client, "acme", {"access_token": "another"})
+    assert backend.token == blueprint.backend.get(blueprint) == {"access_token": "another"}
+    oauth_login(client, "acme", None)
     assert client.get("/authorized").text == "False"
 
 
-def test_documented_tests_run(pytester: pytest.Pytester) -> None:
-    """The tests of the documentation pass, in a project of their own, and leave nothing behind."""
-    from .test_docs import DOCS, RUN, blocks_of
+TWO_TESTS = """
+from flask import Flask
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 
+app = Flask(__name__)
+app.secret_key = "secret"
+acme = OAuth2ConsumerBlueprint("acme", __name__, "id")
+app.register_blueprint(acme)
+app.add_url_rule("/", "index", lambda: str(acme.session.authorized))
+own = acme.backend
+
+def test_that_fails(oauth_login):
+    oauth_login(app.test_client(), "acme")
+    oauth_login(app.test_client(), "acme", {"access_token": "another"})
+    assert app.test_client().get("/").text == "False"
+
+def test_after_it():
+    assert acme.backend is own
+    assert app.test_client().get("/").text == "False"
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project of somebody else, which imports the package from here and not what is installed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return pytester
+
+
+def run_tests(project: pytest.Pytester) -> pytest.RunResult:
+    """Run a project's tests in a process of their own."""
+    return project.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+
+
+def test_nothing_is_left_for_the_next_test(project: pytest.Pytester) -> None:
+    """After a test that logged in and failed, the next one finds the app as it was."""
+    project.makeconftest('pytest_plugins = ["flask_dance_nosql.testing.fixtures"]')
+    project.makepyfile(TWO_TESTS)
+    result = run_tests(project)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED *::test_that_fails*"])
+
+
+def test_documented_tests_run(project: pytest.Pytester) -> None:
+    """The tests of the documentation pass, in a project of their own."""
     source = [block.text for block in blocks_of(DOCS / "testing.rst") if block.language == RUN]
     plugins = next(text for text in source if text.startswith("pytest_plugins"))
-    pytester.makeconftest(plugins)
-    pytester.makepyfile("\n".join(text for text in source if text is not plugins))
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
+    project.makeconftest(plugins)
+    project.makepyfile("\n".join(text for text in source if text is not plugins))
+    run_tests(project).assert_outcomes(passed=5)
 
 
 def test_hypothesis_is_not_needed() -> None:
     """The part for applications is imported without what only the suite for stores needs."""
     code = "import sys; sys.modules['hypothesis'] = None; import flask_dance_nosql.testing.fixtures"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

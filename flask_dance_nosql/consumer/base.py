@@ -159,7 +159,7 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """Where this blueprint keeps its tokens.
 
         An object with ``get``, ``set`` and ``delete`` as of :class:`BaseBackend`; assigning a class
-        or function makes one by calling it.
+        or function makes one by calling it. The session then reads the token anew.
         """
         return self._backend
 
@@ -172,6 +172,7 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                 f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
             )
         self._backend = cast(BaseBackend, value)
+        self._forget_token()
 
     @property
     def storage(self) -> BaseBackend:

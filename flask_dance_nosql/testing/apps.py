@@ -11,42 +11,54 @@ from flask.testing import FlaskClient
 
 from ..consumer.backend.base import MemoryBackend
 from ..consumer.base import BaseOAuthConsumerBlueprint
+from ..consumer.expiry import with_expires_at
+from ..consumer.oauth1 import OAuth1ConsumerBlueprint
 from ..errors import ConfigurationError
 
-TOKEN = {"access_token": "test-access-token", "token_type": "Bearer"}
-"""The token of a connected user, unless the test gives another. OAuth 1 has two texts instead."""
+Token = Mapping[str, Any]
 
-TOKEN_OAUTH1 = {"oauth_token": "test-oauth-token", "oauth_token_secret": "test-oauth-token-secret"}
+TOKEN: Token = {"access_token": "test-access-token", "token_type": "Bearer"}
+"""The token of a connected user, unless the test gives another."""
+
+TOKEN_OAUTH1: Token = {
+    "oauth_token": "test-oauth-token",
+    "oauth_token_secret": "test-oauth-token-secret",
+}
 """The same for OAuth 1."""
 
 
 @contextmanager
 def connected(
-    app: Flask | FlaskClient, provider: str, token: Mapping[str, Any] | None = None
+    app: Flask | FlaskClient, provider: str, token: Token | None = TOKEN
 ) -> Iterator[MemoryBackend]:
     """Let everybody who visits an app be connected to a provider.
 
     For as long as the context lasts, the provider's blueprint keeps its token in memory, whatever
-    backend it has otherwise. That one is neither read nor written.
+    backend it has otherwise. That one is neither read nor written, and is back afterwards. A
+    blueprint that several apps share is connected in all of them.
 
     Args:
         app: The app, or its test client.
-        provider: The name of the provider's blueprint.
-        token: The token; ``None``, the default, takes one that does not expire. An empty one is
-            for a visitor who is not connected.
+        provider: The name that the provider's blueprint has in the app.
+        token: The token; default: one that does not expire, for OAuth 1 or 2 as the blueprint
+            needs. With ``expires_in`` it also gets ``expires_at``, as a provider's does. ``None``
+            (or an empty one) is for a visitor who is not connected.
 
     Yields:
         The backend that has the token, to see what the app has done to it.
 
     Raises:
         ConfigurationError: If the app has no OAuth blueprint of this name.
+        TypeError: If JSON has no type for something in the token.
+        ValueError: If JSON can't express it.
     """
     blueprint = _blueprint(app.application if isinstance(app, FlaskClient) else app, provider)
-    before = blueprint.backend
-    given = _usual_token(blueprint) if token is None else dict(token)
-    blueprint.backend = MemoryBackend(given or None)
+    backend = MemoryBackend()
+    if token:
+        backend.set(blueprint, with_expires_at(dict(_suited(blueprint, token))))
+    before, blueprint.backend = blueprint.backend, backend
     try:
-        yield blueprint.backend
+        yield backend
     finally:
         blueprint.backend = before
 
@@ -65,7 +77,7 @@ def _blueprint(app: Flask, provider: str) -> BaseOAuthConsumerBlueprint:
     return found[provider]
 
 
-def _usual_token(blueprint: BaseOAuthConsumerBlueprint) -> dict[str, Any]:
-    from ..consumer.oauth1 import OAuth1ConsumerBlueprint
-
-    return dict(TOKEN_OAUTH1 if isinstance(blueprint, OAuth1ConsumerBlueprint) else TOKEN)
+def _suited(blueprint: BaseOAuthConsumerBlueprint, token: Token) -> Token:
+    if token is TOKEN and isinstance(blueprint, OAuth1ConsumerBlueprint):
+        return TOKEN_OAUTH1
+    return token

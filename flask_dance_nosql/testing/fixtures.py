@@ -1,29 +1,36 @@
 """Fixtures of pytest for authors of applications.
 
-Name this module in your ``conftest.py``::
+Name this module in the ``conftest.py`` at the top of your tests::
 
     pytest_plugins = ["flask_dance_nosql.testing.fixtures"]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from flask import Flask
 from flask.testing import FlaskClient
 
 from ..consumer.backend.base import MemoryBackend
 from ..consumer.backend.driver import require
-from .apps import connected
+from .apps import TOKEN, Token, connected
 
 if TYPE_CHECKING:
     import pytest
 else:
     pytest = require("pytest", feature="oauth_login", package="pytest", extra="test")
 
-Login = Callable[..., MemoryBackend]
+
+class Login(Protocol):
+    """What the fixture :func:`oauth_login` gives; its arguments are those of :func:`connected`."""
+
+    def __call__(
+        self, app: Flask | FlaskClient, provider: str, token: Token | None = TOKEN
+    ) -> MemoryBackend:
+        """Connect until the test is over. Returns the backend that has the token."""
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def oauth_login() -> Iterator[Login]:
     with ExitStack() as stack:
 
         def login(
-            app: Flask | FlaskClient, provider: str, token: Mapping[str, Any] | None = None
+            app: Flask | FlaskClient, provider: str, token: Token | None = TOKEN
         ) -> MemoryBackend:
             return stack.enter_context(connected(app, provider, token))
 

@@ -109,6 +109,15 @@ def test_both_names_at_once_are_refused() -> None:
         make_blueprint(backend=NullBackend(), storage=NullBackend())
 
 
+def test_another_backend_is_asked_within_a_request() -> None:
+    """A session that has read the token reads it anew when the blueprint gets another backend."""
+    app = make_app(blueprint := make_blueprint(backend=MemoryBackend()))
+    with app.test_request_context():
+        assert not blueprint.session.authorized
+        blueprint.backend = MemoryBackend({"access_token": "at"})
+        assert blueprint.session.authorized
+
+
 @pytest.mark.parametrize("value", [7, "mongodb://x", object(), dict])
 def test_backend_that_is_none_is_refused(value: Any) -> None:
     """Something without the three methods is a clear error at once."""
