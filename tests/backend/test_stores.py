@@ -36,7 +36,7 @@ from flask_dance_nosql.consumer.backend.sqla import (
     unique_per_user,
 )
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
-from flask_dance_nosql.testing.documents import KEY
+from flask_dance_nosql.testing.documents import KEY, thousand_tokens
 
 from ..topologies import Topology
 
@@ -72,6 +72,12 @@ class Conformance(StoreConformance):
         """Return the store with all that is around it."""
         cached = bare if cache is None else CachedStore(bare, cache, 300, 30)
         return SealedStore(cached, TokenCipher(SEALING_KEY)) if sealing else cached
+
+    @pytest.fixture
+    def some_tokens(self, sealing: bool, cache: TokenCache | None) -> list[dict[str, Any]]:
+        """Return a thousand tokens for the store as it is, and fewer for what is around it."""
+        made = thousand_tokens()
+        return made[::10] if sealing or cache is not None else made
 
 
 class TestMemoryStore(Conformance):

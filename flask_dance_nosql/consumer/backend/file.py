@@ -6,10 +6,14 @@ import contextlib
 import json
 import os
 import tempfile
+from typing import TYPE_CHECKING
 
 from ...errors import BackendUnavailable, CorruptToken
 from .base import BaseBackend, BlueprintLike, Token
-from .document import json_token
+from .document import TokenKey, json_token
+
+if TYPE_CHECKING:
+    from .cipher import TokenCipher
 
 
 class FileBackend(BaseBackend):
@@ -21,10 +25,15 @@ class FileBackend(BaseBackend):
 
     Args:
         filepath: The file's path; its folder must exist.
+        cipher: Seals the token for its blueprint; ``None``, the default, for none. With a cipher,
+            blueprints need a file each.
     """
 
-    def __init__(self, filepath: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, filepath: str | os.PathLike[str], *, cipher: TokenCipher | None = None
+    ) -> None:
         self.filepath = os.fspath(filepath)
+        self.cipher = cipher
 
     def get(self, blueprint: BlueprintLike) -> Token | None:
         """Return the token, or ``None`` if there is no file.
@@ -32,18 +41,20 @@ class FileBackend(BaseBackend):
         Raises:
             BackendUnavailable: If the file can't be read.
             CorruptToken: If it does not hold a token.
+            TokenDecryptError: If the cipher can't open it.
         """
         try:
             with open(self.filepath, encoding="utf-8") as file:
-                return json_token(json.load(file))
+                token = json_token(json.load(file))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unavailable("get", error) from error
         except (TypeError, ValueError, RecursionError) as error:
             raise self._corrupt(blueprint) from error
+        return token if self.cipher is None else self.cipher.open(TokenKey(blueprint.name), token)
 
-    def set(self, blueprint: BlueprintLike, token: Token) -> None:  # noqa: ARG002 - the contract's
+    def set(self, blueprint: BlueprintLike, token: Token) -> None:
         """Replace the file by one that holds the token.
 
         Raises:
@@ -51,7 +62,9 @@ class FileBackend(BaseBackend):
             ValueError: If JSON can't express it.
             BackendUnavailable: If the file can't be written; the old one is then still whole.
         """
-        text = json.dumps(json_token(token))
+        plain = json_token(token)
+        sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
+        text = json.dumps(sealed)
         try:
             replace_file(self.filepath, text.encode())
         except OSError as error:

@@ -91,7 +91,7 @@ class MongoStore(TokenStore):
             # Another has removed it since: what it was is all there is to tell.
             return msgspec.structs.replace(document, version=clock.first_version())
         return msgspec.structs.replace(
-            document, version=stored["version"], created_at=stored["created_at"]
+            document, version=int(stored["version"]), created_at=stored["created_at"]
         )
 
     def _replace(self, document: TokenDocument, if_version: int | None) -> Any:

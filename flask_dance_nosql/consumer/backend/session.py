@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 from flask import session as flask_session
 
 from .base import BaseBackend, BlueprintLike, Token
-from .document import json_token
+from .document import TokenKey, json_token
+
+if TYPE_CHECKING:
+    from .cipher import TokenCipher
 
 
 class SessionBackend(BaseBackend):
@@ -18,15 +22,25 @@ class SessionBackend(BaseBackend):
 
     Args:
         key: The session key, formatted with the blueprint as ``bp``.
+        cipher: Seals the token, so that the visitor can't read it; ``None``, the default, for none.
     """
 
-    def __init__(self, key: str = "{bp.name}_oauth_token") -> None:
+    def __init__(
+        self, key: str = "{bp.name}_oauth_token", *, cipher: TokenCipher | None = None
+    ) -> None:
         self.key = key
+        self.cipher = cipher
 
     def get(self, blueprint: BlueprintLike) -> Token | None:
-        """Return a copy of the visitor's token, or ``None``."""
+        """Return a copy of the visitor's token, or ``None``.
+
+        Raises:
+            TokenDecryptError: If the cipher can't open it.
+        """
         token: Token | None = flask_session.get(self.key.format(bp=blueprint))
-        return copy.deepcopy(token)
+        if token is None or self.cipher is None:
+            return copy.deepcopy(token)
+        return self.cipher.open(TokenKey(blueprint.name), token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
         """Put a copy of the token into the visitor's session.
@@ -35,7 +49,9 @@ class SessionBackend(BaseBackend):
             TypeError: If the token is not a dict, or JSON has no type for something in it.
             ValueError: If JSON can't express it.
         """
-        flask_session[self.key.format(bp=blueprint)] = json_token(token)
+        plain = json_token(token)
+        sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
+        flask_session[self.key.format(bp=blueprint)] = sealed
 
     def delete(self, blueprint: BlueprintLike) -> None:
         """Remove the token from the visitor's session."""
