@@ -6,6 +6,7 @@ A server that can't be started is a failure, never a skip.
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,51 @@ def server_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
 
 
+class MongoServers:
+    """Lends a server of the MongoDB wire protocol, and a new one after so many tests.
+
+    The one we have grows slower with each operation it has done.
+
+    Args:
+        folder: For the servers' data.
+    """
+
+    TESTS = 50
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: MongoServer | None = None
+        self._lent = 0
+
+    def lend(self) -> MongoServer:
+        """Return the server for a test."""
+        if self._server is None or self._lent % self.TESTS == 0:
+            self.stop()
+            folder = self._folder / str(self._lent)
+            folder.mkdir()
+            self._server = MongoServer(folder)
+        self._lent += 1
+        return self._server
+
+    def stop(self) -> None:
+        """End the server, and remove its data."""
+        if self._server is not None:
+            self._server.stop()
+            shutil.rmtree(self._server.data_dir)
+
+
 @pytest.fixture(scope="session")
-def mongo_server(server_dir: Path) -> Iterator[MongoServer]:
+def mongo_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServers]:
+    """Servers of the MongoDB wire protocol, one at a time."""
+    servers = MongoServers(tmp_path_factory.mktemp("mongo"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def mongo_server(mongo_servers: MongoServers) -> MongoServer:
     """A server of the MongoDB wire protocol."""
-    with MongoServer(server_dir) as server:
-        yield server
+    return mongo_servers.lend()
 
 
 @pytest.fixture(scope="session")
