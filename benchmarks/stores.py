@@ -10,7 +10,7 @@ from typing import Any
 from pymongo import MongoClient, WriteConcern
 from redis import Redis
 
-from flask_dance_nosql.consumer.backend import MongoBackend, RedisBackend, TokenKey
+from flask_dance_nosql.consumer.backend import LocalCache, MongoBackend, RedisBackend, TokenKey
 from flask_dance_nosql.consumer.backend.mongo import document_id
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 
@@ -64,6 +64,14 @@ def redis_rows(url: str) -> Iterator[Row]:
             lambda: backend.get(BLUEPRINT),
             "GET",
             lambda: client.get(name),
+        )
+        cached = RedisBackend(client, user_id=42, cache=LocalCache())
+        cached.set(BLUEPRINT, TOKEN)
+        yield compare(
+            "RedisBackend.get, from a LocalCache",
+            lambda: cached.get(BLUEPRINT),
+            "RedisBackend.get",
+            lambda: backend.get(BLUEPRINT),
         )
         yield compare(
             "RedisBackend.set",

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask_dance.consumer.storage.sqla import OAuthConsumerMixin as FlaskDanceMixin
+from flask_dance.consumer.storage.sqla import SQLAlchemyStorage
 from flask_sqlalchemy import SQLAlchemy
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import (
     JSON,
+    DateTime,
     Engine,
     ForeignKey,
     String,
@@ -749,3 +752,58 @@ def test_with_flask_sqlalchemy(tmp_path: Any) -> None:
         del blueprint.token
         assert db.session.scalars(select(Token)).all() == []
         db.engine.dispose()
+
+
+def test_tables_of_flask_dance_go_on_working(engine: Engine, blueprint: Any) -> None:
+    """A row that Flask-Dance has written is read and updated here, and is read there again."""
+
+    class Apart(DeclarativeBase):
+        pass
+
+    class Account(Apart):
+        __tablename__ = "accounts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Theirs(FlaskDanceMixin, Apart):
+        user_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
+        user: Mapped[Account] = relationship()
+
+    Apart.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Account(id=1))
+        session.commit()
+        theirs = SQLAlchemyStorage(Theirs, session, user_id=1)
+        ours = SQLAlchemyBackend(Theirs, session, user_id=1)
+        theirs.set(blueprint, OLD)
+        number = session.scalars(select(Theirs)).one().id
+        session.commit()
+        assert ours.get(blueprint) == OLD
+        ours.set(blueprint, NEW)
+        assert theirs.get(blueprint) == NEW
+        row = session.scalars(select(Theirs)).one()
+        assert (row.id, row.user_id, row.provider) == (number, 1, "demo")
+        session.commit()
+        ours.delete(blueprint)
+        assert theirs.get(blueprint) is None
+
+
+@pytest.mark.parametrize("aware", [True, False])
+def test_renamed_columns_and_time_zones(engine: Engine, aware: bool) -> None:
+    """Columns may have other names than their attributes, and times a time zone or none."""
+
+    class Apart(DeclarativeBase):
+        pass
+
+    class Token(OAuthTokenMixin, Apart):
+        user_id: Mapped[str | None] = mapped_column("who", String(50))
+        token: Mapped[dict[str, Any]] = mapped_column("secret_part", JSON)
+        created_at: Mapped[datetime] = mapped_column("made", DateTime(timezone=aware))
+        expires_at: Mapped[datetime | None] = mapped_column("ends", DateTime(timezone=aware))
+
+    Apart.metadata.create_all(engine)
+    with Session(engine) as session:
+        store = SQLAlchemyStore(Token, session)
+        saved = store.save(make_document(TokenKey("demo", "ada"), NEW, seconds=60))
+        assert load(store, TokenKey("demo", "ada")) == saved
+        assert next(store.scan(user_id="ada")) == saved
+        assert store.save(make_document(TokenKey("demo", "ada"))).created_at == saved.created_at

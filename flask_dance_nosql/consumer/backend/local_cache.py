@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
 Entry = tuple[bytes, float]
-"""A document as JSON, so that each reader gets one of their own, and the seconds it is kept."""
+"""A document as JSON, so that each reader gets one of their own, and when it ends."""
 
 
 class LocalCache(TokenCache):
@@ -42,20 +42,29 @@ class LocalCache(TokenCache):
     ) -> None:
         self.maxsize = maxsize
         self._mutex = threading.Lock()
-        self._found: Any = cachetools.TLRUCache(maxsize, _end, timer=timer)
-        self._missing: Any = cachetools.TLRUCache(maxsize, _end, timer=timer)
+        self._timer = timer
+        # The caches of cachetools with a time of their own take much longer for each look.
+        self._found: Any = cachetools.LRUCache(maxsize)
+        self._missing: Any = cachetools.LRUCache(maxsize)
         self._tickets: Any = cachetools.LRUCache(maxsize)
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
         """Return whether it is known what is there, and that, or else a ticket to the store."""
         with self._mutex:
-            entry: Entry | None = self._found.get(name)
-            if entry is None:
-                if name in self._missing:
+            text = self._text(self._found, name)
+            if text is None:
+                if self._text(self._missing, name) is not None:
                     return True, None, None
                 ticket = self._tickets[name] = object()
                 return False, None, ticket
-        return True, _decode(entry[0]), None
+        return True, _decode(text), None
+
+    def _text(self, part: Any, name: Name) -> bytes | None:
+        try:
+            entry: Entry = part[name]
+        except KeyError:
+            return None
+        return entry[0] if self._timer() < entry[1] else None
 
     def fill(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
@@ -91,7 +100,7 @@ class LocalCache(TokenCache):
     ) -> None:
         if seconds > 0:
             kept = self._missing if document is None else self._found
-            kept[name] = (text, seconds)
+            kept[name] = (text, self._timer() + seconds)
 
     def clear(self) -> None:
         """Forget everything, and every ticket."""
@@ -108,9 +117,5 @@ class LocalCache(TokenCache):
     def __len__(self) -> int:
         """How many documents are kept."""
         with self._mutex:
-            self._found.expire()
-            return len(self._found)
-
-
-def _end(_: Name, entry: Entry, now: float) -> float:
-    return now + entry[1]
+            now = self._timer()
+            return sum(now < end for _, end in self._found.values())
