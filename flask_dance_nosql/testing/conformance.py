@@ -40,6 +40,16 @@ class StoreConformance:
         """Return a thousand tokens that Hypothesis has made."""
         return thousand_tokens()
 
+    @pytest.fixture
+    def writes_each(self) -> int:
+        """Return how often each of sixteen threads writes at once."""
+        return 50
+
+    @pytest.fixture
+    def many(self) -> int:
+        """Return how many documents a scan goes over: more than a batch."""
+        return SCAN_BATCH + 51
+
     # What is stored comes back.
 
     def test_nothing_is_none(self, store: TokenStore) -> None:
@@ -188,15 +198,18 @@ class StoreConformance:
 
     # Races.
 
-    def test_no_write_is_lost(self, store: TokenStore) -> None:
+    def test_no_write_is_lost(self, store: TokenStore, writes_each: int) -> None:
         """16 threads x 50 writes to one key: one document, its version exactly 800 higher."""
         start = store.save(make_document()).version
 
         def write(thread: int) -> list[TokenDocument]:
-            return [store.save(make_document(token={"by": [thread, n]})) for n in range(50)]
+            return [
+                store.save(make_document(token={"by": [thread, n]})) for n in range(writes_each)
+            ]
 
         saved = [document for documents in at_once(16, write) for document in documents]
-        assert sorted(document.version for document in saved) == list(range(start + 1, start + 801))
+        counted = list(range(start + 1, start + 1 + 16 * writes_each))
+        assert sorted(document.version for document in saved) == counted
         assert store.load(KEY) == max(saved, key=lambda document: document.version)
         assert len(list(store.scan())) == 1
 
@@ -292,12 +305,12 @@ class StoreConformance:
         store.delete(TokenKey("a", "1"))
         assert [document.provider for document in store.scan(user_id="1")] == ["b"]
 
-    def test_scan_of_many(self, store: TokenStore) -> None:
+    def test_scan_of_many(self, store: TokenStore, many: int) -> None:
         """A scan over several batches gives each document once."""
-        for number in range(SCAN_BATCH + 51):
+        for number in range(many):
             store.save(make_document(TokenKey("many", str(number)), {"n": number}))
         found = [document.user_id for document in store.scan("many")]
-        assert len(found) == SCAN_BATCH + 51
+        assert len(found) == many
         assert len(set(found)) == len(found)
 
     # Upkeep.

@@ -35,6 +35,7 @@ from flask_dance_nosql.consumer.backend.sqla import (
     SQLAlchemyStore,
     unique_per_user,
 )
+from flask_dance_nosql.consumer.backend.store import SCAN_BATCH
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
 from flask_dance_nosql.testing.documents import KEY, thousand_tokens
 
@@ -73,11 +74,27 @@ class Conformance(StoreConformance):
         cached = bare if cache is None else CachedStore(bare, cache, 300, 30)
         return SealedStore(cached, TokenCipher(SEALING_KEY)) if sealing else cached
 
+    # What is around a store is the same for all of them: fewer rounds are enough for that.
+
     @pytest.fixture
-    def some_tokens(self, sealing: bool, cache: TokenCache | None) -> list[dict[str, Any]]:
-        """Return a thousand tokens for the store as it is, and fewer for what is around it."""
-        made = thousand_tokens()
-        return made[::10] if sealing or cache is not None else made
+    def is_bare(self, sealing: bool, cache: TokenCache | None) -> bool:
+        """Whether it is the store as it is."""
+        return not sealing and cache is None
+
+    @pytest.fixture
+    def some_tokens(self, is_bare: bool) -> list[dict[str, Any]]:
+        """Return a thousand tokens, or fewer."""
+        return thousand_tokens() if is_bare else thousand_tokens()[::10]
+
+    @pytest.fixture
+    def writes_each(self, is_bare: bool) -> int:
+        """Return how often each thread writes at once."""
+        return 50 if is_bare else 10
+
+    @pytest.fixture
+    def many(self, is_bare: bool) -> int:
+        """Return how many documents a scan goes over: more than a batch, or fewer."""
+        return SCAN_BATCH + 51 if is_bare else 60
 
 
 class TestMemoryStore(Conformance):
