@@ -133,3 +133,11 @@ class TokenRefreshError(FlaskDanceNoSQLError):
         super().__init__(f"The token of provider {provider!r} could not be refreshed: {reason}")
         self.provider = provider
         self.reason = reason
+
+
+class TokenRevoked(TokenRefreshError):
+    """The provider has ended the grant: its refresh token is good for nothing any more.
+
+    The stored token has been removed. The user has to log in again;
+    ``session.authorization_required`` sends them there.
+    """

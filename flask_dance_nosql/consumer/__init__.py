@@ -4,7 +4,16 @@ from .oauth1 import OAuth1ConsumerBlueprint
 from .oauth2 import OAuth2ConsumerBlueprint
 from .requests import OAuth1Session, OAuth2Session
 from .settings import Setting
-from .signals import oauth_authorized, oauth_before_login, oauth_error
+from .signals import (
+    oauth_authorized,
+    oauth_before_login,
+    oauth_error,
+    token_deleted,
+    token_refresh_failed,
+    token_refreshed,
+    token_save_failed,
+    token_saved,
+)
 
 __all__ = [
     "OAuth1ConsumerBlueprint",
@@ -15,4 +24,9 @@ __all__ = [
     "oauth_authorized",
     "oauth_before_login",
     "oauth_error",
+    "token_deleted",
+    "token_refresh_failed",
+    "token_refreshed",
+    "token_save_failed",
+    "token_saved",
 ]

@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
 from flask import Blueprint, current_app, url_for
 from flask.blueprints import BlueprintSetupState
+from requests.adapters import BaseAdapter, HTTPAdapter
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UserRequired
 from .backend.base import BaseBackend
-from .backend.document import TokenKey
+from .backend.document import TokenDocument, TokenKey
 from .backend.session import SessionBackend
+from .backend.slot import TokenSlot, slot_of
 from .context import ContextConfig, current_state
 from .expiry import with_expires_at, with_expires_in
+from .flights import Flights
+from .process import PerProcess
 from .session import ConsumerSession
 from .settings import Setting, configured
-from .transport import DEFAULT_TIMEOUT, Timeout, Transport, require_tls
+from .signals import token_deleted, token_saved
+from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
 from .views import DanceViews
 
 log = logging.getLogger(__name__)
@@ -56,6 +62,13 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         storage: Another name of ``backend``.
         rule_kwargs: Further arguments for both routes, for example ``{"host": ...}``.
         timeout: Seconds, or a pair (connect, read), for calls to the provider. Default (5, 30).
+        pool_maxsize: How many connections to the provider's host are kept open for the next call.
+            Default 10. Threads beyond that many get a connection for their call alone.
+        proxies: Which proxy to use, by scheme or host, as in requests; default: what the
+            environment says.
+        adapter: Makes the :class:`requests.adapters.BaseAdapter` that calls go through, in place of
+            one with ``pool_maxsize``; called once in each process. For retries, client
+            certificates, or a proxy that needs more than a URL.
         **kwargs: Further arguments of the session class.
 
     Raises:
@@ -67,6 +80,7 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
     base_url = Setting[str | None]()
     client_secret = Setting[str | None]()
     kwargs = Setting[dict[str, Any]]()
+    proxies = Setting[dict[str, str] | None]()
     redirect_to = Setting[str | None]()
     redirect_url = Setting[str | None]()
     session_class = Setting[SessionClass]()
@@ -94,6 +108,9 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         storage: Backend | None = None,
         rule_kwargs: dict[str, Any] | None = None,
         timeout: Timeout = DEFAULT_TIMEOUT,
+        pool_maxsize: int = DEFAULT_POOL_MAXSIZE,
+        proxies: dict[str, str] | None = None,
+        adapter: Callable[[], BaseAdapter] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -111,7 +128,11 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
             raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
         self.from_config: dict[str, str] = {}
         self.config: MutableMapping[str, Any] = ContextConfig(self)
-        self.transport = Transport()
+        self.transport = Transport(self._make_adapter)
+        self._flights = PerProcess(Flights)
+        self.adapter = adapter
+        self.pool_maxsize = pool_maxsize
+        self.proxies = proxies
         self.base_url = base_url
         self.kwargs = kwargs
         self.redirect_to = redirect_to
@@ -172,7 +193,7 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                 f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
             )
         self._backend = cast(BaseBackend, value)
-        self._forget_token()
+        self.forget_token()
 
     @property
     def storage(self) -> BaseBackend:
@@ -191,28 +212,56 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         counted anew at each reading. Assigning stores a token, with ``expires_at`` added (seconds
         since the epoch); ``del`` removes it, and is no error if there is none.
         """
-        token = self.backend.get(self)
+        token = self.read_token()
         return None if token is None else with_expires_in(token)
 
     @token.setter
     def token(self, value: Token) -> None:
         self.backend.set(self, with_expires_at(value))
-        self._forget_token()
+        self.forget_token()
+        token_saved.send(self, user_id=self.slot().user_id)
 
     @token.deleter
     def token(self) -> None:
         self.backend.delete(self)
-        self._forget_token()
+        self.forget_token()
+        token_deleted.send(self, user_id=self.slot().user_id)
 
-    def _forget_token(self) -> None:
+    def read_token(self, **who: Any) -> Token | None:
+        """Return the token as the backend has it: the current user's, or another's.
+
+        Args:
+            **who: ``user`` or ``user_id``, for backends that keep a token for each.
+        """
+        return self.backend.get(self, **who)
+
+    def slot(self, user: Any = None, user_id: Any = None) -> TokenSlot:
+        """Return the place of a token in the backend: the current user's, or another's.
+
+        Args:
+            user: Whose, in place of the user that the backend was given.
+            user_id: The same by id; it wins over ``user``.
+
+        Raises:
+            ConfigurationError: If a user is named and the backend keeps no token for each.
+            UserRequired: If there is no user and one is required.
+        """
+        return slot_of(self.backend, self, user, user_id)
+
+    def forget_token(self) -> None:
+        """Have the session read the token anew."""
         state = current_state(self)
         if state is not None and state.session is not None:
             del cast(ConsumerSession, state.session).token
 
-    def token_owner(self) -> object:
-        """Return whose token the backend would now give; it changes when the user does."""
+    def token_owner(self, **who: Any) -> object:
+        """Return whose token the backend would now give; it changes when the user does.
+
+        Args:
+            **who: As for :meth:`read_token`.
+        """
         owner = getattr(self.backend, "owner", None)
-        return None if owner is None else owner(self)
+        return None if owner is None else owner(self, **who)
 
     @property
     def session(self) -> Any:
@@ -227,6 +276,67 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         if state.session is None:
             state.session = self._configured_session()
         return state.session
+
+    @contextmanager
+    def user_session(self, user: Any = None, user_id: Any = None) -> Iterator[Any]:
+        """Give a session with a user's token, outside of any request of theirs.
+
+        For background jobs, scheduled tasks and threads. It needs an app context where the backend
+        does, and has the cache, the lock and the refresh that a request has. Use it as
+        ``with blueprint.user_session(user_id=42) as session:``.
+
+        Args:
+            user: The user.
+            user_id: The user's id; it wins over ``user``.
+
+        Raises:
+            ConfigurationError: If the backend keeps no token for each user.
+            UserRequired: If no user is named.
+            TypeError: If the id is of a type that can't be one.
+        """
+        if user is None and user_id is None:
+            raise UserRequired("get")
+        who = {"user": user, "user_id": user_id}
+        self.slot(**who)
+        session = self._configured_session()
+        session.who = who
+        with session:
+            yield session
+
+    def tokens_of(self, user_id: Any) -> list[TokenDocument]:
+        """Return the documents that the backend has for a user, one for each provider.
+
+        Args:
+            user_id: The user's id.
+
+        Raises:
+            ConfigurationError: If the backend keeps no token for each user.
+            TypeError: If the id is of a type that can't be one.
+        """
+        tokens_of = getattr(self.backend, "tokens_of", None)
+        if tokens_of is None:
+            raise ConfigurationError(
+                f"{type(self.backend).__name__} keeps no token for each user, so that it can't "
+                "list a user's."
+            )
+        return cast(list[TokenDocument], tokens_of(user_id))
+
+    def close(self) -> None:
+        """Close the connections to the provider that are not in use. A later call makes new ones.
+
+        They are closed by themselves when the process ends.
+        """
+        self.transport.close()
+
+    @property
+    def flights(self) -> Flights:
+        """What the threads of this process know of each other's refreshes."""
+        return self._flights.get()
+
+    def _make_adapter(self) -> BaseAdapter:
+        if self.adapter is not None:
+            return self.adapter()
+        return HTTPAdapter(pool_maxsize=self.pool_maxsize)
 
     def _configured_session(self) -> ConsumerSession:
         session: ConsumerSession = self.session_created(self._make_session())
@@ -255,7 +365,7 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """
         return session
 
-    def _endpoint_url(self, setting: str) -> str:
+    def endpoint_url(self, setting: str) -> str:
         """Return the full URL of one of the provider's endpoints, from the setting of that name."""
         url = getattr(self, setting)
         if not url:

@@ -42,6 +42,11 @@ def _current_app() -> Flask:
     return app
 
 
+def app_of_context() -> Flask | None:
+    """Return the current app, or ``None`` outside any context."""
+    return _current_app() if has_app_context() else None
+
+
 def current_state(blueprint: Blueprint) -> ContextState | None:
     """Return the blueprint's state in the innermost context, or ``None`` outside any context."""
     for holder in _holders():

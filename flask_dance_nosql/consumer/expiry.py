@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from .. import clock
 
 Token = dict[str, Any]
 
+TokenStatus = Literal["active", "expiring", "expired", "none"]
+"""What a token is good for: ``expiring`` means that it still works, and that its end is near."""
 
-def expired(token: Token) -> bool:
-    """Whether a token says that its access token has ended. One that does not say has not."""
+
+
+
+def token_status(token: Token | None, leeway: float, lifetime: object = None) -> TokenStatus:
+    """Return what a token is good for now. One that does not say when it ends is active.
+
+    Args:
+        token: The token.
+        leeway: How many seconds before its end it counts as expiring. For a short-lived token it is
+            half its life at most.
+        lifetime: How many seconds the provider gave it, if it is known.
+    """
+    if not token or not token.get("access_token"):
+        return "none"
     expires_at = token.get("expires_at")
-    return isinstance(expires_at, int | float) and expires_at <= clock.timestamp()
+    if not isinstance(expires_at, int | float):
+        return "active"
+    left = expires_at - clock.timestamp()
+    if left <= 0:
+        return "expired"
+    if isinstance(lifetime, int | float) and lifetime > 0:
+        leeway = min(leeway, lifetime / 2)
+    return "expiring" if left <= leeway else "active"
 
 
 def with_expires_in(token: Token) -> Token:
@@ -36,3 +57,12 @@ def with_expires_at(token: Token) -> Token:
     except (KeyError, TypeError, ValueError, OverflowError):
         return dict(token)
     return {**token, "expires_at": clock.timestamp() + lifetime}
+
+
+def renewed(old: Token, new: Token) -> Token:
+    """Return a refreshed token, with what the provider has said only once taken from the old one.
+
+    Source: RFC 6749 section 6: the refresh token, if no new one is issued, and the scope.
+    """
+    kept = {name: value for name, value in old.items() if name not in ("expires_in", "expires_at")}
+    return with_expires_at({**kept, **new})

@@ -101,8 +101,8 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _begin(self) -> str:
         session = self.session
-        authorization_url = self._endpoint_url("authorization_url")
-        self._endpoint_url("access_token_url")
+        authorization_url = self.endpoint_url("authorization_url")
+        self.endpoint_url("access_token_url")
         session.token = None
         session.load_token()
         session.auth.client.callback_uri = url_for(".authorized", _external=True)
@@ -138,7 +138,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """Fetch temporary or token credentials. Source: RFC 5849 sections 2.1 and 2.3."""
         try:
             token: Token = fetch(
-                self._endpoint_url(setting), timeout=self.timeout, should_load_token=False
+                self.endpoint_url(setting), timeout=self.timeout, should_load_token=False
             )
         except TokenRequestDenied as error:
             reason = f"The provider refused with HTTP status {error.status_code}."

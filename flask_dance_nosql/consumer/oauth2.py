@@ -17,6 +17,7 @@ from .backend.document import TokenKey
 from .base import BaseOAuthConsumerBlueprint, Token
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .requests import OAuth2Session
+from .revocation import Revocation
 from .session import ConsumerSession
 from .settings import Setting
 
@@ -33,8 +34,13 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         client_secret: The client secret, or ``None`` for a public client.
         client: An oauthlib client to use in place of the default ``WebApplicationClient``. Each
             session works on a copy.
-        auto_refresh_url: The token endpoint, for refreshing expired tokens; ``None`` never does.
+        auto_refresh_url: The endpoint for refreshing tokens; ``None`` never does, unless
+            ``auto_refresh`` is set.
+        auto_refresh: Whether to refresh at ``token_url``, which most providers mean.
         auto_refresh_kwargs: Further parameters for the refresh request.
+        refresh_leeway: How many seconds before its end a token is refreshed; default 60. For a
+            short-lived token it is half its life at most.
+        revocation_url: The provider's revocation endpoint, for :meth:`revoke`.
         scope: The scopes to ask for: a list, or a string sent as it is.
         state: A fixed state, or a function that makes one; ``None`` makes a random one. Fix it in
             tests only.
@@ -56,7 +62,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     client_id = Setting[str | None]()
     client = Setting[Client | None]()
     auto_refresh_url = Setting[str | None]()
+    auto_refresh = Setting[bool]()
     auto_refresh_kwargs = Setting[dict[str, Any] | None]()
+    refresh_leeway = Setting[float]()
+    revocation_url = Setting[str | None]()
     scope = Setting[list[str] | str | None]()
     state = Setting[str | Callable[[], str] | None]()
     authorization_url = Setting[str | None]()
@@ -76,7 +85,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         *,
         client: Client | None = None,
         auto_refresh_url: str | None = None,
+        auto_refresh: bool = False,
         auto_refresh_kwargs: dict[str, Any] | None = None,
+        refresh_leeway: float = 60.0,
+        revocation_url: str | None = None,
         scope: list[str] | str | None = None,
         state: str | Callable[[], str] | None = None,
         authorization_url: str | None = None,
@@ -93,7 +105,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         self.client_secret = client_secret
         self.client = client
         self.auto_refresh_url = auto_refresh_url
+        self.auto_refresh = auto_refresh
         self.auto_refresh_kwargs = auto_refresh_kwargs
+        self.refresh_leeway = refresh_leeway
+        self.revocation_url = revocation_url
         self.scope = scope
         self.state = state
         self.authorization_url = authorization_url
@@ -104,6 +119,32 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         self.code_challenge_method = code_challenge_method
         self.issuer = issuer
 
+    @property
+    def refresh_url(self) -> str | None:
+        """Where tokens are refreshed, or ``None`` if they are not."""
+        return self.auto_refresh_url or (self.token_url if self.auto_refresh else None)
+
+    def revoke(self, user: Any = None, user_id: Any = None) -> bool:
+        """End the current user's grant at the provider, and remove the token here.
+
+        The refresh token is revoked and then the access token. The stored token goes in any case.
+
+        Source: RFC 7009.
+
+        Args:
+            user: Whose grant, in place of the current user's.
+            user_id: The same by id; it wins over ``user``.
+
+        Returns:
+            Whether the provider has confirmed it. If not, the grant may live on there, and a
+            warning is logged.
+
+        Raises:
+            ConfigurationError: If there is no ``revocation_url``, or it is not https.
+            BackendUnavailable: If the store did not answer.
+        """
+        return Revocation(self, user, user_id).run()
+
     def _make_session(self) -> ConsumerSession:
         client = copy.copy(self.client)
         if client is not None and self.client_id is not None:
@@ -111,7 +152,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         return self.session_class(
             client_id=self.client_id,
             client=client,
-            auto_refresh_url=self.auto_refresh_url,
+            auto_refresh_url=self.refresh_url,
             auto_refresh_kwargs=self.auto_refresh_kwargs,
             scope=self.scope,
             state=self.state,
@@ -125,8 +166,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _begin(self) -> str:
         session = self.session
-        authorization_url = self._endpoint_url("authorization_url")
-        self._endpoint_url("token_url")
+        authorization_url = self.endpoint_url("authorization_url")
+        self.endpoint_url("token_url")
         session.redirect_uri = url_for(".authorized", _external=True)
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         url, state = session.authorization_url(
@@ -184,7 +225,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         arguments |= self.token_url_params
         try:
             token = session.fetch_token(
-                self._endpoint_url("token_url"), code=request.args["code"], **arguments
+                self.endpoint_url("token_url"), code=request.args["code"], **arguments
             )
         except OAuth2Error as error:
             hidden = (request.args["code"], login.secret, self.client_secret)

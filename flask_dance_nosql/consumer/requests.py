@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from oauthlib.oauth2 import Client, MissingTokenError
 from requests import Response
+from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 from requests_oauthlib import OAuth2Session as _BaseOAuth2Session
 
-from .refresh import refresh_expired
+from .expiry import TokenStatus, token_status
+from .refresh import keep_fresh
 from .secrecy import quiet
 from .session import ConsumerSession, Token
 from .transport import require_tls
 
 if TYPE_CHECKING:
-    from .base import BaseOAuthConsumerBlueprint
+    from .oauth2 import OAuth2ConsumerBlueprint
 
 log = logging.getLogger(__name__)
 
 
-class OAuth2Session(_BaseOAuth2Session, ConsumerSession):
+class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
     """A :class:`requests.Session` that sends the current user's OAuth 2 token.
 
     It is a session between your application and the provider, not between a visitor and your
@@ -34,22 +36,17 @@ class OAuth2Session(_BaseOAuth2Session, ConsumerSession):
         **kwargs: As of :class:`requests_oauthlib.OAuth2Session`.
     """
 
+    blueprint: OAuth2ConsumerBlueprint | None
     _client: Client
+    _scope: Any
 
-    def __init__(
-        self,
-        blueprint: BaseOAuthConsumerBlueprint | None = None,
-        base_url: str | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._bind(blueprint, base_url)
+    def _construct(self) -> None:
+        was_assigned = "_assigned" in vars(self)
+        super()._construct()
         self._blank_client = dict(vars(self._client))
-        if not self._assigned:
-            del self.token
-
-    token = ConsumerSession.token
+        # The base assigns an empty token where none was given.
+        if not was_assigned and not self._assigned:
+            del self._assigned
 
     def load_token(self) -> bool:
         """Give the current token to the oauthlib client. Returns whether there is one."""
@@ -68,8 +65,38 @@ class OAuth2Session(_BaseOAuth2Session, ConsumerSession):
 
     @property
     def authorized(self) -> bool:
-        """Whether the current user has a token."""
-        return bool(self.access_token)
+        """Whether the current user has a token that works, or that can be refreshed."""
+        status = self.token_status
+        return status in ("active", "expiring") or (status == "expired" and self.refreshable)
+
+    @property
+    def token_status(self) -> TokenStatus:
+        """What the current user's token is good for.
+
+        ``"active"``, ``"expiring"`` (it works, and its end is within the blueprint's
+        ``refresh_leeway``), ``"expired"`` or ``"none"``.
+        """
+        token = self.token
+        lifetime = None if self.has_assigned_token or self._read is None else self._read[2]
+        return token_status(token, self._leeway, lifetime)
+
+    def status_of(self, token: Token) -> TokenStatus:
+        """Return what another token, as it is stored, is good for."""
+        return token_status(token, self._leeway, token.get("expires_in"))
+
+    @property
+    def _leeway(self) -> float:
+        return 0.0 if self.blueprint is None else self.blueprint.refresh_leeway
+
+    @property
+    def refreshable(self) -> bool:
+        """Whether there are a refresh token and an endpoint to refresh the current token with."""
+        return bool((self.token or {}).get("refresh_token") and self.auto_refresh_url)
+
+    @property
+    def provider(self) -> str:
+        """The blueprint's name."""
+        return "" if self.blueprint is None else self.blueprint.name
 
     def request(  # type: ignore[override] # as requests-oauthlib: the rest is in kwargs
         self,
@@ -98,10 +125,10 @@ class OAuth2Session(_BaseOAuth2Session, ConsumerSession):
         """
         url = self.resolve(url)
         require_tls(url)
-        self._default_timeout(kwargs)
+        self._set_defaults(kwargs)
         with quiet():
             if not withhold_token:
-                refresh_expired(self)
+                keep_fresh(self)
                 if self.load_token():
                     url, headers, data = self._sign(method, url, headers, data)
             return super().request(
@@ -148,6 +175,47 @@ class OAuth2Session(_BaseOAuth2Session, ConsumerSession):
         token.setdefault("refresh_token", used)
         return token
 
+    def exchange_refresh_token(self, token: Token) -> Token:
+        """Exchange a token's refresh token for a new token, and use and store neither.
+
+        Source: RFC 6749 section 6.
+
+        Raises:
+            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
+            requests.RequestException: If the provider can't be reached.
+        """
+        assigned, scope = self._assigned, self._scope
+        # The default is the scope that was granted, and asking for more is an error.
+        self._scope = []
+        try:
+            return self.refresh_token(
+                cast(str, self.auto_refresh_url),
+                refresh_token=token["refresh_token"],
+                **self.client_authentication(self.auto_refresh_kwargs),
+            )
+        finally:
+            self._assigned, self._scope = assigned, scope
+
+    def client_authentication(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that say who asks, as was chosen for the authorization code.
+
+        Source: RFC 6749 section 2.3.1.
+
+        Args:
+            given: Parameters that are sent in any case, and may have the client's secret in them.
+        """
+        blueprint, client_id = self.blueprint, self.client_id
+        if blueprint is None or not client_id:
+            return {}
+        secret, timeout = blueprint.client_secret, blueprint.timeout
+        if not secret:
+            return {"client_id": client_id, "timeout": timeout}
+        if blueprint.token_url_params.get("include_client_id"):
+            return {"client_id": client_id, "client_secret": secret, "timeout": timeout}
+        if "client_secret" in given:
+            return {"timeout": timeout}
+        return {"auth": HTTPBasicAuth(client_id, secret), "timeout": timeout}
+
     def _token_call(self, call: Callable[..., Token], *args: Any, **kwargs: Any) -> Token:
         try:
             with quiet():
@@ -178,7 +246,7 @@ class OAuth2Session(_BaseOAuth2Session, ConsumerSession):
         return token
 
 
-class OAuth1Session(_BaseOAuth1Session, ConsumerSession):
+class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] # its token is a TypedDict
     """A :class:`requests.Session` that signs its calls with the current user's OAuth 1 token.
 
     Args:
@@ -186,18 +254,6 @@ class OAuth1Session(_BaseOAuth1Session, ConsumerSession):
         base_url: What relative URLs are resolved against.
         **kwargs: As of :class:`requests_oauthlib.OAuth1Session`.
     """
-
-    def __init__(
-        self,
-        blueprint: BaseOAuthConsumerBlueprint | None = None,
-        base_url: str | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._bind(blueprint, base_url)
-
-    token = ConsumerSession.token  # type: ignore[assignment] # the base's is a TypedDict
 
     def load_token(self) -> bool:
         """Give the current token to the oauthlib client. Returns whether there is one."""
@@ -210,8 +266,7 @@ class OAuth1Session(_BaseOAuth1Session, ConsumerSession):
     @property
     def authorized(self) -> bool:
         """Whether there are a client credential and a user's token to sign calls with."""
-        self.load_token()
-        return bool(super().authorized)
+        return self.load_token() and bool(super(ConsumerSession, self).authorized)
 
     def request(  # type: ignore[override] # as requests-oauthlib: the rest is in kwargs
         self,
@@ -236,7 +291,7 @@ class OAuth1Session(_BaseOAuth1Session, ConsumerSession):
         """
         if should_load_token:
             self.load_token()
-        self._default_timeout(kwargs)
+        self._set_defaults(kwargs)
         with quiet():
             return super().request(method, self.resolve(url), data=data, headers=headers, **kwargs)
 

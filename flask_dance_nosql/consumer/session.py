@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 from urllib.parse import urljoin
 
 from flask import current_app, redirect, url_for
+from oauthlib.oauth2 import TokenExpiredError
 from requests import PreparedRequest, Request
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, TokenRevoked
+from .expiry import with_expires_in
 from .transport import TransportSession
 
 if TYPE_CHECKING:
@@ -21,23 +24,57 @@ P = ParamSpec("P")
 Token = dict[str, Any]
 
 
+_Read = tuple[object, Token | None, object]
+"""A token as it was read from the backend: whose it is, the token, and its lifetime in seconds."""
+
+
 class _Unset:
     """Tells "no token was assigned" from an assigned ``None``."""
 
 
 class ConsumerSession(TransportSession, ABC):
-    """What the sessions of OAuth 1 and OAuth 2 share: the blueprint's token, and relative URLs."""
+    """What the sessions of OAuth 1 and OAuth 2 share: the blueprint's token, and relative URLs.
+
+    Most requests of an application only ask whether there is a token, and a session of
+    requests-oauthlib takes much longer to make. So that part is made when something of it is used.
+    """
 
     blueprint: BaseOAuthConsumerBlueprint | None
     base_url: str | None
     _assigned: Token | type[_Unset] | None = _Unset
-    _read: tuple[object, Token | None] | None = None
+    _read: _Read | None = None
+    who: Mapping[str, Any] = MappingProxyType({})
+    """Whose token: ``user`` or ``user_id``, where it is not the backend's own."""
 
-    def _bind(self, blueprint: BaseOAuthConsumerBlueprint | None, base_url: str | None) -> None:
+    def __init__(
+        self,
+        blueprint: BaseOAuthConsumerBlueprint | None = None,
+        base_url: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         self.blueprint = blueprint
         self.base_url = base_url
         if blueprint is not None:
             self.transport = blueprint.transport
+        self._deferred = (args, kwargs)
+        if args or "token" in kwargs:
+            self._construct()
+
+    def _construct(self) -> None:
+        """Make the part that is requests-oauthlib's. What was set on the session stays."""
+        args, kwargs = self._deferred
+        set_before = dict(vars(self))
+        super().__init__(*args, **kwargs)
+        vars(self).update(set_before)
+        del self._deferred
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for what is not there: nothing of requests-oauthlib's part is, until it is made.
+        if "_deferred" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._construct()
+        return getattr(self, name)
 
     @property
     def token(self) -> Token | None:
@@ -50,10 +87,10 @@ class ConsumerSession(TransportSession, ABC):
             return self._assigned
         if self.blueprint is None:
             return None
-        owner = self.blueprint.token_owner()
+        owner = self.blueprint.token_owner(**self.who)
         if self._read is None or self._read[0] != owner:
-            self._read = (owner, self.blueprint.token)
-        return self._read[1]
+            self._keep(owner, self.blueprint.read_token(**self.who))
+        return cast(_Read, self._read)[1]
 
     @token.setter
     def token(self, value: Token | None) -> None:
@@ -63,6 +100,15 @@ class ConsumerSession(TransportSession, ABC):
     def token(self) -> None:
         self._assigned = _Unset
         self._read = None
+
+    def use(self, token: Token | None) -> None:
+        """Go on with a token that is in the backend by now, or with none, without reading it."""
+        if self.blueprint is not None:
+            self._keep(self.blueprint.token_owner(**self.who), token)
+
+    def _keep(self, owner: object, token: Token | None) -> None:
+        lifetime = None if token is None else token.get("expires_in")
+        self._read = (owner, None if token is None else with_expires_in(token), lifetime)
 
     @property
     def has_assigned_token(self) -> bool:
@@ -79,7 +125,10 @@ class ConsumerSession(TransportSession, ABC):
         """Whether there is a token to call the provider with."""
 
     def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
-        """Decorate a view so that a visitor without a token is sent to the login view.
+        """Decorate a view so that a visitor without a usable token is sent to the login view.
+
+        So is one whose token turns out, within the view, to have ended for good. A backend or a
+        provider that does not answer is no reason for a login: those errors are passed on.
 
         It may be used at import time: whose token counts is asked anew at each request.
         """
@@ -89,9 +138,16 @@ class ConsumerSession(TransportSession, ABC):
 
         @wraps(view)
         def check(*args: P.args, **kwargs: P.kwargs) -> Any:
-            if not blueprint.session.authorized:
-                return redirect(url_for(blueprint.view_endpoint("login")))
-            return current_app.ensure_sync(view)(*args, **kwargs)
+            if blueprint.session.authorized:
+                try:
+                    return current_app.ensure_sync(view)(*args, **kwargs)
+                except TokenRevoked as error:
+                    if error.provider != blueprint.name:
+                        raise
+                except TokenExpiredError:
+                    if blueprint.session.authorized:
+                        raise
+            return redirect(url_for(blueprint.view_endpoint("login")))
 
         return check
 
@@ -105,6 +161,10 @@ class ConsumerSession(TransportSession, ABC):
         request.url = self.resolve(request.url or "")
         return super().prepare_request(request)
 
-    def _default_timeout(self, kwargs: dict[str, Any]) -> None:
-        if self.blueprint is not None:
-            kwargs.setdefault("timeout", self.blueprint.timeout)
+    def _set_defaults(self, kwargs: dict[str, Any]) -> None:
+        if self.blueprint is None:
+            return
+        kwargs.setdefault("timeout", self.blueprint.timeout)
+        # Those of a session would give way to the environment's.
+        if kwargs.get("proxies") is None:
+            kwargs["proxies"] = self.blueprint.proxies

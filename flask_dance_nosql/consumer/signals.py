@@ -40,3 +40,52 @@ oauth_error = _signals.signal(
         error_uri (str | None): A page about the error, if the provider named one.
     """,
 )
+
+token_saved = _signals.signal(
+    "token-saved",
+    doc="""Sent when a token has been stored: after a login, a refresh, or an assignment.
+
+    Args:
+        user_id (str | None): Whose token it is; ``None`` if the backend keeps none for each user.
+    """,
+)
+
+token_deleted = _signals.signal(
+    "token-deleted",
+    doc="""Sent when a stored token has been removed: by the application, by a revocation, or
+    because the provider has ended its grant.
+
+    Args:
+        user_id (str | None): As for :data:`token_saved`.
+    """,
+)
+
+token_refreshed = _signals.signal(
+    "token-refreshed",
+    doc="""Sent when the provider has given a new token for an old one, before it is stored.
+
+    Args:
+        user_id (str | None): As for :data:`token_saved`.
+    """,
+)
+
+token_refresh_failed = _signals.signal(
+    "token-refresh-failed",
+    doc="""Sent when the provider has given no new token.
+
+    Args:
+        user_id (str | None): As for :data:`token_saved`.
+        error (str): The provider's error code, or the name of what kept us from asking.
+    """,
+)
+
+token_save_failed = _signals.signal(
+    "token-save-failed",
+    doc="""Sent when a refreshed token could not be stored. It is kept in this process's memory, and
+    ``token_saved`` is sent when the backend has taken it after all.
+
+    Args:
+        user_id (str | None): As for :data:`token_saved`.
+        error (str): The name of the error.
+    """,
+)

@@ -2,72 +2,64 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from oauthlib.oauth2 import is_secure_transport
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.cookies import cookiejar_from_dict
 from requests.exceptions import InvalidSchema
-from requests.hooks import default_hooks
-from requests.utils import default_headers
 
 from ..errors import ConfigurationError
+from .process import PerProcess
 
 Timeout = float | tuple[float | None, float | None] | None
 """Seconds, or a pair of seconds (connect, read); ``None`` waits without end. As in requests."""
 
 DEFAULT_TIMEOUT: Timeout = (5.0, 30.0)
 
+DEFAULT_POOL_MAXSIZE = 10
+"""How many connections to a host are kept open."""
+
 
 class Transport:
     """The connections of one blueprint, made when the first call needs them and then reused.
 
-    An adapter holds sockets, and nothing of a user: cookies and tokens stay with the session.
+    An adapter holds sockets, and nothing of a user: cookies and tokens stay with the session. The
+    connections that nobody uses any more are closed with the last one who knows the transport, or
+    when the process ends.
+
+    Args:
+        make_adapter: Makes the adapter; called once in each process.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._adapter: HTTPAdapter | None = None
-        self._pid = 0
+    def __init__(self, make_adapter: Callable[[], BaseAdapter] = HTTPAdapter) -> None:
+        self._adapter = PerProcess(make_adapter)
 
-    def adapter(self) -> HTTPAdapter:
+    def adapter(self) -> BaseAdapter:
         """Return this process's adapter; a forked child gets its own, with its own sockets."""
-        with self._lock:
-            if self._adapter is None or self._pid != os.getpid():
-                self._adapter, self._pid = HTTPAdapter(), os.getpid()
-            return self._adapter
+        return self._adapter.get()
 
-
-_FIXED_DEFAULTS = {
-    name: value
-    for name, value in vars(requests.Session()).items()
-    if value is None or isinstance(value, bool | int)
-}
+    def close(self) -> None:
+        """Close the connections that are not in use. A later call makes new ones."""
+        adapter = self._adapter.pop()
+        if adapter is not None:
+            adapter.close()
 
 
 class TransportSession(requests.Session):
-    """A :class:`requests.Session` that borrows its adapters instead of building two of its own.
+    """A :class:`requests.Session` that borrows the adapters of a transport.
 
     Adapters mounted on the session itself come first.
     """
 
     transport: Transport | None = None
 
-    def __init__(self) -> None:
-        # Not super().__init__(): two thirds of its time go into adapters that most requests of an
-        # application never use, since they only ask whether there is a token.
-        vars(self).update(_FIXED_DEFAULTS)
-        self.headers = default_headers()
-        self.hooks = default_hooks()
-        self.cookies = cookiejar_from_dict({})
-        self.params: dict[str, Any] = {}
-        self.proxies: dict[str, str] = {}
-        self.adapters: OrderedDict[str, BaseAdapter] = OrderedDict()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The two that every session has of its own would come first.
+        self.adapters.clear()
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL: one mounted on this session, else the blueprint's."""

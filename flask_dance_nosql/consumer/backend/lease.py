@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Self
 
+from ...errors import BackendError
 from .document import TokenKey
 
 if TYPE_CHECKING:
     from .store import TokenStore
+
+log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
@@ -49,6 +57,27 @@ class Lease:
     def renew(self) -> bool:
         """Begin the time anew. Returns whether the lock is still, or again, ours."""
         return self._store.acquire(self._key, self._holder, self._seconds)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the lock, from a thread, while the block runs, however long that is."""
+        ended = threading.Event()
+        # The store may be reached through the app.
+        context = copy_context()
+        thread = threading.Thread(target=context.run, args=(self._keep, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _keep(self, ended: threading.Event) -> None:
+        while not ended.wait(self._seconds / 3):
+            try:
+                self.renew()
+            except BackendError as error:
+                log.warning("A lock could not be renewed. %s", error)
 
     def release(self) -> None:
         """Give the lock up. One that was lost to another holder meanwhile stays theirs."""

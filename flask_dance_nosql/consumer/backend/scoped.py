@@ -9,10 +9,11 @@ from ... import clock
 from ...errors import ConfigurationError
 from .base import BaseBackend, BlueprintLike, Token
 from .cache import CachedStore, TokenCache
-from .document import TokenDocument, TokenKey, json_token
+from .document import TokenDocument, TokenKey, json_token, user_id_text
 from .owner import OwnerResolver, Scope
 from .sealed import SealedStore
 from .shared_cache import SharedCache
+from .slot import StoreSlot
 from .store import TokenStore
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class UserScopedBackend(BaseBackend):
                 token=plain,
                 created_at=now,
                 updated_at=now,
-                expires_at=self._end_of_record(plain, now),
+                expires_at=self.end_of_record(plain, now),
             )
         )
 
@@ -185,15 +186,48 @@ class UserScopedBackend(BaseBackend):
         if key is not None:
             self.store.delete(key)
 
-    def owner(self, blueprint: BlueprintLike) -> TokenKey | None:
+    def owner(
+        self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None
+    ) -> TokenKey | None:
         """Return whose token ``get`` would now give, or ``None`` for a visitor without one.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            user: Whose token, in place of the user that the backend was given.
+            user_id: The same by id; it wins over ``user``.
 
         Raises:
             UserRequired: If there is no user and one is required.
         """
-        return self._owners.resolve("get", blueprint)
+        return self._owners.resolve("get", blueprint, user, user_id)
 
-    def _end_of_record(self, token: Token, now: datetime) -> datetime | None:
+    def slot(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> StoreSlot:
+        """Return an owner's token as a refresh needs it; with the arguments of :meth:`owner`."""
+        return StoreSlot(self, blueprint, user, user_id)
+
+    def tokens_of(self, user_id: Any) -> list[TokenDocument]:
+        """Return the documents of a user, one for each provider.
+
+        Args:
+            user_id: The user's id: a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``.
+
+        Raises:
+            TypeError: If it is anything else.
+            BackendUnavailable: If the store did not answer.
+        """
+        return list(self.store.scan(user_id=user_id_text(user_id)))
+
+    def shown_user_id(self, key: TokenKey) -> str | None:
+        """Return the user id of a key as it may be shown: a browser's random id is a secret."""
+        return None if self._owners.scope == "browser" else key.user_id
+
+    def end_of_record(self, token: Token, now: datetime) -> datetime | None:
+        """Return when a record that is written now may be dropped, or ``None``.
+
+        Args:
+            token: The token in it.
+            now: The current time, as aware UTC time.
+        """
         if self._ttl is None:
             return None
         if self._ttl != "token":
