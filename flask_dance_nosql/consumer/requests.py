@@ -184,9 +184,8 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
             oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
             requests.RequestException: If the provider can't be reached.
         """
-        assigned, scope = self._assigned, self._scope
-        # The default is the scope that was granted, and asking for more is an error.
-        self._scope = []
+        # Without a scope it is the one that was granted; asking for more is an error.
+        assigned, scope, self._scope, self._client.scope = self._assigned, self._scope, None, None
         try:
             return self.refresh_token(
                 cast(str, self.auto_refresh_url),

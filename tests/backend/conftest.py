@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import cachelib
@@ -48,21 +47,6 @@ def blueprint() -> OAuth2ConsumerBlueprint:
 def other_blueprint() -> OAuth2ConsumerBlueprint:
     """A blueprint of the provider ``other``."""
     return OAuth2ConsumerBlueprint("other", __name__, client_id="client-id")
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port on which nothing listens, and which nobody else gets meanwhile."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening.getsockname()[1]
 
 
 @pytest.fixture

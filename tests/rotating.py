@@ -1,0 +1,228 @@
+"""A provider that rotates refresh tokens, counts what it is asked, and can be held up or fail.
+
+A refresh token works once. Whoever uses a spent one ends the grant, as RFC 9700 section 4.14.2 asks.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import parse_qs, urlsplit
+
+HOST = "127.0.0.1"
+
+
+class Asked(NamedTuple):
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Grant:
+    """What one user has allowed: the tokens of today, and how often they were refreshed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.generation = 0
+        self.has_ended = False
+
+    @property
+    def access_token(self) -> str:
+        """The access token that works."""
+        return f"at-{self.name}-{self.generation}"
+
+    @property
+    def refresh_token(self) -> str:
+        """The refresh token that works."""
+        return f"rt-{self.name}-{self.generation}"
+
+
+class RotatingProvider:
+    """The provider, answering from its construction until it is stopped.
+
+    Attributes:
+        refreshes: How many refresh tokens were exchanged.
+        spent: How many were used again.
+        connections: How many connections were accepted.
+        asked: The requests, in order.
+        lifetime: How many seconds an access token is said to live.
+        gate: Closed, the token endpoint answers nobody until it is opened.
+        at_the_gate: Is set when somebody asks the token endpoint.
+        failing: The HTTP status and body with which the token endpoint answers, if any.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self.grants: dict[str, Grant] = {}
+        self.refreshes = self.spent = self.connections = 0
+        self.asked: list[Asked] = []
+        self.lifetime: int | None = 3600
+        self.extra: dict[str, Any] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.at_the_gate = threading.Event()
+        self.failing: tuple[int, Any] | None = None
+        self.revoked: list[dict[str, str]] = []
+        self.before_answer: Callable[[], object] = lambda: None
+        self._server = _Server((HOST, 0), _handler_of(self))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        return f"http://{HOST}:{self._server.server_port}"
+
+    def grant(self, name: str = "ann", expires_at: float = 1.0) -> dict[str, Any]:
+        """Make a grant and return its first token, which has ended long ago unless told else."""
+        with self._mutex:
+            self.grants[name] = grant = Grant(name)
+        return {
+            "access_token": grant.access_token,
+            "refresh_token": grant.refresh_token,
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "expires_at": expires_at,
+        }
+
+    def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
+        """Answer a refresh request."""
+        self.at_the_gate.set()
+        self.gate.wait(120)
+        if self.failing is not None:
+            return self.failing
+        token = form.get("refresh_token", "")
+        with self._mutex:
+            grant = self.grants.get(token.split("-")[1]) if token.startswith("rt-") else None
+            if grant is None or grant.has_ended:
+                return 400, {"error": "invalid_grant"}
+            if token != grant.refresh_token:
+                self.spent += 1
+                grant.has_ended = True
+                return 400, {"error": "invalid_grant"}
+            self.refreshes += 1
+            grant.generation += 1
+            answer = {
+                "access_token": grant.access_token,
+                "refresh_token": grant.refresh_token,
+                "token_type": "Bearer",
+                **({} if self.lifetime is None else {"expires_in": self.lifetime}),
+                **self.extra,
+            }
+        self.before_answer()
+        return 200, answer
+
+    def works(self, authorization: str | None) -> bool:
+        """Whether an access token is one that works."""
+        with self._mutex:
+            return any(
+                authorization == f"Bearer {grant.access_token}" and not grant.has_ended
+                for grant in self.grants.values()
+            )
+
+    def calls(self, path: str) -> list[Asked]:
+        """Return the requests to a path."""
+        return [each for each in self.asked if urlsplit(each.path).path == path]
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self.gate.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        # Connections that are kept alive would hold their threads.
+        for each in list(self._open):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+        super().server_close()
+
+
+def _handler_of(provider: RotatingProvider) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # Headers and body go out by two writes, and the second must not wait for the first.
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            with provider._mutex:
+                provider.connections += 1
+            super().setup()
+
+        def log_message(self, *args: Any) -> None:
+            """Write nothing."""
+
+        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+            self._answer()
+
+        def do_POST(self) -> None:  # noqa: N802 - as above
+            self._answer()
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked = Asked(self.command, self.path, dict(self.headers.items()), body)
+            provider.asked.append(asked)
+            status, answer = self._decide(asked)
+            text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            if self.path == "/cookie":
+                name = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+                self.send_header("Set-Cookie", f"visitor={name}; Path=/")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def _decide(self, asked: Asked) -> tuple[int, Any]:
+            form = {name: values[0] for name, values in parse_qs(asked.body.decode("latin1")).items()}
+            if self.path == "/token":
+                return provider.exchange(form)
+            if self.path == "/revoke":
+                provider.revoked.append(form)
+                return provider.failing or (200, {})
+            if provider.works(asked.headers.get("Authorization")):
+                return 200, {"cookie": asked.headers.get("Cookie")}
+            return 401, {"error": "invalid_token"}
+
+    return Handler
