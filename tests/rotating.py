@@ -1,6 +1,8 @@
 """A provider that rotates refresh tokens, counts what it is asked, and can be held up or fail.
 
-A refresh token works once. Whoever uses a spent one ends the grant, as RFC 9700 section 4.14.2 asks.
+A refresh token works once. Whoever uses a spent one ends the grant.
+
+Source: RFC 9700 section 4.14.2.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ class RotatingProvider:
         connections: How many connections were accepted.
         asked: The requests, in order.
         lifetime: How many seconds an access token is said to live.
-        gate: Closed, the token endpoint answers nobody until it is opened.
+        gate: Closed, the token endpoint answers nobody who comes to it until it is opened.
         at_the_gate: Is set when somebody asks the token endpoint.
         failing: The HTTP status and body with which the token endpoint answers, if any.
     """
@@ -66,13 +68,15 @@ class RotatingProvider:
         self.asked: list[Asked] = []
         self.lifetime: int | None = 3600
         self.extra: dict[str, Any] = {}
+        self._is_over = False
         self.gate = threading.Event()
         self.gate.set()
         self.at_the_gate = threading.Event()
         self.failing: tuple[int, Any] | None = None
         self.revoked: list[dict[str, str]] = []
         self.before_answer: Callable[[], object] = lambda: None
-        self._server = _Server((HOST, 0), _handler_of(self))
+        handler = type("Handler", (_Handler,), {"provider": self})
+        self._server = _Server((HOST, 0), handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )
@@ -95,10 +99,32 @@ class RotatingProvider:
             "expires_at": expires_at,
         }
 
+    def count_connection(self) -> None:
+        """Count a connection."""
+        with self._mutex:
+            self.connections += 1
+
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        """Return the HTTP status and the body of the answer to a request."""
+        self.asked.append(asked)
+        path, fields = urlsplit(asked.path).path, parse_qs(asked.body.decode("latin1"))
+        form = {name: values[0] for name, values in fields.items()}
+        if path == "/token":
+            return self.exchange(form)
+        if path == "/revoke":
+            self.revoked.append(form)
+            return self.failing or (200, {})
+        if self.works(asked.headers.get("Authorization")):
+            return 200, {"cookie": asked.headers.get("Cookie")}
+        return 401, {"error": "invalid_token"}
+
     def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
         """Answer a refresh request."""
+        gate = self.gate
         self.at_the_gate.set()
-        self.gate.wait(120)
+        gate.wait(120)
+        if self._is_over:
+            return 503, "too late"
         if self.failing is not None:
             return self.failing
         token = form.get("refresh_token", "")
@@ -136,6 +162,7 @@ class RotatingProvider:
 
     def stop(self) -> None:
         """Stop answering."""
+        self._is_over = True
         self.gate.set()
         self._server.shutdown()
         self._thread.join()
@@ -179,50 +206,35 @@ class _Server(ThreadingHTTPServer):
         super().server_close()
 
 
-def _handler_of(provider: RotatingProvider) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Headers and body go out by two writes, and the second must not wait for the first.
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    provider: RotatingProvider
+    protocol_version = "HTTP/1.1"
+    # Headers and body go out by two writes, and the second must not wait for the first.
+    disable_nagle_algorithm = True
 
-        def setup(self) -> None:
-            with provider._mutex:
-                provider.connections += 1
-            super().setup()
+    def setup(self) -> None:
+        self.provider.count_connection()
+        super().setup()
 
-        def log_message(self, *args: Any) -> None:
-            """Write nothing."""
+    def log_message(self, *args: Any) -> None:
+        """Write nothing."""
 
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
-            self._answer()
+    def do_GET(self) -> None:
+        self._answer()
 
-        def do_POST(self) -> None:  # noqa: N802 - as above
-            self._answer()
+    def do_POST(self) -> None:
+        self._answer()
 
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = Asked(self.command, self.path, dict(self.headers.items()), body)
-            provider.asked.append(asked)
-            status, answer = self._decide(asked)
-            text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            if self.path == "/cookie":
-                name = asked.headers.get("Authorization", "").removeprefix("Bearer ")
-                self.send_header("Set-Cookie", f"visitor={name}; Path=/")
-            self.end_headers()
-            self.wfile.write(text)
-
-        def _decide(self, asked: Asked) -> tuple[int, Any]:
-            form = {name: values[0] for name, values in parse_qs(asked.body.decode("latin1")).items()}
-            if self.path == "/token":
-                return provider.exchange(form)
-            if self.path == "/revoke":
-                provider.revoked.append(form)
-                return provider.failing or (200, {})
-            if provider.works(asked.headers.get("Authorization")):
-                return 200, {"cookie": asked.headers.get("Cookie")}
-            return 401, {"error": "invalid_token"}
-
-    return Handler
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked = Asked(self.command, self.path, dict(self.headers.items()), body)
+        status, answer = self.provider.answer(asked)
+        text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        if self.path == "/cookie":
+            name = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+            self.send_header("Set-Cookie", f"visitor={name}; Path=/")
+        self.end_headers()
+        self.wfile.write(text)

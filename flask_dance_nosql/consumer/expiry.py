@@ -12,8 +12,6 @@ TokenStatus = Literal["active", "expiring", "expired", "none"]
 """What a token is good for: ``expiring`` means that it still works, and that its end is near."""
 
 
-
-
 def token_status(token: Token | None, leeway: float, lifetime: object = None) -> TokenStatus:
     """Return what a token is good for now. One that does not say when it ends is active.
 

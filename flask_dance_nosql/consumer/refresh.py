@@ -53,11 +53,12 @@ def keep_fresh(session: OAuth2Session) -> None:
         TokenRevoked: If the provider says that there will be none without a new login.
         BackendUnavailable: If the token has ended and the store did not answer.
     """
-    if session.token_status in ("active", "none") or not session.refreshable:
+    status = session.token_status
+    if status in ("active", "none") or not session.refreshable:
         return
     if not session.has_assigned_token:
-        Refresh(session).run()
-    elif session.token_status == "expired":
+        Refresh(session, is_dead=status == "expired").run()
+    elif status == "expired":
         _refresh_assigned(session)
 
 
@@ -73,17 +74,18 @@ class Refresh:
     """One attempt of one caller.
 
     Args:
-        session: Whose token is near its end, or beyond.
+        session: Whose token is near its end.
+        is_dead: Whether it has ended.
     """
 
-    def __init__(self, session: OAuth2Session) -> None:
+    def __init__(self, session: OAuth2Session, *, is_dead: bool) -> None:
         assert session.blueprint is not None  # noqa: S101 - a session without one has no stored token
         self._session = session
         self._blueprint = session.blueprint
         self._flights = session.blueprint.flights
         self._slot = session.blueprint.slot(**session.who)
         self._digest = token_digest(session.token or {})
-        self._is_dead = session.token_status == "expired"
+        self._is_dead = is_dead
         self._began = time.monotonic()
         self._is_done = False
 

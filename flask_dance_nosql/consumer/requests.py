@@ -185,7 +185,8 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
             requests.RequestException: If the provider can't be reached.
         """
         # Without a scope it is the one that was granted; asking for more is an error.
-        assigned, scope, self._scope, self._client.scope = self._assigned, self._scope, None, None
+        assigned, scope, clients_scope = self._assigned, self._scope, self._client.scope
+        self._scope = self._client.scope = None  # type: ignore[assignment] # oauthlib's default
         try:
             return self.refresh_token(
                 cast(str, self.auto_refresh_url),
@@ -193,7 +194,7 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
                 **self.client_authentication(self.auto_refresh_kwargs),
             )
         finally:
-            self._assigned, self._scope = assigned, scope
+            self._assigned, self._scope, self._client.scope = assigned, scope, clients_scope
 
     def client_authentication(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments that say who asks, as was chosen for the authorization code.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ import fakeredis
 import mongomock
 import pymongo
 import redis
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import (
     TokenDocument,
@@ -19,9 +21,15 @@ from flask_dance_nosql.consumer.backend import (
     TokenStore,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.filestore import FileStore
 from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.mongo import MongoStore, document_id
+from flask_dance_nosql.consumer.backend.mongo_source import COLLECTION
 from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis_url import open_url
+from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
+
+from .written import Base, Written
 
 MISSING = object()
 """In a change of a record: the field is taken away."""
@@ -98,6 +106,26 @@ class RedisPlace:
     def count(self) -> int:
         """Return how many tokens there are."""
         return sum(1 for _ in self.client.scan_iter("*:token:*"))
+
+
+@contextmanager
+def store_at(kind: str, address: str) -> Iterator[TokenStore]:
+    """Open the store that other processes have opened by its address, and close it in the end."""
+    with ExitStack() as stack:
+        if kind == "mongo":
+            client = stack.enter_context(pymongo.MongoClient[Record](address))
+            yield MongoStore(client.get_default_database()[COLLECTION])
+        elif kind == "redis":
+            yield RedisStore(stack.enter_context(open_url(address)))
+        elif kind == "sql":
+            engine = create_engine(address)
+            stack.callback(engine.dispose)
+            store = SQLAlchemyStore(Written, stack.enter_context(Session(engine)))
+            store.prepare()
+            stack.callback(Base.metadata.drop_all, engine)
+            yield store
+        else:
+            yield FileStore(address)
 
 
 def changed(record: Record, changes: Record) -> Record:

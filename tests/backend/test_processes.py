@@ -6,26 +6,15 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import pymongo
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import TokenStore
-from flask_dance_nosql.consumer.backend.filestore import FileStore
-from flask_dance_nosql.consumer.backend.mongo import MongoStore
-from flask_dance_nosql.consumer.backend.mongo_source import COLLECTION
-from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.consumer.backend.redis_url import open_url
-from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.testing import make_document
 
+from .places import store_at
 from .writer import KEY, SAVES
-from .written import Base, Written
 
 PROCESSES = 4
 Place = tuple[str, str]
@@ -56,23 +45,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 @pytest.fixture
 def store(place: Place) -> Iterator[TokenStore]:
     """The same store in this process, empty."""
-    kind, address = place
-    with ExitStack() as stack:
-        if kind == "mongo":
-            client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](address))
-            made: TokenStore = MongoStore(client.get_default_database()[COLLECTION])
-        elif kind == "redis":
-            made = RedisStore(stack.enter_context(open_url(address)))
-        elif kind == "sql":
-            engine = create_engine(address)
-            stack.callback(engine.dispose)
-            made = SQLAlchemyStore(Written, stack.enter_context(Session(engine)))
-            made.prepare()
-            stack.callback(Base.metadata.drop_all, engine)
-        else:
-            made = FileStore(address)
-        made.delete(KEY)
-        yield made
+    with store_at(*place) as opened:
+        opened.delete(KEY)
+        yield opened
 
 
 def begin(task: str, place: Place) -> subprocess.Popen[str]:

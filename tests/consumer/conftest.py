@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from flask_dance_nosql.consumer import (
     oauth_before_login,
     oauth_error,
 )
+
+from ..rotating import RotatingProvider
 
 PROVIDER = "https://provider.example"
 TOKEN = {"access_token": "at-secret", "token_type": "Bearer", "expires_in": 3600}
@@ -123,3 +126,51 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealProvider]:
     real = RealProvider()
     yield real
     real.server.stop()
+
+
+@pytest.fixture
+def rotating(monkeypatch: pytest.MonkeyPatch) -> Iterator[RotatingProvider]:
+    """A provider that rotates refresh tokens."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    with RotatingProvider() as provider:
+        yield provider
+
+
+def make_refreshing(
+    provider: RotatingProvider, backend: Any, **kwargs: Any
+) -> OAuth2ConsumerBlueprint:
+    """Make a blueprint of the provider that refreshes."""
+    return OAuth2ConsumerBlueprint(
+        **{
+            "name": "acme",
+            "import_name": __name__,
+            "client_id": "id",
+            "client_secret": "client-secret",
+            "base_url": f"{provider.url}/",
+            "authorization_url": f"{provider.url}/authorize",
+            "token_url": f"{provider.url}/token",
+            "auto_refresh": True,
+            "backend": backend,
+            **kwargs,
+        },
+    )
+
+
+def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
+    """Do the same in many threads that begin together, and return what came of each."""
+    barrier, results = threading.Barrier(count), []
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    return results

@@ -34,18 +34,11 @@ from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError, Toke
 
 from ..rotating import RotatingProvider
 from ..topologies import wait_until
-from .conftest import make_app
+from .conftest import at_once, make_app
+from .conftest import make_refreshing as make
 
 THREADS = 16
 KEY = TokenKey("acme", "1")
-
-
-@pytest.fixture
-def rotating(monkeypatch: pytest.MonkeyPatch) -> Iterator[RotatingProvider]:
-    """A provider that rotates refresh tokens."""
-    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    with RotatingProvider() as provider:
-        yield provider
 
 
 class FailingStore(MemoryStore):
@@ -72,24 +65,6 @@ class FailingStore(MemoryStore):
             raise BackendUnavailable(operation, "FailingStore")
 
 
-def make(provider: RotatingProvider, backend: Any, **kwargs: Any) -> OAuth2ConsumerBlueprint:
-    """Make a blueprint of the provider that refreshes."""
-    return OAuth2ConsumerBlueprint(
-        "acme",
-        __name__,
-        **{
-            "client_id": "id",
-            "client_secret": "client-secret",
-            "base_url": f"{provider.url}/",
-            "authorization_url": f"{provider.url}/authorize",
-            "token_url": f"{provider.url}/token",
-            "auto_refresh": True,
-            "backend": backend,
-            **kwargs,
-        },
-    )
-
-
 def scoped(store: Any = None, **kwargs: Any) -> UserScopedBackend:
     """Make a backend of one user."""
     return UserScopedBackend(MemoryStore() if store is None else store, user_id=1, **kwargs)
@@ -99,26 +74,6 @@ def connect(blueprint: OAuth2ConsumerBlueprint, token: dict[str, Any]) -> Flask:
     """Make an app with the blueprint, whose backend has the token as it is."""
     blueprint.backend.set(blueprint, token)
     return make_app(blueprint)
-
-
-def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
-    """Do the same in many threads that begin together, and return what came of each."""
-    barrier, results = threading.Barrier(count), []
-
-    def run() -> None:
-        barrier.wait()
-        try:
-            results.append(work())
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
-    return results
 
 
 def caller(app: Flask, blueprint: OAuth2ConsumerBlueprint) -> Callable[[], int]:
@@ -511,7 +466,7 @@ def test_document_is_renewed(rotating: RotatingProvider) -> None:
 def test_client_says_who_it_is_in_one_way(
     rotating: RotatingProvider, options: Any, wanted: dict[str, Any]
 ) -> None:
-    """By HTTP Basic unless told else, by the id alone for a public client, and never in two ways."""
+    """By HTTP Basic unless told else, a public client by its id, and nobody in two ways."""
     blueprint = make(rotating, scoped(), scope=["more", "than", "granted"], **options)
     app = connect(blueprint, rotating.grant())
     caller(app, blueprint)()
@@ -685,7 +640,9 @@ class TestStoreDown:
         assert "the oldest is lost" in caplog.text
         store.refuses_saves = False
         wait_until(lambda: blueprint.flights.rescue._thread is None, "all are stored")
-        kept = [blueprint.tokens_of(name)[0].token["refresh_token"] for name in ("ann", "bob", "cid")]
+        kept = [
+            blueprint.tokens_of(name)[0].token["refresh_token"] for name in ("ann", "bob", "cid")
+        ]
         assert kept == ["rt-ann-0", "rt-bob-1", "rt-cid-1"]
 
 
@@ -698,7 +655,7 @@ def stored_refresh_token(store: MemoryStore) -> Any:
 def test_other_process_that_refreshes_is_waited_for(
     rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock that somebody else has is waited for by who has a dead token, and their token taken."""
+    """Who has a dead token waits for the lock that somebody else has, and takes their token."""
     store = MemoryStore()
     blueprint = make(rotating, scoped(store))
     app = connect(blueprint, rotating.grant())

@@ -399,10 +399,10 @@ def test_failed_refresh_keeps_the_token(web: responses.RequestsMock) -> None:
     expired = {"access_token": "old", "refresh_token": "rt-secret", "expires_at": 1}
     backend = MemoryBackend(dict(expired))
     blueprint = make_blueprint(backend=backend, auto_refresh_url=f"{PROVIDER}/token")
-    web.post(f"{PROVIDER}/token", json={"error": "invalid_grant"}, status=400)
+    web.post(f"{PROVIDER}/token", json={"error": "invalid_client"}, status=400)
     with make_app(blueprint).test_request_context():
         for _ in range(2):
-            with pytest.raises(TokenRefreshError, match="invalid_grant") as caught:
+            with pytest.raises(TokenRefreshError, match="invalid_client") as caught:
                 blueprint.session.get("me")
             assert "rt-secret" not in str(caught.value)
         assert blueprint.session.access_token == "old"
@@ -517,12 +517,12 @@ def test_further_keywords_go_to_the_session_class() -> None:
 
 def test_adapter_is_remade_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked child does not use its parent's sockets."""
-    from flask_dance_nosql.consumer import transport
+    from flask_dance_nosql.consumer import process, transport
 
     shared = transport.Transport()
     before = shared.adapter()
     assert shared.adapter() is before
-    monkeypatch.setattr(transport.os, "getpid", lambda: -1)
+    monkeypatch.setattr(process.os, "getpid", lambda: -1)
     assert shared.adapter() is not before
 
 
