@@ -125,7 +125,7 @@ def test_expired_token_that_can_not_be_refreshed(
     """A call with an expired token and no refresh token is the error that it is in production."""
     expired = {"access_token": "old", "expires_in": -1}
     with connected(app, "acme", expired), app.test_request_context():
-        assert blueprint.session.authorized
+        assert not blueprint.session.authorized
         with pytest.raises(TokenExpiredError):
             blueprint.session.get("me")
 

@@ -350,9 +350,16 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                 setattr(target, name, value)
         return session
 
-    @abstractmethod
     def _make_session(self) -> ConsumerSession:
-        """Make a new session with this blueprint's settings."""
+        make = self.session_class
+        if make is self.default_session_class and not self.from_config:
+            # It asks for its other arguments when it needs them.
+            return make(self, self.base_url)
+        return make(blueprint=self, base_url=self.base_url, **self.session_arguments())
+
+    @abstractmethod
+    def session_arguments(self) -> dict[str, Any]:
+        """Return the arguments with which a session is made, but for ``blueprint``."""
 
     def session_created(self, session: Any) -> Any:
         """Change a new session before it is used; a hook for subclasses.

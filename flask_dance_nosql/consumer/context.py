@@ -49,13 +49,17 @@ def app_of_context() -> Flask | None:
 
 def current_state(blueprint: Blueprint) -> ContextState | None:
     """Return the blueprint's state in the innermost context, or ``None`` outside any context."""
-    for holder in _holders():
-        key = (_current_app(), blueprint)
-        state = holder.get(key)
-        if state is None:
-            state = holder[key] = ContextState()
-        return state
-    return None
+    if has_request_context():
+        holder: _Holder = request.environ.setdefault(_KEY, {})
+    elif has_app_context():
+        holder = g.setdefault(_KEY, {})
+    else:
+        return None
+    key = (_current_app(), blueprint)
+    state = holder.get(key)
+    if state is None:
+        state = holder[key] = ContextState()
+    return state
 
 
 class ContextConfig(MutableMapping[str, Any]):

@@ -12,7 +12,6 @@ from requests_oauthlib.oauth1_session import TokenRequestDenied
 from .base import BaseOAuthConsumerBlueprint, Token
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .requests import OAuth1Session
-from .session import ConsumerSession
 from .settings import Setting
 
 
@@ -80,19 +79,18 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         self.authorization_url = authorization_url
         self.access_token_url = access_token_url
 
-    def _make_session(self) -> ConsumerSession:
-        return self.session_class(
-            client_key=self.client_key,
-            client_secret=self.client_secret,
-            signature_method=self.signature_method,
-            signature_type=self.signature_type,
-            rsa_key=self.rsa_key,
-            client_class=self.client_class,
-            force_include_body=self.force_include_body,
-            blueprint=self,
-            base_url=self.base_url,
+    def session_arguments(self) -> dict[str, Any]:
+        """Return the arguments with which a session is made."""
+        return {
+            "client_key": self.client_key,
+            "client_secret": self.client_secret,
+            "signature_method": self.signature_method,
+            "signature_type": self.signature_type,
+            "rsa_key": self.rsa_key,
+            "client_class": self.client_class,
+            "force_include_body": self.force_include_body,
             **self.kwargs,
-        )
+        }
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(

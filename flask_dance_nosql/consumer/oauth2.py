@@ -18,7 +18,6 @@ from .base import BaseOAuthConsumerBlueprint, Token
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .requests import OAuth2Session
 from .revocation import Revocation
-from .session import ConsumerSession
 from .settings import Setting
 
 
@@ -145,21 +144,20 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """
         return Revocation(self, user, user_id).run()
 
-    def _make_session(self) -> ConsumerSession:
+    def session_arguments(self) -> dict[str, Any]:
+        """Return the arguments with which a session is made."""
         client = copy.copy(self.client)
         if client is not None and self.client_id is not None:
             client.client_id = self.client_id
-        return self.session_class(
-            client_id=self.client_id,
-            client=client,
-            auto_refresh_url=self.refresh_url,
-            auto_refresh_kwargs=self.auto_refresh_kwargs,
-            scope=self.scope,
-            state=self.state,
-            blueprint=self,
-            base_url=self.base_url,
+        return {
+            "client_id": self.client_id,
+            "client": client,
+            "auto_refresh_url": self.refresh_url,
+            "auto_refresh_kwargs": self.auto_refresh_kwargs,
+            "scope": self.scope,
+            "state": self.state,
             **self.kwargs,
-        )
+        }
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")

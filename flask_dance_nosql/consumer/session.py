@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import wraps
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
 from urllib.parse import urljoin
 
@@ -43,7 +42,7 @@ class ConsumerSession(TransportSession, ABC):
     base_url: str | None
     _assigned: Token | type[_Unset] | None = _Unset
     _read: _Read | None = None
-    who: Mapping[str, Any] = MappingProxyType({})
+    who: Mapping[str, Any] = {}
     """Whose token: ``user`` or ``user_id``, where it is not the backend's own."""
 
     def __init__(
@@ -64,6 +63,8 @@ class ConsumerSession(TransportSession, ABC):
     def _construct(self) -> None:
         """Make the part that is requests-oauthlib's. What was set on the session stays."""
         args, kwargs = self._deferred
+        if not (args or kwargs) and self.blueprint is not None:
+            kwargs = self.blueprint.session_arguments()
         set_before = dict(vars(self))
         super().__init__(*args, **kwargs)
         vars(self).update(set_before)

@@ -35,10 +35,12 @@ class Setting(Generic[T]):
     def __get__(self, blueprint: BaseOAuthConsumerBlueprint | None, owner: type) -> Self | T:
         if blueprint is None:
             return self
-        value = configured(blueprint.from_config.get(self._name))
-        if value is None:
-            value = blueprint.__dict__.get(self._name)
-        return value  # type: ignore[no-any-return] # what the app's configuration holds is the app's word
+        state = blueprint.__dict__
+        if state["from_config"]:
+            value = configured(state["from_config"].get(self._name))
+            if value is not None:
+                return value  # type: ignore[no-any-return] # what the app's configuration holds is the app's word
+        return state.get(self._name)  # type: ignore[return-value] # as assigned
 
     def __set__(self, blueprint: BaseOAuthConsumerBlueprint, value: T) -> None:
         blueprint.__dict__[self._name] = value
