@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cachelib
 import pytest
 import redis
 from flask import Flask
 from pymongo.collection import Collection
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import MongoBackend, RedisBackend
+from flask_dance_nosql.consumer.backend import (
+    LocalCache,
+    MongoBackend,
+    RedisBackend,
+    TokenCipher,
+)
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.testing import make_document
 from flask_dance_nosql.testing.documents import KEY
@@ -20,6 +26,7 @@ from ..servers import MongoCommands, RedisCommands
 
 pytestmark = pytest.mark.usefixtures("versions_from_one")
 
+CIPHER = TokenCipher(TokenCipher.generate_key())
 TOKEN = {"access_token": "at", "a.b": 2**70}
 
 
@@ -77,6 +84,52 @@ def test_redis_operations_are_one_command_each(
         counter.clear()
         operation()
         assert counter.total == 1
+
+
+@pytest.fixture(params=["LocalCache", "shared cache"])
+def cache(request: pytest.FixtureRequest) -> Any:
+    """Each kind of cache; neither is on a server whose commands are counted."""
+    return LocalCache() if request.param == "LocalCache" else cachelib.SimpleCache()
+
+
+def test_sealed_and_cached_on_mongo(
+    mongo_collection: Collection[dict[str, Any]],
+    mongo_commands: MongoCommands,
+    blueprint: OAuth2ConsumerBlueprint,
+    cache: Any,
+) -> None:
+    """With cipher and cache a set is one command still, and of many gets the first is, if any."""
+    backend = MongoBackend(mongo_collection, user_id=1, cache=cache, cipher=CIPHER)
+    backend.store.prepare()
+    mongo_commands.clear()
+    assert [backend.get(blueprint) for _ in range(100)] == [None] * 100
+    assert mongo_commands.names == ["find"]
+    backend.set(blueprint, TOKEN)
+    assert [backend.get(blueprint) for _ in range(100)] == [TOKEN] * 100
+    backend.delete(blueprint)
+    expected = ["find", "findAndModify", "delete"]
+    if not isinstance(cache, LocalCache):
+        # What was written is not in a shared cache before it is read.
+        expected.insert(2, "find")
+    assert mongo_commands.names == expected
+
+
+def test_sealed_and_cached_on_redis(
+    redis_pair: tuple[redis.Redis, RedisCommands], blueprint: OAuth2ConsumerBlueprint, cache: Any
+) -> None:
+    """With cipher and cache a set is one command still, and a get one at most."""
+    client, counter = redis_pair
+    backend = RedisBackend(client, user_id=1, cache=cache, cipher=CIPHER)
+    backend.set(blueprint, {"access_token": "before"})
+    counter.clear()
+    backend.set(blueprint, TOKEN)
+    assert counter.total == 1
+    counter.clear()
+    assert [backend.get(blueprint) for _ in range(100)] == [TOKEN] * 100
+    assert counter.total == (0 if isinstance(cache, LocalCache) else 1)
+    counter.clear()
+    backend.get(blueprint, fresh=True)
+    assert counter.total == 1
 
 
 def test_cluster_operations_are_one_command_each(

@@ -38,12 +38,13 @@ class TokenKey(msgspec.Struct, frozen=True):
     user_id: str | None = None
 
     def __post_init__(self) -> None:
-        user_id = self.user_id
-        if user_id is not None:
+        provider, user_id = self.provider, self.user_id
+        if user_id is not None and not (type(user_id) is str and user_id and user_id.isascii()):
             msgspec.structs.force_setattr(self, "user_id", user_id_text(user_id))
-        if not isinstance(self.provider, str):
-            raise TypeError(f"A provider is a str, not {type(self.provider).__name__}")
-        _require_text(self.provider, "provider")
+        if not isinstance(provider, str):
+            raise TypeError(f"A provider is a str, not {type(provider).__name__}")
+        if not provider or not provider.isascii():
+            _require_text(provider, "provider")
 
     @property
     def provider_text(self) -> str:
