@@ -99,7 +99,8 @@ def test_sealed_and_cached_on_mongo(
     cache: Any,
 ) -> None:
     """With cipher and cache a set is one command still, and of many gets the first is, if any."""
-    backend = MongoBackend(mongo_collection, user_id=1, cache=cache, cipher=CIPHER)
+    options = {"cache": cache, "cipher": CIPHER, "create_indexes": False}
+    backend = MongoBackend(mongo_collection, user_id=1, **options)
     backend.store.prepare()
     mongo_commands.clear()
     assert [backend.get(blueprint) for _ in range(100)] == [None] * 100
