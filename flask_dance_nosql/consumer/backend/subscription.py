@@ -147,7 +147,7 @@ class Subscription:
             if connection.can_read(timeout=_POLL_SECONDS):
                 self._take(*connection.read_response())
             now = self._timer()
-            if now > max(begun + TRUST_SECONDS, self._until):
+            if now >= max(begun + TRUST_SECONDS, self._until):
                 raise TimeoutError("Messages do not arrive")
             if now >= self._next_beat:
                 self._number += 1
