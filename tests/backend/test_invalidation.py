@@ -34,7 +34,7 @@ from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 from flask_dance_nosql.testing import keys, make_document
 
 from ..servers import RedisCommands
-from ..topologies import wait_until
+from ..topologies import RedisClusterServers, RedisSentinelServers, Topology, wait_until
 from .hearing import KEY, await_live, keeps
 from .places import scoped
 from .test_cache import NEW, OLD, SlowStore, save, token_of
@@ -444,6 +444,27 @@ def test_servers(make: Make, server: str, request: pytest.FixtureRequest) -> Non
         here, there = make(client), make(lambda: client)
         await_live(cache_of(here), cache_of(there))
         there.load(KEY)
+        save(here, NEW)
+        wait_until(partial(has_new, there), "the write is seen", 10)
+        for store in (here, there):
+            cache_of(store).close()
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("kind", [RedisSentinelServers, RedisClusterServers], ids=["s", "c"])
+def test_the_death_of_a_master(make: Make, kind: type[Topology], tmp_path: Path) -> None:
+    """When another master has taken over, messages go by it, and entries are kept again."""
+    with kind(tmp_path) as servers, open_url(servers.url) as client:
+        here, there = make(client), make(client)
+        await_live(cache_of(here), cache_of(there))
+        there.load(KEY)
+        servers.owner(CHANNEL).kill()
+        wait_until(lambda: not is_kept(there), "the connection is lost", 10)
+        save(here, OLD)
+        assert token_of(there) == OLD
+        await_live(cache_of(here), cache_of(there))
+        assert token_of(there) == OLD
         save(here, NEW)
         wait_until(partial(has_new, there), "the write is seen", 10)
         for store in (here, there):
