@@ -27,9 +27,9 @@ from redis.retry import Retry
 from examples.demo.embedded import RedisServer, free_port
 from flask_dance_nosql.consumer.backend import InvalidatedCache, LocalCache, TokenKey
 from flask_dance_nosql.consumer.backend.cache import CachedStore
+from flask_dance_nosql.consumer.backend.channel import TRUST_SECONDS, Subscription
 from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.redis_url import open_url
-from flask_dance_nosql.consumer.backend.subscription import TRUST_SECONDS, Subscription
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 from flask_dance_nosql.testing import keys, make_document
 
@@ -302,7 +302,7 @@ def test_garbage_is_ignored(
             client.publish(CHANNEL, garbage)
         await_messages(here, there)
     assert is_kept(there)
-    heard = [each for each in caplog.records if each.name.endswith("subscription")]
+    heard = [each for each in caplog.records if each.name.endswith("channel")]
     # One of each of the two.
     assert len(heard) == 2
     assert all("could not read a message" in each.getMessage() for each in heard)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from ...errors import ConfigurationError
 from .cache import Name, Ticket, TokenCache
+from .channel import RETRY_SECONDS, Subscription
 from .document import TokenDocument
 from .local_cache import LocalCache
 from .redis_url import ClientSource, client_source
-from .subscription import RETRY_SECONDS, Subscription
 
 
 class InvalidatedCache(TokenCache):
@@ -94,10 +94,10 @@ class InvalidatedCache(TokenCache):
         self._kept.end(name, ticket, document, seconds if is_live else 0)
 
     def _start(self) -> None:
-        if self._subscription.is_begun() or not self._starting.acquire(blocking=False):
+        if not self._subscription.can_begin() or not self._starting.acquire(blocking=False):
             return
         try:
-            if not self._subscription.is_begun() and self._timer() >= self._start_at:
+            if self._subscription.can_begin() and self._timer() >= self._start_at:
                 self._start_at = self._timer() + RETRY_SECONDS
                 # Here and not in the thread, which is outside of any app's context.
                 self._subscription.begin(self._source.get())

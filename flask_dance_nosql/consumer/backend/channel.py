@@ -14,10 +14,11 @@ import msgspec
 from .cache import Name
 from .document import TokenKey
 from .driver import require
-from .local_cache import LocalCache
 
 if TYPE_CHECKING:
     import redis
+
+    from .local_cache import LocalCache
 else:
     redis = require("redis", feature="InvalidatedCache", package="redis", extra="redis")
 
@@ -79,16 +80,16 @@ class Subscription:
         self._ending = threading.Event()
         self._until = _NEVER
         self._number = 0
-        self._sent = self._next_beat = 0.0
+        self._sent = self._next_beat = _NEVER
         self._warned: dict[str, float] = {}
 
     def is_live(self) -> bool:
         """Whether what is kept may be served."""
         return self._timer() < self._until
 
-    def is_begun(self) -> bool:
-        """Whether there is no thread to start: it was started, or is not to be."""
-        return self._thread is not None or self._ending.is_set()
+    def can_begin(self) -> bool:
+        """Whether the thread was neither started nor told to end."""
+        return self._thread is None and not self._ending.is_set()
 
     def begin(self, client: redis.Redis) -> None:
         """Start the thread, which takes its connection's settings from a client."""
@@ -129,8 +130,8 @@ class Subscription:
             self._ending.wait(RETRY_SECONDS)
 
     def _listen(self, client: redis.Redis) -> None:
-        # By this a client of a cluster also learns who has the channel now.
-        self._publish(client, Beat(self._sender, self._number))
+        # By this, which nobody hears, a client of a cluster learns who has the channel now.
+        self._send_beat(client, _NEVER)
         connection = own_connection(client, self._channel)
         try:
             connection.connect()
@@ -150,9 +151,12 @@ class Subscription:
             if now >= max(begun + TRUST_SECONDS, self._until):
                 raise TimeoutError("Messages do not arrive")
             if now >= self._next_beat:
-                self._number += 1
-                self._sent, self._next_beat = now, now + BEAT_SECONDS
-                self._publish(client, Beat(self._sender, self._number))
+                self._next_beat = now + BEAT_SECONDS
+                self._send_beat(client, now)
+
+    def _send_beat(self, client: redis.Redis, now: float) -> None:
+        self._number, self._sent = self._number + 1, now
+        self._publish(client, Beat(self._sender, self._number))
 
     def _take(self, kind: bytes, _: object, content: Any) -> None:
         if kind == b"subscribe":
