@@ -109,9 +109,9 @@ def usual_servers(
     clients: list[Any] = [pymongo.MongoClient(mongo_server.url)]
     clients[0].drop_database("mydb")
 
-    def connect(make: Callable[[str], Any], usual: str, real: str, url: str) -> Any:
+    def connect(make: Callable[..., Any], usual: str, real: str, url: str, **options: Any) -> Any:
         assert url == usual
-        clients.append(make(real))
+        clients.append(make(real, **options))
         return clients[-1]
 
     mongo = partial(connect, pymongo.MongoClient, MONGODB, mongo_server.url)

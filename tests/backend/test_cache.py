@@ -6,8 +6,9 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from datetime import timedelta
 from typing import Any
@@ -24,12 +25,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from examples.demo.embedded import RedisServer
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import LocalCache, TokenDocument, TokenKey, shared_cache
+from flask_dance_nosql.consumer.backend import (
+    InvalidatedCache,
+    LocalCache,
+    TokenDocument,
+    TokenKey,
+    shared_cache,
+)
 from flask_dance_nosql.consumer.backend.cache import CachedStore, TokenCache
 from flask_dance_nosql.consumer.backend.shared_cache import SharedCache
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError, VersionConflict
 from flask_dance_nosql.testing import make_document
 
+from .hearing import await_live
 from .places import DictStore, scoped
 
 KEY, OTHER = TokenKey("demo", "42"), TokenKey("demo", "43")
@@ -75,7 +83,15 @@ class SlowStore(DictStore):
         return sum(1 for operation, _ in self.calls if operation == "load")
 
 
-KINDS = ["local", "simple", "file", "redis", "flask"]
+KINDS = ["local", "invalidated", "simple", "file", "redis", "flask"]
+
+
+@pytest.fixture(scope="module")
+def invalidated_cache(redis_server: RedisServer) -> Iterator[InvalidatedCache]:
+    """A cache in memory that listens."""
+    with closing(InvalidatedCache(redis_server.url)) as cache:
+        await_live(cache)
+        yield cache
 
 
 @pytest.fixture(params=KINDS)
@@ -87,6 +103,8 @@ def cache(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
         return cachelib.SimpleCache()
     if request.param == "file":
         return cachelib.FileSystemCache(str(tmp_path / "cache"))
+    if request.param == "invalidated":
+        request.getfixturevalue("invalidated_cache").clear()
     return request.getfixturevalue(f"{request.param}_cache")
 
 

@@ -11,9 +11,15 @@ DRIVERS = ["pymongo", "bson", "redis", "flask_login", "sqlalchemy", "cryptograph
 EXTRAS = [
     ("MongoBackend", "pymongo", "mongodb"),
     ("RedisBackend", "redis", "redis"),
+    ("InvalidatedCache", "redis", "redis"),
     ("TokenCipher", "cryptography", "encryption"),
 ]
-MODULES = {"MongoBackend": "mongo", "RedisBackend": "redis", "TokenCipher": "cipher"}
+MODULES = {
+    "MongoBackend": "mongo",
+    "RedisBackend": "redis",
+    "InvalidatedCache": "invalidation",
+    "TokenCipher": "cipher",
+}
 
 
 def run(program: str) -> str:

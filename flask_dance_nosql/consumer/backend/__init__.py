@@ -14,12 +14,14 @@ from .store import TokenStore, translated
 
 if TYPE_CHECKING:
     from .cipher import TokenCipher
+    from .invalidation import InvalidatedCache
     from .local_cache import LocalCache
     from .mongo import MongoBackend
     from .redis import RedisBackend
     from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
 
 _LAZY = {
+    "InvalidatedCache": "invalidation",
     "LocalCache": "local_cache",
     "MongoBackend": "mongo",
     "OAuthConsumerMixin": "sqla",
@@ -32,6 +34,7 @@ _LAZY = {
 __all__ = [
     "BaseBackend",
     "FileBackend",
+    "InvalidatedCache",
     "LocalCache",
     "MemoryBackend",
     "MongoBackend",

@@ -53,6 +53,12 @@ class TokenCache(ABC):
             seconds: How long it may be kept; 0 if it is not known what is there now.
         """
 
+    def learn(
+        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
+    ) -> None:
+        """Do as :meth:`end` for one who took a writer's ticket and has only read."""
+        self.end(name, ticket, document, seconds)
+
 
 class CachedStore(StoreWrapper):
     """Keeps what is loaded from another store in a cache.
@@ -86,7 +92,7 @@ class CachedStore(StoreWrapper):
         name = (self.inner.place, key)
         ticket = self.cache.begin(name)
         document = self.inner.load_fresh(key)
-        self.cache.end(name, ticket, document, self._seconds(document))
+        self.cache.learn(name, ticket, document, self._seconds(document))
         return document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:

@@ -29,7 +29,7 @@ class LocalCache(TokenCache):
     """Keeps documents in this process's memory, the least recently used leaving first.
 
     Safe under threads. Other processes have caches of their own: what they write is seen here when
-    an entry's time is up. See :doc:`caching`.
+    an entry's time is up, unless an :class:`InvalidatedCache` is used. See :doc:`caching`.
 
     Args:
         maxsize: How many documents it keeps at most. For users without a token, which a visitor can

@@ -18,8 +18,8 @@ ClientSource = Any
 """A Redis client, a URL, or a function or proxy that returns a client."""
 
 _WANTED = (
-    "RedisBackend takes a synchronous redis-py client, such as redis.Redis(...), a URL, or a "
-    "function or proxy that returns a client."
+    "takes a synchronous redis-py client, such as redis.Redis(...), a URL, or a function or proxy "
+    "that returns a client."
 )
 
 SECONDS = 2.0
@@ -30,15 +30,20 @@ _CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
 _PLAIN = ("redis://", "rediss://", "unix://")
 
 
-def client_source(client: ClientSource) -> DriverSource[redis.Redis]:
+def client_source(client: ClientSource, taker: str = "RedisBackend") -> DriverSource[redis.Redis]:
     """Return what gives the client whenever it is needed.
+
+    Args:
+        client: The client, URL, function or proxy.
+        taker: The name of the class that takes it, for the message of the error.
 
     Raises:
         ConfigurationError: If it is no such thing.
     """
+    wanted = f"{taker} {_WANTED}"
     if isinstance(client, str) and not is_redis_url(client):
-        raise ConfigurationError(f"{_WANTED} This is no URL like redis://host:port/0.")
-    return DriverSource(client, _is_client, _WANTED, _as_it_is, open_url)
+        raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
+    return DriverSource(client, _is_client, wanted, _as_it_is, open_url)
 
 
 def _is_client(value: object) -> bool:

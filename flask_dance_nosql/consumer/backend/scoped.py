@@ -74,8 +74,9 @@ class UserScopedBackend(BaseBackend):
             no refresh token to get another with.
         cipher: Seals tokens before they leave for the store and the cache; ``None``, the default,
             for none. See :doc:`encryption`.
-        cache: Keeps documents at hand: a :class:`LocalCache`, a ``Cache`` of Flask-Caching or any
-            cache of cachelib; ``None``, the default, for none. See :doc:`caching`.
+        cache: Keeps documents at hand: a :class:`LocalCache`, an :class:`InvalidatedCache`, a
+            ``Cache`` of Flask-Caching or any cache of cachelib; ``None``, the default, for none.
+            See :doc:`caching`.
         cache_timeout: How many seconds the cache keeps a token at most; 0 for not at all.
         cache_miss_timeout: How many seconds it keeps that there is none; 0 for not at all.
         cache_prefix: What names begin with in the cache. Applications that share a cache need one
