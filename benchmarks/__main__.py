@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from itertools import chain
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from examples.demo.embedded import MongoServer, RedisServer
@@ -17,6 +18,7 @@ from .counts import Count, count_rows
 from .imports import import_rows
 from .requests import request_rows
 from .rounds import Row
+from .sqla import sqlalchemy_rows
 from .stores import mongo_rows, redis_rows
 
 
@@ -37,6 +39,7 @@ def main() -> None:
             cipher_rows(),
             mongo_rows(mongo.url),
             redis_rows(redis.url),
+            sqlalchemy_rows(Path(folder)),
         )
         for row in rows:
             print(_line(row), flush=True)

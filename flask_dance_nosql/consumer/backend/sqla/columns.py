@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     Table,
     UniqueConstraint,
-    Update,
     false,
     inspect,
     select,
@@ -26,7 +25,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from .... import clock
 from ....errors import ConfigurationError
@@ -36,6 +34,8 @@ from .values import Guarded, aware_time, column_time, encode_token, escaped, id_
 Conditions = list[ColumnElement[bool]]
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+_encode = msgspec.json.Encoder(enc_hook=str, order="deterministic").encode
 
 _KEPT = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
 
@@ -91,7 +91,8 @@ class Columns:
         return cast("Column[Any]", next(iter(relationship.local_columns)))
 
     @cached_property
-    def _selected(self) -> list[ColumnElement[Any]]:
+    def selected(self) -> list[ColumnElement[Any]]:
+        """All that makes a document, and the primary key."""
         named = {"provider": self.provider, "user": self.user, "token": self.token, **self.kept}
         selected: list[ColumnElement[Any]] = [
             type_coerce(column, Guarded(column.type)).label(f"its_{name}")
@@ -103,35 +104,7 @@ class Columns:
     @cached_property
     def rows(self) -> Select[Any]:
         """The selection of all that makes a document."""
-        return select(*self._selected)
-
-    def locked(self, dialect: str, key: TokenKey) -> Select[Any] | ReturningUpdate[Any]:
-        """Return the statement that locks a key's rows and selects them."""
-        wanted = self.owned_by(key)
-        if dialect != "sqlite":
-            return self.rows.where(*wanted).with_for_update()
-        # SQLite locks by writing, and must not count this as a write.
-        same = {column: column for column in (self.provider, *self.kept.values())}
-        return self.table.update().where(*wanted).values(same).returning(*self._selected)
-
-    def update(self, identity: tuple[Any, ...], values: dict[Any, Any]) -> Update:
-        """Return the statement that puts values into the row with a primary key."""
-        pairs = zip(self.primary_key, identity, strict=True)
-        return self.table.update().where(*(c == v for c, v in pairs)).values(values)
-
-    def owned_by(self, key: TokenKey) -> Conditions:
-        """Return the conditions of a key's rows.
-
-        Raises:
-            ConfigurationError: If the key has a user and the model has no column for one.
-        """
-        if self.user is None and key.user_id is not None:
-            raise ConfigurationError(
-                f"The model {self.name} has no user_id and no user, so that it can't tell "
-                "users' tokens apart. Give it one, or keep one token for the application."
-            )
-        provider: Conditions = [self.provider == escaped(key.provider)]
-        return provider if self.user is None else [*provider, self._is_user(key.user_id)]
+        return select(*self.selected)
 
     def selected_by(self, provider: str | None, user_id: str | None) -> Conditions:
         """Return the conditions of a listing."""
@@ -288,5 +261,10 @@ class Columns:
 
 
 def _content_version(identity: tuple[Any, ...], token: Any) -> int:
-    content = json.dumps([[str(part) for part in identity], token], sort_keys=True, default=str)
-    return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1
+    parts = [[str(part) for part in identity], token]
+    try:
+        content = _encode(parts)
+    except (OverflowError, TypeError, ValueError, RecursionError):
+        # What is there need not be a token.
+        content = json.dumps(parts, sort_keys=True, default=str).encode()
+    return int.from_bytes(blake2b(content, digest_size=6).digest()) or 1

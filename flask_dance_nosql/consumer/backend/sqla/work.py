@@ -49,7 +49,10 @@ class Transactions:
             yield self._connection(session)
             return
         with engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            if engine.dialect.name != "sqlite":
+                # There, a transaction begins with the first write, and to ask would take longer.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
