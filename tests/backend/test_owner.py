@@ -269,7 +269,6 @@ def test_a_visitor_named_by_the_call_is_not_the_backends_user(
         {"scope": "browser", "user": current_user},
         {"scope": "browser", "user_id": 0},
     ],
-    ids=repr,
 )
 def test_contradictions_are_told_when_the_backend_is_made(scoping: dict[str, Any]) -> None:
     """An unknown scope, or a user for tokens that are nobody's, is a ``ConfigurationError``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -299,16 +300,19 @@ def test_authorized_builds_no_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unrelated_requests_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A view that does not use the blueprint builds no session and asks no store."""
+    """A view or file that does not use the blueprint builds no session and asks no store."""
     store, built = CountingStore(), []
     blueprint = make_blueprint(
         backend=UserScopedBackend(store), session_class=lambda **_: built.append(1)
     )
     app = make_app(blueprint)
+    app.static_folder = str(Path(__file__).parent)
     app.add_url_rule("/unrelated", "unrelated", lambda: "fine")
     client = app.test_client()
     for _ in range(10):
         assert client.get("/unrelated").text == "fine"
+        with client.get("/static/__init__.py") as static:
+            assert static.status_code == 200
         assert client.get("/nowhere").status_code == 404
     assert (store.calls, built) == ([], [])
     assert not app.before_request_funcs
