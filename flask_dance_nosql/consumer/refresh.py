@@ -142,9 +142,12 @@ class Refresh:
         elif not is_leased:
             self._give_up()
         else:
-            new = self._successor(seen.token) or self._exchange(seen)
+            known = self._successor(seen.token)
+            new = self._exchange(seen) if known is None else known
             if new is not None:
                 self._save(seen, new)
+                if known is None:
+                    self._send(token_refreshed)
 
     def _is_fresh(self, token: Token) -> bool:
         """Whether this is another token than the caller had, and works, or can't be refreshed.
@@ -174,7 +177,6 @@ class Refresh:
             else:
                 self._fail(_reason(error), error)
             return None
-        self._send(token_refreshed)
         return new
 
     def _fail(self, reason: str, error: Exception | None) -> None:
@@ -218,11 +220,12 @@ class Refresh:
             self._adopt(self._slot.current())
             return
         except Exception as error:  # noqa: BLE001 - whatever a backend raises, the token is kept
+            self._adopt(StoredToken(new))
             self._rescue(digest, seen, new, error)
         else:
+            self._adopt(StoredToken(new))
             self._flights.rescue.settle(digest)
             self._send(token_saved)
-        self._adopt(StoredToken(new))
 
     def _rescue(self, digest: str, seen: StoredToken, new: Token, error: Exception) -> None:
         say_so = partial(token_saved.send, self._blueprint, user_id=self._slot.user_id)

@@ -62,7 +62,8 @@ token_deleted = _signals.signal(
 
 token_refreshed = _signals.signal(
     "token-refreshed",
-    doc="""Sent when the provider has given a new token for an old one, before it is stored.
+    doc="""Sent when the provider has given a new token for an old one, after it was stored if it
+    could be.
 
     Args:
         user_id (str | None): As for :data:`token_saved`.

@@ -507,6 +507,25 @@ def test_status_and_authorized(rotating: RotatingProvider) -> None:
     assert not rotating.asked
 
 
+@pytest.mark.parametrize("signal", [token_refreshed, token_saved, token_save_failed])
+def test_receiver_that_raises_loses_no_token(rotating: RotatingProvider, signal: Any) -> None:
+    """What a receiver raises reaches the caller, and the new token is stored all the same."""
+    store = FailingStore()
+    blueprint = make(rotating, scoped(store))
+    app = connect(blueprint, rotating.grant())
+    store.refuses_saves = signal is token_save_failed
+
+    def receive(sender: Any, **arguments: Any) -> None:
+        raise LookupError("a receiver's own")
+
+    with signal.connected_to(receive), pytest.raises(LookupError):
+        caller(app, blueprint)()
+    store.refuses_saves = False
+    wait_until(lambda: stored_refresh_token(store) == "rt-ann-1", "it is stored")
+    assert caller(app, blueprint)() == 200
+    assert (rotating.refreshes, rotating.spent) == (1, 0)
+
+
 class TestStoreDown:
     """The store fails while a token is refreshed."""
 
@@ -522,8 +541,8 @@ class TestStoreDown:
         assert caller(app, blueprint)() == 200
         assert rotating.refreshes == 1
         assert [name for name, _ in sent] == [
-            "token-refreshed",
             "token-save-failed",
+            "token-refreshed",
             "token-save-failed",
         ]
         assert "rt-ann" not in caplog.text
