@@ -24,7 +24,7 @@ demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a da
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
-	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
 
 lint: $(VENV)/installed-dev  ## Check style and formatting
