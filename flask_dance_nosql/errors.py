@@ -69,6 +69,28 @@ class BackendUnavailable(BackendError):
     """
 
 
+class TokenTooLarge(BackendError, ValueError):
+    """A token does not fit where it should be kept. What was there before is there still.
+
+    Args:
+        operation: The operation that failed.
+        backend: The name of the class that failed.
+        provider: The provider of the token.
+        excess: How many bytes there are too many.
+    """
+
+    def __init__(self, operation: str, backend: str, provider: str, excess: int) -> None:
+        super().__init__(
+            operation,
+            backend,
+            f"with the token of provider {provider!r} the session cookie would be {excess} bytes "
+            "too large, and browsers would drop it. Keep tokens on the server: MongoBackend, "
+            "RedisBackend and SQLAlchemyBackend take scope='browser'.",
+        )
+        self.provider = provider
+        self.excess = excess
+
+
 class CorruptToken(BackendError):
     """What is stored under a key is not a token document. It is left as it is for an operator.
 

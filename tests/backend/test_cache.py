@@ -33,6 +33,7 @@ from flask_dance_nosql.consumer.backend import (
     shared_cache,
 )
 from flask_dance_nosql.consumer.backend.cache import CachedStore, TokenCache
+from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.shared_cache import SharedCache
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError, VersionConflict
 from flask_dance_nosql.testing import make_document
@@ -764,3 +765,13 @@ def test_names_hold_no_secret(inner: SlowStore) -> None:
     stem = f"flask_dance:{{{place}:demo:u:42}}"
     assert sorted(raw._cache) == [f"{stem}:token", f"{stem}:turn"]
     assert msgspec.json.decode(raw.get(f"{stem}:token"))["document"]["token"] == OLD
+
+
+@pytest.mark.parametrize("name", ["cache_timeout", "cache_miss_timeout"])
+@pytest.mark.parametrize("seconds", [-1, -0.5, "5", None, True, float("nan"), float("inf"), []])
+@pytest.mark.parametrize("cached", [True, False])
+def test_time_that_is_none(name: str, seconds: Any, cached: bool) -> None:
+    """A timeout that is no number of seconds, or negative, is told when the backend is made."""
+    cache = LocalCache() if cached else None
+    with pytest.raises(ConfigurationError, match=name):
+        scoped(MemoryStore(), cache=cache, **{name: seconds})

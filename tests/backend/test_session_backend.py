@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import secrets
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from flask import Flask, request, session
+from flask.sessions import SecureCookieSession, SessionInterface, SessionMixin
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 
-from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import SessionBackend
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_error
+from flask_dance_nosql.consumer.backend import SessionBackend, TokenCipher
+from flask_dance_nosql.errors import TokenTooLarge
 
 from .strategies import nested, tokens
 
@@ -154,3 +158,93 @@ def test_a_rejected_token_changes_nothing(app: Flask, blueprint: Blueprint, bad:
             backend.set(blueprint, bad)
         assert backend.get(blueprint) == {"access_token": "old"}
         assert not session.modified
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_token_that_no_cookie_can_hold(blueprint: Blueprint, sealed: bool) -> None:
+    """It is an error that says what to do, and the session stays as it was."""
+    cipher = TokenCipher(TokenCipher.generate_key()) if sealed else None
+    backend = SessionBackend(cipher=cipher)
+    small, large = {"access_token": "small"}, {"access_token": secrets.token_hex(4000)}
+    with bare_app().test_request_context():
+        backend.set(blueprint, small)
+        with pytest.raises(TokenTooLarge, match="too large") as caught:
+            backend.set(blueprint, large)
+        assert caught.value.excess > 0
+        assert large["access_token"] not in str(caught.value)
+        assert backend.get(blueprint) == small
+
+
+def test_largest_token_that_a_cookie_can_hold(blueprint: Blueprint) -> None:
+    """What is accepted leaves in a cookie of the allowed size, up to some length, and no more."""
+    app, backend = bare_app(), SessionBackend()
+    app.config["MAX_COOKIE_SIZE"] = 1000
+    letters = secrets.token_hex(1000)
+
+    def kept(length: int) -> bool:
+        with app.test_request_context():
+            try:
+                backend.set(blueprint, {"access_token": letters[:length]})
+            except TokenTooLarge:
+                return False
+            response = app.make_response("")
+            app.session_interface.save_session(app, cast(SessionMixin, session), response)
+            assert len(response.headers["Set-Cookie"]) <= 1000
+            return True
+
+    fits = [kept(length) for length in range(400, 1200, 8)]
+    assert fits == sorted(fits, reverse=True)
+    assert fits[0]
+    assert not fits[-1]
+
+
+def test_server_side_session_takes_any_token(blueprint: Blueprint) -> None:
+    """A session that is not in a cookie, or that has no limit, takes a large token."""
+    large = {"access_token": secrets.token_hex(4000)}
+    unlimited, on_the_server = bare_app(), bare_app()
+    unlimited.config["MAX_COOKIE_SIZE"] = 0
+
+    class OnTheServer(SessionInterface):
+        def open_session(self, app: Flask, request: Any) -> Any:
+            return SecureCookieSession()
+
+        def save_session(self, app: Flask, session: Any, response: Any) -> None:
+            """Nothing: it is not asked."""
+
+    on_the_server.session_interface = OnTheServer()
+    for app in (unlimited, on_the_server):
+        with app.test_request_context():
+            SessionBackend().set(blueprint, large)
+            assert SessionBackend().get(blueprint) == large
+
+
+def test_login_whose_token_no_cookie_can_hold(signals_of_errors: list[dict[str, Any]]) -> None:
+    """The dance ends with ``token_not_stored``, and says why."""
+    blueprint = OAuth2ConsumerBlueprint("demo", __name__, client_id="id")
+    app = bare_app()
+    app.register_blueprint(blueprint)
+    with app.test_request_context():
+        blueprint._finished({"access_token": secrets.token_hex(4000)})
+        assert blueprint.token is None
+    (error,) = signals_of_errors
+    assert error["error"] == "token_not_stored"
+    assert "too large" in error["error_description"]
+
+
+@pytest.fixture
+def signals_of_errors() -> Iterator[list[dict[str, Any]]]:
+    """What ``oauth_error`` was sent with."""
+    sent: list[dict[str, Any]] = []
+
+    def receive(sender: Any, **arguments: Any) -> None:
+        sent.append(arguments)
+
+    with oauth_error.connected_to(receive):
+        yield sent
+
+
+def bare_app() -> Flask:
+    """Make an app with sessions in cookies."""
+    app = Flask(__name__)
+    app.secret_key = "for tests"
+    return app

@@ -83,8 +83,8 @@ class UserScopedBackend(BaseBackend):
             each.
 
     Raises:
-        ConfigurationError: If ``scope`` or ``ttl`` is none of these, ``scope`` contradicts ``user``
-            or ``user_id``, or the store can't keep a record's end.
+        ConfigurationError: If ``scope``, ``ttl`` or a timeout is none of these, ``scope``
+            contradicts ``user`` or ``user_id``, or the store can't keep a record's end.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class UserScopedBackend(BaseBackend):
         cache_prefix: str = "flask_dance",
         **people: Unpack[People],
     ) -> None:
+        cache_timeout = _checked_seconds("cache_timeout", cache_timeout)
+        cache_miss_timeout = _checked_seconds("cache_miss_timeout", cache_miss_timeout)
         if cache is not None and cache_timeout > 0:
             store = CachedStore(
                 store, token_cache(cache, cache_prefix), cache_timeout, cache_miss_timeout
@@ -245,12 +247,21 @@ class UserScopedBackend(BaseBackend):
 def _checked_ttl(ttl: Any) -> Ttl:
     if ttl is None or ttl == "token":
         return cast(Ttl, ttl)
-    is_number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
-    if not is_number or not 0 < ttl < _LONGEST_TTL:
+    if not _is_number(ttl) or not 0 < ttl < _LONGEST_TTL:
         raise ConfigurationError(
             f"ttl is None, 'token' or a positive number of seconds, not {ttl!r}."
         )
     return float(ttl)
+
+
+def _checked_seconds(name: str, seconds: Any) -> float:
+    if not _is_number(seconds) or not 0 <= seconds < _LONGEST_TTL:
+        raise ConfigurationError(f"{name} is a number of seconds, or 0 for none, not {seconds!r}.")
+    return float(seconds)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def token_cache(cache: Any, prefix: str) -> TokenCache:

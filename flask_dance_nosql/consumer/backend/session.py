@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from flask import session as flask_session
 
+from ...errors import TokenTooLarge
 from .base import BaseBackend, BlueprintLike, Token
+from .cookie import excess_bytes
 from .document import TokenKey, json_token
 
 if TYPE_CHECKING:
@@ -48,10 +50,15 @@ class SessionBackend(BaseBackend):
         Raises:
             TypeError: If the token is not a dict, or JSON has no type for something in it.
             ValueError: If JSON can't express it.
+            TokenTooLarge: If the session cookie would be larger than browsers keep.
         """
         plain = json_token(token)
         sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
-        flask_session[self.key.format(bp=blueprint)] = sealed
+        key = self.key.format(bp=blueprint)
+        excess = excess_bytes({key: sealed})
+        if excess:
+            raise TokenTooLarge("set", type(self).__name__, blueprint.name, excess)
+        flask_session[key] = sealed
 
     def delete(self, blueprint: BlueprintLike) -> None:
         """Remove the token from the visitor's session."""
