@@ -58,7 +58,8 @@ def app_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a running demo."""
-    with running_demo(request.param, tmp_path_factory.mktemp("demo")) as demo:
+    folder = tmp_path_factory.mktemp("demo")
+    with running_demo(request.param, folder, TOKEN_SECONDS="12") as demo:
         yield demo.address("App")
 
 
@@ -92,6 +93,23 @@ def test_connect_call_disconnect(page: Page, app_url: str) -> None:
     press(page, "Disconnect")
     expect(page.get_by_role("status")).to_contain_text("Disconnected")
     expect(page.locator("#record")).to_contain_text("Nothing is stored here.")
+
+
+def test_refresh_is_seen(page: Page, app_url: str) -> None:
+    """A person who watches sees the token near its end, and then the refresh of it."""
+    page.goto(app_url)
+    press(page, "Grace")
+    follow(page, "Connect")
+    press(page, "Bob Brown")
+    press(page, "Allow")
+    expect(page.locator("#status")).to_have_text("active")
+    follow(page, "Watch a refresh")
+    refreshed = page.get_by_text("The provider gave a new token for the old one.")
+    expect(refreshed.first).to_be_visible(timeout=15_000)
+    expect(page.locator("#status")).to_have_text("active")
+    follow(page, "Stop watching")
+    press(page, "Disconnect")
+    expect(page.locator("#history")).to_contain_text("The token was removed.")
 
 
 def test_deny(page: Page, app_url: str) -> None:

@@ -132,7 +132,7 @@ def test_disconnect_removes_the_token(demo: DemoProcess, visit: Callable[[], Vis
     ada = visit()
     ada.connect("Ada", "Alice")
     ada.press("Disconnect")
-    assert "Disconnected" in ada.text
+    assert "Disconnected: the provider has ended the grant" in ada.text
     assert "Nothing is stored here." in ada.text
     assert stored_token(demo, "ada", ada) is None
     ada.follow("Connect")
@@ -214,25 +214,99 @@ def test_strangers_are_asked_to_sign_in(
     assert "Who are you?" in stranger.text
 
 
-def test_expired_token_is_refreshed_and_stored(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A call with an expired token refreshes it once, stores the new one and succeeds."""
+class OwnDemo:
+    """An app and a provider in this process, with the token in a file.
+
+    Args:
+        file: The file.
+        token_seconds: How long access tokens live.
+    """
+
+    def __init__(self, file: Path, token_seconds: int) -> None:
+        self.file = file
+        provider = create_provider(access_token_seconds=token_seconds)
+        self.state = provider_state(provider)
+        self.provider = LocalServer(provider)
+        app = create_app(Storage("file", str(file)), self.provider.url, CLIENT_ID, CLIENT_SECRET)
+        self.app = LocalServer(app)
+        self.state.add_redirect_uri(CLIENT_ID, f"{self.app.url}/login/demo/authorized")
+
+    def stop(self) -> None:
+        """End both; again is no error for the provider."""
+        self.app.stop()
+        self.provider.stop()
+
+
+@pytest.fixture
+def own_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OwnDemo]:
+    """A demo whose tokens have ended when they are issued."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    file = tmp_path / "token.json"
-    provider = create_provider(access_token_seconds=-1)
-    state = provider_state(provider)
-    with LocalServer(provider) as there:
-        app = create_app(Storage("file", str(file)), there.url, CLIENT_ID, CLIENT_SECRET)
-        with LocalServer(app) as here, closing(Visitor(here.url)) as ada:
-            state.add_redirect_uri(CLIENT_ID, f"{here.url}/login/demo/authorized")
-            ada.connect("Ada", "Alice")
-            expired = json.loads(file.read_text())
-            state.access_token_seconds = 60
-            ada.follow("Call the API")
-            assert '"sub": "alice"' in ada.text
-    assert json.loads(file.read_text())["refresh_token"] != expired["refresh_token"]
-    assert (state.counters.refreshes, state.counters.spent_tokens_reused) == (1, 0)
+    demo = OwnDemo(tmp_path / "token.json", -1)
+    yield demo
+    demo.stop()
+
+
+def test_expired_token_is_refreshed_and_stored(own_demo: OwnDemo) -> None:
+    """A call with an expired token refreshes it once, stores the new one, and the page tells."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        assert "expired" in ada.text
+        expired = json.loads(own_demo.file.read_text())
+        own_demo.state.access_token_seconds = 60
+        ada.follow("Call the API")
+        assert '"sub": "alice"' in ada.text
+        assert "active" in ada.text
+        assert "The provider gave a new token for the old one." in ada.text
+        assert ada.text.count("The token was stored.") == 2
+    fresh = json.loads(own_demo.file.read_text())
+    assert fresh["refresh_token"] != expired["refresh_token"]
+    assert expired["access_token"] not in ada.html
+    counters = own_demo.state.counters
+    assert (counters.refreshes, counters.spent_tokens_reused) == (1, 0)
+
+
+def test_watching_calls_again_and_again(own_demo: OwnDemo) -> None:
+    """The page that watches loads itself anew until the visitor stops it."""
+    own_demo.state.access_token_seconds = 60
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        ada.follow("Watch a refresh")
+        assert '"sub": "alice"' in ada.text
+        assert 'http-equiv="refresh"' in ada.html
+        ada.follow("Stop watching")
+        assert 'http-equiv="refresh"' not in ada.html
+
+
+def test_disconnecting_ends_the_grant(own_demo: OwnDemo) -> None:
+    """The provider is told, both tokens are ended there, and the file is gone."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        ada.press("Disconnect")
+        assert "the provider has ended the grant" in ada.text
+        assert "The token was removed." in ada.text
+    assert own_demo.state.counters.revocations > 0
+    assert not own_demo.file.exists()
+
+
+def test_disconnecting_without_the_provider(own_demo: OwnDemo) -> None:
+    """The token goes here all the same, and the page says that the provider did not confirm."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        own_demo.state.clients[CLIENT_ID].client_secret = "another by now"
+        ada.press("Disconnect")
+        assert "The provider did not confirm." in ada.text
+    assert not own_demo.file.exists()
+
+
+def test_ended_grant_leads_to_the_login(own_demo: OwnDemo) -> None:
+    """A call with a token whose grant has ended sends the visitor to the provider."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        token = json.loads(own_demo.file.read_text())
+        own_demo.file.write_text(json.dumps({**token, "refresh_token": "ended"}))
+        ada.follow("Call the API")
+        assert "wants to" in ada.text
+    assert not own_demo.file.exists()
 
 
 def test_masked_hides_tokens_wherever_they_are() -> None:

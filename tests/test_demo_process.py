@@ -111,6 +111,7 @@ def test_server_that_does_not_start_is_said_and_leaves_no_trace(tmp_path: Path) 
         ),
         ({"PORT": "http"}, "PORT=http is not a port number."),
         ({"PROVIDER_PORT": "65536"}, "PROVIDER_PORT=65536 is not a port number."),
+        ({"TOKEN_SECONDS": "0"}, "TOKEN_SECONDS=0 is not a number of seconds."),
     ],
 )
 def test_wrong_settings_are_one_line_and_exit_code_2(

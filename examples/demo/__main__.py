@@ -4,6 +4,7 @@ Environment variables:
     BACKEND: ``mongo`` (default), ``redis``, ``file`` or ``session``.
     PORT: The app's port; default: a free one.
     PROVIDER_PORT: The provider's port, likewise.
+    TOKEN_SECONDS: How long an access token lives, in seconds; default: 60.
 """
 
 from __future__ import annotations

@@ -18,10 +18,11 @@ from requests import RequestException
 from werkzeug.wrappers import Response
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_authorized, oauth_error
-from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError
+from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError, TokenRevoked
 
 from .backends import PROVIDER, Storage
 from .display import json_markup, masked
+from .history import History
 from .pages import check_form_token, prepare_pages
 
 
@@ -84,7 +85,8 @@ def make_blueprint(
         base_url=provider_url,
         authorization_url=f"{provider_url}/authorize",
         token_url=f"{provider_url}/token",
-        auto_refresh_url=f"{provider_url}/token",
+        revocation_url=f"{provider_url}/revoke",
+        auto_refresh=True,
         issuer=provider_url,
         redirect_to="home",
         backend=storage.backend,
@@ -100,6 +102,7 @@ class _AppViews:
     def __init__(self, app: Flask, blueprint: OAuth2ConsumerBlueprint, storage: Storage) -> None:
         self._blueprint = blueprint
         self._storage = storage
+        self._history = History(blueprint)
         call_api = login_required(blueprint.session.authorization_required(self.call_api))
         disconnect = login_required(self.disconnect)
         app.add_url_rule("/", "home", self.home)
@@ -123,6 +126,9 @@ class _AppViews:
         """Call the provider's API with the user's token, and show the answer."""
         try:
             answer = self._blueprint.session.get("/userinfo")
+        except TokenRevoked:
+            # The decorator sends the visitor to the login.
+            raise
         except (TokenRefreshError, RequestException) as error:
             reason = type(error).__name__
             flash(f"The call failed ({reason}). Disconnect, and connect anew.", "error")
@@ -132,10 +138,12 @@ class _AppViews:
         return self._connection_page(answer.json() if answer.ok else None)
 
     def disconnect(self) -> Response:
-        """Delete the user's token."""
+        """End the grant at the provider, and delete the user's token."""
         check_form_token()
-        del self._blueprint.token
-        flash("Disconnected: the token is deleted.", "success")
+        if self._blueprint.revoke():
+            flash("Disconnected: the provider has ended the grant.", "success")
+        else:
+            flash("Disconnected here. The provider did not confirm.", "error")
         return redirect(url_for("home"), 303)
 
     def sign_in(self) -> Response:
@@ -162,6 +170,9 @@ class _AppViews:
             "app/connection.html",
             storage=self._storage,
             token=masked(token),
+            status=self._blueprint.session.token_status,
+            history=self._history.of_visitor(),
+            watch="watch" in request.args,
             record=None if record is None else json_markup(masked(record)),
             answer=None if answer is None else json_markup(answer),
         )

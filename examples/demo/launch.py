@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     backend: str
     port: int
     provider_port: int
+    token_seconds: int = 60
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -36,13 +37,20 @@ class Settings(NamedTuple):
         backend = os.environ.get("BACKEND") or "mongo"
         if backend not in KINDS:
             raise ValueError(f"BACKEND={backend} is unknown. Choose one of: {', '.join(KINDS)}.")
-        return cls(backend, _port("PORT"), _port("PROVIDER_PORT"))
+        return cls(backend, _port("PORT"), _port("PROVIDER_PORT"), _seconds("TOKEN_SECONDS", 60))
 
 
 def _port(name: str) -> int:
     text = os.environ.get(name) or "0"
     if not (text.isascii() and text.isdigit() and int(text) in PORTS):
         raise ValueError(f"{name}={text} is not a port number.")
+    return int(text)
+
+
+def _seconds(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**6):
+        raise ValueError(f"{name}={text} is not a number of seconds.")
     return int(text)
 
 
@@ -58,13 +66,15 @@ def start(stack: ExitStack, settings: Settings) -> None:
     place = _place(stack, settings.backend, Path(folder))
     storage = Storage(settings.backend, place)
     client_secret = secrets.token_urlsafe(32)
-    provider_app = create_provider(client_secret=client_secret)
+    provider_app = create_provider(
+        client_secret=client_secret, access_token_seconds=settings.token_seconds
+    )
     provider = stack.enter_context(LocalServer(provider_app, settings.provider_port))
     app_itself = create_app(storage, provider.url, CLIENT_ID, client_secret)
     app = stack.enter_context(LocalServer(app_itself, settings.port))
     redirect_uri = f"{app.url}/login/{PROVIDER}/authorized"
     provider_state(provider_app).add_redirect_uri(CLIENT_ID, redirect_uri)
-    _announce(storage, app.url, provider.url, place)
+    _announce(settings, storage, (app.url, provider.url, place))
 
 
 def _place(stack: ExitStack, backend: str, folder: Path) -> str:
@@ -75,7 +85,8 @@ def _place(stack: ExitStack, backend: str, folder: Path) -> str:
     return str(folder / "token.json") if backend == "file" else ""
 
 
-def _announce(storage: Storage, app_url: str, provider_url: str, place: str) -> None:
+def _announce(settings: Settings, storage: Storage, places: tuple[str, str, str]) -> None:
+    app_url, provider_url, place = places
     print(
         f"""
   Flask-Dance-NoSQL demo: OAuth tokens, kept in {storage.kind.title}
@@ -85,7 +96,8 @@ def _announce(storage: Storage, app_url: str, provider_url: str, place: str) -> 
   Store     {place or "the browser's session cookie"}
 
   Open the app in a browser. Sign in as Ada, Grace or Linus, click "Connect",
-  choose Alice or Bob at the provider and click "Allow". Ctrl-C ends the demo.
+  choose Alice or Bob at the provider and click "Allow". A token lives for {settings.token_seconds}
+  seconds: click "Watch a refresh" to see what becomes of it. Ctrl-C ends the demo.
 """,
         flush=True,
     )
