@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 from flask import Flask
@@ -48,6 +48,12 @@ def _models(db: Any) -> tuple[Any, Any]:
     return Ours, Theirs
 
 
+def _setter(backend: Any) -> Callable[[], object]:
+    # SQLite writes nothing where a row stays as it is.
+    numbers = count()
+    return lambda: backend.set(BLUEPRINT, {**TOKEN, "access_token": f"{next(numbers):0200}"})
+
+
 def _rows(db: Any, our_model: Any, their_model: Any, cache: Any) -> Iterator[Row]:
     ours = SQLAlchemyBackend(our_model, db.session, user_id=USER)
     theirs = SQLAlchemyStorage(their_model, db.session, user_id=USER)
@@ -55,17 +61,18 @@ def _rows(db: Any, our_model: Any, their_model: Any, cache: Any) -> Iterator[Row
     theirs.set(BLUEPRINT, TOKEN)
     yield _row("get", lambda: ours.get(BLUEPRINT), lambda: theirs.get(BLUEPRINT))
     yield _row(
-        "get and session.remove",
+        "get, session.remove",
         lambda: (ours.get(BLUEPRINT), db.session.remove()),
         lambda: (theirs.get(BLUEPRINT), db.session.remove()),
     )
     # A transaction that Flask-Dance leaves open would keep our writes out.
     db.session.remove()
-    yield _row("set", lambda: ours.set(BLUEPRINT, TOKEN), lambda: theirs.set(BLUEPRINT, TOKEN))
+    set_ours, set_theirs = _setter(ours), _setter(theirs)
+    yield _row("set", set_ours, set_theirs)
     yield _row(
-        "set and session.remove",
-        lambda: (ours.set(BLUEPRINT, TOKEN), db.session.remove()),
-        lambda: (theirs.set(BLUEPRINT, TOKEN), db.session.remove()),
+        "set, session.remove",
+        lambda: (set_ours(), db.session.remove()),
+        lambda: (set_theirs(), db.session.remove()),
     )
     cached = SQLAlchemyBackend(our_model, db.session, user_id=USER, cache=cache)
     theirs_cached = SQLAlchemyStorage(their_model, db.session, user_id=USER, cache=cache)
