@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Update,
+    bindparam,
     false,
     inspect,
     select,
@@ -26,7 +27,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from .... import clock
 from ....errors import ConfigurationError
@@ -35,7 +35,12 @@ from .values import Guarded, aware_time, column_time, encode_token, escaped, id_
 
 Conditions = list[ColumnElement[bool]]
 
+_encode = json.JSONEncoder(sort_keys=True, default=str).encode
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The names of parameters, which no column is likely to have.
+_PART = "flask_dance_part_{}"
 
 _KEPT = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
 
@@ -91,7 +96,8 @@ class Columns:
         return cast("Column[Any]", next(iter(relationship.local_columns)))
 
     @cached_property
-    def _selected(self) -> list[ColumnElement[Any]]:
+    def selected(self) -> list[ColumnElement[Any]]:
+        """The columns that make a document, and then the primary key."""
         named = {"provider": self.provider, "user": self.user, "token": self.token, **self.kept}
         selected: list[ColumnElement[Any]] = [
             type_coerce(column, Guarded(column.type)).label(f"its_{name}")
@@ -103,24 +109,22 @@ class Columns:
     @cached_property
     def rows(self) -> Select[Any]:
         """The selection of all that makes a document."""
-        return select(*self._selected)
+        return select(*self.selected)
 
-    def locked(self, dialect: str, key: TokenKey) -> Select[Any] | ReturningUpdate[Any]:
-        """Return the statement that locks a key's rows and selects them."""
-        wanted = self.owned_by(key)
-        if dialect != "sqlite":
-            return self.rows.where(*wanted).with_for_update()
-        # SQLite locks by writing, and must not count this as a write.
-        same = {column: column for column in (self.provider, *self.kept.values())}
-        return self.table.update().where(*wanted).values(same).returning(*self._selected)
+    @cached_property
+    def _update(self) -> Update:
+        pairs = enumerate(self.primary_key)
+        return self.table.update().where(*(c == bindparam(_PART.format(n)) for n, c in pairs))
 
-    def update(self, identity: tuple[Any, ...], values: dict[Any, Any]) -> Update:
-        """Return the statement that puts values into the row with a primary key."""
-        pairs = zip(self.primary_key, identity, strict=True)
-        return self.table.update().where(*(c == v for c, v in pairs)).values(values)
+    def update(
+        self, identity: tuple[Any, ...], values: dict[Any, Any]
+    ) -> tuple[Update, dict[str, Any]]:
+        """Return what puts values into the row with a primary key: a statement and parameters."""
+        parameters = {_PART.format(number): part for number, part in enumerate(identity)}
+        return self._update, parameters | {column.key: value for column, value in values.items()}
 
-    def owned_by(self, key: TokenKey) -> Conditions:
-        """Return the conditions of a key's rows.
+    def require_user(self, key: TokenKey) -> None:
+        """Make sure that a key's user has a column.
 
         Raises:
             ConfigurationError: If the key has a user and the model has no column for one.
@@ -130,8 +134,6 @@ class Columns:
                 f"The model {self.name} has no user_id and no user, so that it can't tell "
                 "users' tokens apart. Give it one, or keep one token for the application."
             )
-        provider: Conditions = [self.provider == escaped(key.provider)]
-        return provider if self.user is None else [*provider, self._is_user(key.user_id)]
 
     def selected_by(self, provider: str | None, user_id: str | None) -> Conditions:
         """Return the conditions of a listing."""
@@ -213,10 +215,6 @@ class Columns:
                 raise ConfigurationError(f"The model {self.name} has no column {name}.")
         return {self.mapper.columns[name]: value for name, value in values.items()}
 
-    def attributes(self, values: dict[Any, Any]) -> list[str]:
-        """Return the attributes of an instance that are these columns."""
-        return [self.mapper.get_property_by_column(column).key for column in values]
-
     def identity(self, row: Row[Any]) -> tuple[Any, ...]:
         """Return the values of a row's primary key."""
         return tuple(row[-len(self.primary_key) :])
@@ -240,13 +238,12 @@ class Columns:
         user = unescaped(user) if isinstance(user, str) else user
         return TokenKey(unescaped(row.its_provider), None if user is None else user_id_text(user))
 
-    def document(self, row: Row[Any]) -> TokenDocument:
-        """Return what a row holds.
+    def document(self, key: TokenKey, row: Row[Any]) -> TokenDocument:
+        """Return what a row of a key holds.
 
         Raises:
             msgspec.MsgspecError, TypeError, ValueError: If it is no document.
         """
-        key = self.key(row)
         fields = {name: getattr(row, f"its_{name}") for name in self.kept}
         if not isinstance(fields.get("provider_user_id"), str):
             fields["provider_user_id"] = None
@@ -288,5 +285,5 @@ class Columns:
 
 
 def _content_version(identity: tuple[Any, ...], token: Any) -> int:
-    content = json.dumps([[str(part) for part in identity], token], sort_keys=True, default=str)
+    content = _encode([[str(part) for part in identity], token])
     return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1
