@@ -62,6 +62,7 @@ class SQLAlchemyStore(TokenStore):
         self._columns = Columns(model)
         self._statements = OwnersStatements(self._columns)
         self._work = Transactions(session, self._columns.mapper, commit=commit)
+        self._place = f"sql:{self._columns.table.fullname}"
         self._locks = Locks(self._columns.metadata, self._columns.table)
         self._locks_wanted = True
         self._defaults = defaults or {}
@@ -70,7 +71,7 @@ class SQLAlchemyStore(TokenStore):
     @property
     def place(self) -> str:
         """The name of the table."""
-        return f"sql:{self._columns.table.fullname}"
+        return self._place
 
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
