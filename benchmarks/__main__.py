@@ -25,7 +25,7 @@ def main() -> None:
         folder = stack.enter_context(TemporaryDirectory())
         mongo = stack.enter_context(MongoServer(folder))
         redis = stack.enter_context(RedisServer(folder))
-        print(f"{'what':46}  {'against':28}  ratio  (middle half)       us")
+        print(f"{'what':50}  {'against':28}  ratio  (middle half)       us")
         measurements = (
             request_rows(),
             cipher_rows(),
@@ -40,7 +40,7 @@ def main() -> None:
 def _line(row: Row) -> str:
     low, middle, high = row.quartiles
     ratio = f"{middle:5.2f}  ({low:.2f} to {high:.2f})"
-    return f"{row.what:46}  {row.against:28}  {ratio:21}  {row.microseconds:6.1f}"
+    return f"{row.what:50}  {row.against:28}  {ratio:21}  {row.microseconds:6.1f}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from flask_caching import Cache
 from flask_dance.consumer.storage.sqla import OAuthConsumerMixin as FlaskDanceMixin
 from flask_dance.consumer.storage.sqla import SQLAlchemyStorage
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
 from sqlalchemy.orm import mapped_column
 
 from flask_dance_nosql.consumer.backend.sqla import OAuthConsumerMixin, SQLAlchemyBackend
@@ -74,9 +75,20 @@ def _rows(db: Any, our_model: Any, their_model: Any, cache: Any) -> Iterator[Row
         lambda: (set_ours(), db.session.remove()),
         lambda: (set_theirs(), db.session.remove()),
     )
+    _wait_for_no_disk(db)
+    yield _row("set, with PRAGMA synchronous=OFF", set_ours, set_theirs)
     cached = SQLAlchemyBackend(our_model, db.session, user_id=USER, cache=cache)
     theirs_cached = SQLAlchemyStorage(their_model, db.session, user_id=USER, cache=cache)
     yield _row("get, cached", lambda: cached.get(BLUEPRINT), lambda: theirs_cached.get(BLUEPRINT))
+
+
+def _wait_for_no_disk(db: Any) -> None:
+    def switch_off(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    db.session.remove()
+    db.engine.dispose()
+    event.listen(db.engine, "connect", switch_off)
 
 
 def _row(what: str, ours: Callable[[], object], theirs: Callable[[], object]) -> Row:

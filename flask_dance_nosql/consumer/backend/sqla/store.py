@@ -144,8 +144,9 @@ class SQLAlchemyStore(TokenStore):
     def _check(
         self, operation: str, key: TokenKey, row: Row[Any] | None, if_version: int | None
     ) -> None:
-        current = 0 if row is None else self._columns.version(row)
-        if if_version not in (None, current):
+        if if_version is None:
+            return
+        if if_version != (0 if row is None else self._columns.version(row)):
             raise self.conflict(operation, key)
 
     def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
