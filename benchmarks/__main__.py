@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from itertools import chain
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from examples.demo.embedded import MongoServer, RedisServer
@@ -18,7 +17,7 @@ from .counts import Count, count_rows
 from .imports import import_rows
 from .requests import request_rows
 from .rounds import Row
-from .sqla import sqlalchemy_rows
+from .sqla import sqla_rows
 from .stores import mongo_rows, redis_rows
 
 
@@ -32,14 +31,14 @@ def main() -> None:
         folder = stack.enter_context(TemporaryDirectory())
         mongo = stack.enter_context(MongoServer(folder))
         redis = stack.enter_context(RedisServer(folder))
-        print(f"{'what':44}  {'against':28}  ratio  (middle half)       us")
+        print(f"{'what':50}  {'against':28}  ratio  (middle half)       us")
         rows = chain(
             import_rows(),
             request_rows(),
             cipher_rows(),
             mongo_rows(mongo.url),
             redis_rows(redis.url),
-            sqlalchemy_rows(Path(folder)),
+            sqla_rows(),
         )
         for row in rows:
             print(_line(row), flush=True)
@@ -52,7 +51,7 @@ def _line_of_count(count: Count) -> str:
 def _line(row: Row) -> str:
     low, middle, high = row.quartiles
     ratio = f"{middle:5.2f}  ({low:.2f} to {high:.2f})"
-    return f"{row.what:44}  {row.against:28}  {ratio:21}  {row.microseconds:6.1f}"
+    return f"{row.what:50}  {row.against:28}  {ratio:21}  {row.microseconds:6.1f}"
 
 
 if __name__ == "__main__":

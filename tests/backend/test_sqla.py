@@ -568,6 +568,20 @@ def test_statements_of_each_operation(store: SQLAlchemyStore, engine: Engine) ->
         assert len(seen) == (4 if first_without_constraint and is_postgresql else most), name
 
 
+def test_load_asks_sqlite_for_nothing_else(sqlite_engine: Engine) -> None:
+    """SQLite is sent the selection alone: no option of a connection is set and reset for it."""
+    seen: list[str] = []
+    sqlite_engine.dispose()
+    event.listen(sqlite_engine, "connect", lambda one, _: one.set_trace_callback(seen.append))
+    Base.metadata.create_all(sqlite_engine)
+    store = SQLAlchemyStore(OAuth, scoped_session(sessionmaker(sqlite_engine)))
+    for number in range(2):
+        seen.clear()
+        assert store.load(TokenKey("demo", str(number))) is None
+        [statement] = seen
+        assert statement.startswith("SELECT")
+
+
 def refused(operation: Any) -> None:
     """Check that an operation is refused for the sake of a newer version."""
     with pytest.raises(VersionConflict):

@@ -49,17 +49,17 @@ class TokenKey(msgspec.Struct, frozen=True):
     @property
     def provider_text(self) -> str:
         """The provider, percent-encoded, which is safe in any key and never ambiguous."""
-        return quote(self.provider, safe="")
+        return _quoted(self.provider)
 
     @property
     def owner_text(self) -> str:
         """The user, percent-encoded behind ``u:``, or ``app`` if there is none."""
-        return "app" if self.user_id is None else f"u:{quote(self.user_id, safe='')}"
+        return "app" if self.user_id is None else f"u:{_quoted(self.user_id)}"
 
     @property
     def text(self) -> str:
         """Both, as ``provider:u:user`` or ``provider:app``: no other key has the same text."""
-        return f"{self.provider_text}:{self.owner_text}"
+        return f"{_quoted(self.provider)}:{self.owner_text}"
 
     @property
     def digest(self) -> str:
@@ -99,6 +99,10 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         """Whose token it is."""
         return TokenKey(self.provider, self.user_id)
 
+    def is_of(self, key: TokenKey) -> bool:
+        """Whether it is the token of a key."""
+        return self.provider == key.provider and self.user_id == key.user_id
+
     @property
     def expired(self) -> bool:
         """Whether the record's time is up. An expired record counts as none."""
@@ -115,6 +119,11 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     __str__ = __repr__
+
+
+def _quoted(text: str) -> str:
+    # Most texts stay as they are, and quote() takes long to say so.
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 def user_id_text(user_id: object) -> str:

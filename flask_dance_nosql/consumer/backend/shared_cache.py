@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,9 @@ class Entry(msgspec.Struct):
     turn: str
     document: TokenDocument | None
 
+
+# A process has few places.
+_quoted = lru_cache(maxsize=64)(quote)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
@@ -70,7 +74,7 @@ class SharedCache(TokenCache):
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
         """Return whether it is known what is there, and that, or else the key's turn."""
         try:
-            if name in self._unsettled:
+            if self._unsettled and name in self._unsettled:
                 self._begin_turn(name, self._unsettled[name])
             text, turn = self._cache.get_many(*self._names(name))
             if turn is None:
@@ -137,13 +141,13 @@ class SharedCache(TokenCache):
         if not isinstance(text, str):
             raise CacheError(f"it has a {type(text).__name__} where text should be")
         entry = _decode(text)
-        if entry.document is not None and entry.document.key != name[1]:
+        if entry.document is not None and not entry.document.is_of(name[1]):
             raise CacheError("it has another owner's document")
         return entry
 
     def _names(self, name: Name) -> tuple[str, str]:
         place, key = name
-        text = f"{quote(place)}:{key.text}"
+        text = f"{_quoted(place)}:{key.text}"
         if len(text) > _LONGEST_NAME:
             text = sha256(text.encode()).hexdigest()
         # Both in one slot of a cluster.

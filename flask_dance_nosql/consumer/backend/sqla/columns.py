@@ -18,6 +18,8 @@ from sqlalchemy import (
     Select,
     Table,
     UniqueConstraint,
+    Update,
+    bindparam,
     false,
     inspect,
     select,
@@ -33,9 +35,12 @@ from .values import Guarded, aware_time, column_time, encode_token, escaped, id_
 
 Conditions = list[ColumnElement[bool]]
 
+_encode = json.JSONEncoder(sort_keys=True, default=str).encode
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-_encode = msgspec.json.Encoder(enc_hook=str, order="deterministic").encode
+# The names of parameters, which no column is likely to have.
+_PART = "flask_dance_part_{}"
 
 _KEPT = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
 
@@ -92,7 +97,7 @@ class Columns:
 
     @cached_property
     def selected(self) -> list[ColumnElement[Any]]:
-        """All that makes a document, and the primary key."""
+        """The columns that make a document, and then the primary key."""
         named = {"provider": self.provider, "user": self.user, "token": self.token, **self.kept}
         selected: list[ColumnElement[Any]] = [
             type_coerce(column, Guarded(column.type)).label(f"its_{name}")
@@ -105,6 +110,30 @@ class Columns:
     def rows(self) -> Select[Any]:
         """The selection of all that makes a document."""
         return select(*self.selected)
+
+    @cached_property
+    def _update(self) -> Update:
+        pairs = enumerate(self.primary_key)
+        return self.table.update().where(*(c == bindparam(_PART.format(n)) for n, c in pairs))
+
+    def update(
+        self, identity: tuple[Any, ...], values: dict[Any, Any]
+    ) -> tuple[Update, dict[str, Any]]:
+        """Return what puts values into the row with a primary key: a statement and parameters."""
+        parameters = {_PART.format(number): part for number, part in enumerate(identity)}
+        return self._update, parameters | {column.key: value for column, value in values.items()}
+
+    def require_user(self, key: TokenKey) -> None:
+        """Make sure that a key's user has a column.
+
+        Raises:
+            ConfigurationError: If the key has a user and the model has no column for one.
+        """
+        if self.user is None and key.user_id is not None:
+            raise ConfigurationError(
+                f"The model {self.name} has no user_id and no user, so that it can't tell "
+                "users' tokens apart. Give it one, or keep one token for the application."
+            )
 
     def selected_by(self, provider: str | None, user_id: str | None) -> Conditions:
         """Return the conditions of a listing."""
@@ -186,10 +215,6 @@ class Columns:
                 raise ConfigurationError(f"The model {self.name} has no column {name}.")
         return {self.mapper.columns[name]: value for name, value in values.items()}
 
-    def attributes(self, values: dict[Any, Any]) -> list[str]:
-        """Return the attributes of an instance that are these columns."""
-        return [self.mapper.get_property_by_column(column).key for column in values]
-
     def identity(self, row: Row[Any]) -> tuple[Any, ...]:
         """Return the values of a row's primary key."""
         return tuple(row[-len(self.primary_key) :])
@@ -213,13 +238,12 @@ class Columns:
         user = unescaped(user) if isinstance(user, str) else user
         return TokenKey(unescaped(row.its_provider), None if user is None else user_id_text(user))
 
-    def document(self, row: Row[Any]) -> TokenDocument:
-        """Return what a row holds.
+    def document(self, key: TokenKey, row: Row[Any]) -> TokenDocument:
+        """Return what a row of a key holds.
 
         Raises:
             msgspec.MsgspecError, TypeError, ValueError: If it is no document.
         """
-        key = self.key(row)
         fields = {name: getattr(row, f"its_{name}") for name in self.kept}
         if not isinstance(fields.get("provider_user_id"), str):
             fields["provider_user_id"] = None
@@ -261,10 +285,5 @@ class Columns:
 
 
 def _content_version(identity: tuple[Any, ...], token: Any) -> int:
-    parts = [[str(part) for part in identity], token]
-    try:
-        content = _encode(parts)
-    except (OverflowError, TypeError, ValueError, RecursionError):
-        # What is there need not be a token.
-        content = json.dumps(parts, sort_keys=True, default=str).encode()
-    return int.from_bytes(blake2b(content, digest_size=6).digest()) or 1
+    content = _encode([[str(part) for part in identity], token])
+    return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1

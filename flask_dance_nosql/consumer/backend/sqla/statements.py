@@ -1,28 +1,67 @@
-"""The statements of the store, each built once: building one takes longer than running it."""
+"""The statements about one owner's rows, made once for all owners."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Delete, Executable, Select, Update, bindparam, false
+from sqlalchemy import BindParameter, ColumnElement, Delete, Select, bindparam, false
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from ....errors import ConfigurationError
 from ..document import TokenKey
-from .columns import Columns
 from .values import escaped
 
-Conditions = list[ColumnElement[bool]]
-Parameters = dict[str, Any]
-Bound = tuple[Executable, Parameters]
-"""A statement, and what its parameters stand for."""
+if TYPE_CHECKING:
+    from .columns import Columns
 
-_PROVIDER, _USER = "owner_provider", "owner_user"
+# Names that no column of a model is likely to have: those would be taken for its new values.
+_PROVIDER, _USER = "flask_dance_provider", "flask_dance_user"
 
 
 class Statements:
-    """The statements that find, lock, change and delete the rows of a key.
+    """Selects, locks and deletes the rows for which a condition holds.
+
+    Statements are made once, with parameters in place of values, since SQLAlchemy takes longer to
+    make one than the database to run it.
+
+    Args:
+        columns: The columns of the model.
+        wanted: The condition.
+    """
+
+    def __init__(self, columns: Columns, wanted: ColumnElement[bool]) -> None:
+        self._columns = columns
+        self._wanted = wanted
+
+    @cached_property
+    def select(self) -> Select[Any]:
+        """The statement that selects the rows."""
+        return self._columns.rows.where(self._wanted)
+
+    @cached_property
+    def delete(self) -> Delete:
+        """The statement that deletes the rows."""
+        return self._columns.table.delete().where(self._wanted)
+
+    def lock(self, dialect: str) -> Select[Any] | ReturningUpdate[Any]:
+        """Return the statement that locks the rows and selects them."""
+        return self._update_nothing if dialect == "sqlite" else self._select_for_update
+
+    @cached_property
+    def _select_for_update(self) -> Select[Any]:
+        return self.select.with_for_update()
+
+    @cached_property
+    def _update_nothing(self) -> ReturningUpdate[Any]:
+        columns = self._columns
+        # SQLite locks by writing, and must not count this as a write.
+        same = {column: column for column in (columns.provider, *columns.kept.values())}
+        update = columns.table.update().where(self._wanted).values(same)
+        return update.returning(*columns.selected)
+
+
+class OwnersStatements:
+    """Finds the statements for an owner, and their parameters.
 
     Args:
         columns: The columns of the model.
@@ -30,79 +69,37 @@ class Statements:
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._built: dict[tuple[Any, ...], Executable] = {}
 
-    def select(self, key: TokenKey) -> Bound:
-        """Return the statement that selects a key's rows."""
-        return self._bound("select", key, self._select)
+    def of(self, key: TokenKey) -> tuple[Statements, dict[str, Any]]:
+        """Return the statements for a key's rows, and their parameters.
 
-    def lock(self, dialect: str, key: TokenKey) -> Bound:
-        """Return the statement that locks a key's rows and selects them."""
-        if dialect == "sqlite":
-            return self._bound("lock by writing", key, self._lock_by_writing)
-        return self._bound("lock", key, lambda wanted: self._select(wanted).with_for_update())
-
-    def delete(self, key: TokenKey) -> Bound:
-        """Return the statement that deletes a key's rows."""
-        return self._bound("delete", key, self._delete)
-
-    def update(self, identity: tuple[Any, ...], values: dict[Any, Any]) -> Bound:
-        """Return the statement that puts values into the row with a primary key."""
-        name = ("update", *(column.key for column in values))
-        statement = self._built.get(name)
-        if statement is None:
-            statement = self._built[name] = self._update(values)
-        parameters = {f"new_{column.key}": value for column, value in values.items()}
-        parameters |= {f"key_{number}": value for number, value in enumerate(identity)}
-        return statement, parameters
-
-    def _bound(self, kind: str, key: TokenKey, build: Callable[[Conditions], Executable]) -> Bound:
-        owner, parameters = self._owner(key)
-        statement = self._built.get((kind, owner))
-        if statement is None:
-            statement = self._built[kind, owner] = build(self._owned_by(owner))
-        return statement, parameters
-
-    def _owner(self, key: TokenKey) -> tuple[str, Parameters]:
-        user, provider = self._columns.user, {_PROVIDER: escaped(key.provider)}
-        if user is None and key.user_id is not None:
-            raise ConfigurationError(
-                f"The model {self._columns.name} has no user_id and no user, so that it can't tell "
-                "users' tokens apart. Give it one, or keep one token for the application."
-            )
+        Raises:
+            ConfigurationError: If the key has a user and the model has no column for one.
+        """
+        self._columns.require_user(key)
+        parameters = {_PROVIDER: escaped(key.provider)}
         if key.user_id is None:
-            return "app", provider
+            return self._nobody, parameters
         try:
-            return "user", {**provider, _USER: self._columns.user_value(key.user_id)}
+            parameters[_USER] = self._columns.user_value(key.user_id)
         except ValueError:
-            # Its column can't hold such an id.
-            return "nobody", {}
+            return self._impossible, {}
+        return self._user, parameters
 
-    def _owned_by(self, owner: str) -> Conditions:
-        if owner == "nobody":
-            return [false()]
-        columns = self._columns
-        wanted: Conditions = [columns.provider == bindparam(_PROVIDER, type_=columns.provider.type)]
-        if columns.user is None:
-            return wanted
-        if owner == "app":
-            return [*wanted, columns.user.is_(None)]
-        return [*wanted, columns.user == bindparam(_USER, type_=columns.user.type)]
+    @cached_property
+    def _user(self) -> Statements:
+        return self._where(bindparam(_USER))
 
-    def _select(self, wanted: Conditions) -> Select[Any]:
-        return self._columns.rows.where(*wanted)
+    @cached_property
+    def _nobody(self) -> Statements:
+        return self._where(None)
 
-    def _lock_by_writing(self, wanted: Conditions) -> ReturningUpdate[Any]:
-        # SQLite locks by writing, and must not count this as a write.
-        columns = self._columns
-        same = {column: column for column in (columns.provider, *columns.kept.values())}
-        return columns.table.update().where(*wanted).values(same).returning(*columns.selected)
+    @cached_property
+    def _impossible(self) -> Statements:
+        return Statements(self._columns, false())
 
-    def _delete(self, wanted: Conditions) -> Delete:
-        return self._columns.table.delete().where(*wanted)
-
-    def _update(self, values: dict[Any, Any]) -> Update:
-        pairs = enumerate(self._columns.primary_key)
-        wanted = (column == bindparam(f"key_{n}", type_=column.type) for n, column in pairs)
-        new = {column: bindparam(f"new_{column.key}", type_=column.type) for column in values}
-        return self._columns.table.update().where(*wanted).values(new)
+    def _where(self, user: BindParameter[Any] | None) -> Statements:
+        is_provider = self._columns.provider == bindparam(_PROVIDER)
+        if self._columns.user is None:
+            return Statements(self._columns, is_provider)
+        return Statements(self._columns, is_provider & (self._columns.user == user))

@@ -13,7 +13,7 @@ from ..document import TokenDocument, TokenKey
 from ..store import SCAN_BATCH, TokenStore, log, translated
 from .columns import Columns
 from .locks import Locks, lock_number
-from .statements import Statements
+from .statements import OwnersStatements
 from .work import Transactions
 
 Values = dict[str, Any]
@@ -60,8 +60,9 @@ class SQLAlchemyStore(TokenStore):
         defaults: Defaults = None,
     ) -> None:
         self._columns = Columns(model)
-        self._statements = Statements(self._columns)
+        self._statements = OwnersStatements(self._columns)
         self._work = Transactions(session, self._columns.mapper, commit=commit)
+        self._place = f"sql:{self._columns.table.fullname}"
         self._locks = Locks(self._columns.metadata, self._columns.table)
         self._locks_wanted = True
         self._defaults = defaults or {}
@@ -70,14 +71,14 @@ class SQLAlchemyStore(TokenStore):
     @property
     def place(self) -> str:
         """The name of the table."""
-        return f"sql:{self._columns.table.fullname}"
+        return self._place
 
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row, by one statement."""
-        select, parameters = self._statements.select(key)
+        statements, parameters = self._statements.of(key)
         with self._work.read() as connection:
-            rows = connection.execute(select, parameters).all()
+            rows = connection.execute(statements.select, parameters).all()
         row = self._newest(key, rows)
         document = None if row is None else self._document("load", key, row)
         return None if document is None or document.expired else document
@@ -104,8 +105,8 @@ class SQLAlchemyStore(TokenStore):
                 identity = self._insert(connection, document, values)
             else:
                 identity = columns.identity(row)
-                connection.execute(*self._statements.update(identity, values))
-        self._work.expire(identity, columns.attributes(values))
+                connection.execute(*columns.update(identity, values))
+        self._work.expire(identity, values)
         return columns.saved(document, values, identity, row)
 
     def _insert(
@@ -120,30 +121,32 @@ class SQLAlchemyStore(TokenStore):
     @translated
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete a key's row, by one statement; two with a version to compare."""
-        delete, parameters = self._statements.delete(key)
+        statements, parameters = self._statements.of(key)
         with self._work.write() as connection:
             if if_version is not None:
                 row = self._newest(key, self._locked_rows(connection, key))
                 self._check("delete", key, row, None if row is None else if_version)
-            connection.execute(delete, parameters)
+            connection.execute(statements.delete, parameters)
 
     def _locked_rows(
         self, connection: Connection, key: TokenKey, *, or_turn: bool = False
     ) -> Sequence[Row[Any]]:
         """Lock and return a key's rows. Are there none, wait for the turn to make the first."""
-        lock, parameters = self._statements.lock(connection.dialect.name, key)
-        rows = connection.execute(lock, parameters).all()
+        statements, parameters = self._statements.of(key)
+        statement = statements.lock(connection.dialect.name)
+        rows = connection.execute(statement, parameters).all()
         is_postgresql = connection.dialect.name == "postgresql"
         if rows or not or_turn or not is_postgresql or self._columns.are_unique(key):
             return rows
         connection.execute(select(func.pg_advisory_xact_lock(lock_number(key))))
-        return connection.execute(lock, parameters).all()
+        return connection.execute(statement, parameters).all()
 
     def _check(
         self, operation: str, key: TokenKey, row: Row[Any] | None, if_version: int | None
     ) -> None:
-        current = 0 if row is None else self._columns.version(row)
-        if if_version not in (None, current):
+        if if_version is None:
+            return
+        if if_version != (0 if row is None else self._columns.version(row)):
             raise self.conflict(operation, key)
 
     def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
@@ -187,7 +190,7 @@ class SQLAlchemyStore(TokenStore):
 
     def _document(self, operation: str, key: TokenKey, row: Row[Any]) -> TokenDocument:
         try:
-            return self._columns.document(row)
+            return self._columns.document(key, row)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,7 +50,7 @@ class Transactions:
             return
         with engine.connect() as connection:
             if engine.dialect.name != "sqlite":
-                # There, a transaction begins with the first write, and to ask would take longer.
+                # There a read needs no transaction anyway, and the option costs two statements.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
@@ -87,13 +87,14 @@ class Transactions:
         with connection.begin_nested():
             yield
 
-    def expire(self, identity: tuple[Any, ...], attributes: list[str]) -> None:
-        """Let the session read a row anew, should it have it."""
+    def expire(self, identity: tuple[Any, ...], columns: Iterable[Any]) -> None:
+        """Let the session read columns of a row anew, should it have it."""
         session = self._session.get()
         key = self._mapper.identity_key_from_primary_key(identity)
         known = session.identity_map.get(key)
         if known is not None:
-            session.expire(known, attributes)
+            names = [self._mapper.get_property_by_column(column).key for column in columns]
+            session.expire(known, names)
 
     def _engine(self, session: AnySession) -> Engine | None:
         """Return where connections come from, or ``None`` if the session's is the only one."""
