@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app
 
 from flask_dance_nosql.consumer import (
     OAuth2ConsumerBlueprint,
@@ -44,12 +44,11 @@ KEY = TokenKey("acme", "1")
 class FailingStore(MemoryStore):
     """A store that can be down, for everything or for what writes a document."""
 
-    is_down = refuses_saves = False
-    loads = 0
+    is_down = refuses_saves = refuses_locks = refuses_unlocks = False
+    before_delete: Callable[[], object] = staticmethod(lambda: None)
 
     def load(self, key: TokenKey) -> Any:
         self._check_up("load")
-        self.loads += 1
         return super().load(key)
 
     def save(self, document: Any, if_version: int | None = None) -> Any:
@@ -57,8 +56,16 @@ class FailingStore(MemoryStore):
         return super().save(document, if_version)
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
-        self._check_up("acquire")
+        self._check_up("acquire", self.refuses_locks)
         return super().acquire(key, holder, seconds)
+
+    def release(self, key: TokenKey, holder: str) -> None:
+        self._check_up("release", self.refuses_unlocks)
+        super().release(key, holder)
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        self.before_delete()
+        super().delete(key, if_version)
 
     def _check_up(self, operation: str, is_refused: bool = False) -> None:
         if self.is_down or is_refused:
@@ -277,6 +284,32 @@ def test_revoked_token_is_dropped_once(
         ("token-refresh-failed", {"user_id": user_id, "error": "invalid_grant"}),
         ("token-deleted", {"user_id": user_id}),
     ]
+
+
+def test_session_of_a_revoked_token_has_none(rotating: RotatingProvider) -> None:
+    """The request that has learned that a grant is ended goes on without a token."""
+    blueprint = make(rotating, MemoryBackend(rotating.grant()))
+    rotating.grants["ann"].has_ended = True
+    with make_app(blueprint).test_request_context():
+        assert blueprint.session.authorized
+        with pytest.raises(TokenRevoked):
+            blueprint.session.get("api")
+        assert not blueprint.session.authorized
+
+
+def test_login_while_a_revoked_token_is_dropped_survives(
+    rotating: RotatingProvider, sent: list[Any]
+) -> None:
+    """A login that lands at the last moment, before the removal, stays and is used."""
+    store = FailingStore()
+    blueprint = make(rotating, scoped(store))
+    app = connect(blueprint, rotating.grant("lost"))
+    rotating.grants["lost"].has_ended = True
+    login = rotating.grant("new", expires_at=time.time() + 3600)
+    store.before_delete = lambda: blueprint.backend.set(blueprint, login)
+    assert caller(app, blueprint)() == 200
+    assert blueprint.backend.get(blueprint) == login
+    assert sent == []
 
 
 def test_view_with_a_revoked_token_goes_to_the_login(rotating: RotatingProvider) -> None:
@@ -584,6 +617,30 @@ class TestStoreDown:
         wait_until(lambda: stored_refresh_token(store) == "rt-ann-1", "it is stored")
         assert (rotating.refreshes, rotating.spent) == (1, 0)
 
+    def test_rescued_token_is_used_while_nothing_can_be_written(
+        self, rotating: RotatingProvider
+    ) -> None:
+        """Where the store can be read and neither locked nor written, its owner goes on with it."""
+        store = FailingStore()
+        blueprint = make(rotating, scoped(store))
+        app = connect(blueprint, rotating.grant())
+        store.refuses_saves = True
+        assert caller(app, blueprint)() == 200
+        store.refuses_locks = True
+        assert caller(app, blueprint)() == 200
+        assert (rotating.refreshes, rotating.spent) == (1, 0)
+        store.refuses_saves = store.refuses_locks = False
+        wait_until(lambda: stored_refresh_token(store) == "rt-ann-1", "it is stored")
+
+    def test_lock_can_not_be_given_up(self, rotating: RotatingProvider) -> None:
+        """A store that goes away after the save is no error: the token is there, the lock ends."""
+        store = FailingStore()
+        blueprint = make(rotating, scoped(store))
+        app = connect(blueprint, rotating.grant())
+        store.refuses_unlocks = True
+        assert caller(app, blueprint)() == 200
+        assert stored_refresh_token(store) == "rt-ann-1"
+
     def test_login_meanwhile_wins(self, rotating: RotatingProvider) -> None:
         """A rescued token never replaces one of a later login."""
         store = FailingStore()
@@ -688,6 +745,42 @@ def test_other_process_that_refreshes_is_waited_for(
     waiting.join(10)
     assert result == [200]
     assert rotating.refreshes == 0
+
+
+def test_clocks_that_differ_make_no_further_refresh(rotating: RotatingProvider) -> None:
+    """A new token of another process that looks near its end here is good enough to go on with."""
+    store = MemoryStore()
+    blueprint = make(rotating, scoped(store))
+    app = connect(blueprint, rotating.grant())
+    with app.test_request_context():
+        assert blueprint.session.token_status == "expired"
+        blueprint.backend.set(blueprint, rotating.grant("new", expires_at=time.time() + 20))
+        assert blueprint.session.get("api").status_code == 200
+        assert blueprint.session.token_status == "expiring"
+    assert rotating.refreshes == 0
+
+
+def test_lock_is_renewed_in_the_apps_context(
+    rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is reached through the app is reached when its lock is renewed, too."""
+    monkeypatch.setattr(refresh_module, "LEASE_SECONDS", 0.1)
+    asked: list[str] = []
+
+    class OfTheApp(MemoryStore):
+        def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+            asked.append(current_app.name)
+            return super().acquire(key, holder, seconds)
+
+    blueprint = make(rotating, scoped(OfTheApp()))
+    app = connect(blueprint, rotating.grant())
+    rotating.gate.clear()
+    thread = threading.Thread(target=caller(app, blueprint))
+    thread.start()
+    wait_until(lambda: len(asked) >= 4, "the lock was renewed")
+    rotating.gate.set()
+    thread.join(10)
+    assert set(asked) == {app.name}
 
 
 def test_wait_for_another_process_is_bounded(
