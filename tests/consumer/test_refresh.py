@@ -632,6 +632,27 @@ class TestStoreDown:
         store.refuses_saves = store.refuses_locks = False
         wait_until(lambda: stored_refresh_token(store) == "rt-ann-1", "it is stored")
 
+    def test_rescue_has_the_apps_context(self, rotating: RotatingProvider) -> None:
+        """A store that is reached through the app is reached by the thread that tries again."""
+        asked: list[str] = []
+
+        class OfTheApp(FailingStore):
+            def save(self, document: Any, if_version: int | None = None) -> Any:
+                asked.append(current_app.name)
+                return super().save(document, if_version)
+
+        store = OfTheApp()
+        blueprint = make(rotating, scoped(store))
+        app = make_app(blueprint)
+        with app.app_context():
+            blueprint.backend.set(blueprint, rotating.grant())
+        store.refuses_saves = True
+        assert caller(app, blueprint)() == 200
+        store.refuses_saves = False
+        wait_until(lambda: stored_refresh_token(store) == "rt-ann-1", "it is stored")
+        assert set(asked) == {app.name}
+        assert len(asked) == 3
+
     def test_lock_can_not_be_given_up(self, rotating: RotatingProvider) -> None:
         """A store that goes away after the save is no error: the token is there, the lock ends."""
         store = FailingStore()
