@@ -60,7 +60,9 @@ def with_expires_at(token: Token) -> Token:
 def renewed(old: Token, new: Token) -> Token:
     """Return a refreshed token, with what the provider has said only once taken from the old one.
 
+    When it ends is not taken from the old one.
+
     Source: RFC 6749 section 6: the refresh token, if no new one is issued, and the scope.
     """
     kept = {name: value for name, value in old.items() if name not in ("expires_in", "expires_at")}
-    return with_expires_at({**kept, **new})
+    return {**kept, **new}

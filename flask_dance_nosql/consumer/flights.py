@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from .locks import KeyedLocks
@@ -22,12 +21,6 @@ SUCCESSOR_SECONDS = 60.0
 
 RETRY_SECONDS = 10.0
 """How long nobody tries again to refresh a token that still works, after it has failed."""
-
-
-def token_digest(token: Token) -> str:
-    """Return a text that stands for a token as it was issued, and tells nothing of it."""
-    parts = (str(token.get(name)) for name in ("access_token", "refresh_token"))
-    return sha256("\\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Recent(Generic[V]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from oauthlib.oauth2 import OAuth2Error
 from requests import RequestException
@@ -13,8 +13,7 @@ from requests import RequestException
 from ..errors import BackendUnavailable, TokenRefreshError, TokenRevoked, VersionConflict
 from .backend.slot import StoredToken
 from .context import app_of_context
-from .expiry import renewed
-from .flights import token_digest
+from .expiry import renewed, with_expires_at
 from .rescue import Refused
 from .signals import (
     token_deleted,
@@ -65,7 +64,7 @@ def keep_fresh(session: OAuth2Session) -> None:
 def _refresh_assigned(session: OAuth2Session) -> None:
     token = session.token or {}
     try:
-        session.token = renewed(token, session.exchange_refresh_token(token))
+        session.token = _exchanged(session, token)
     except (OAuth2Error, RequestException, ValueError) as error:
         raise TokenRefreshError(session.provider, _reason(error)) from error
 
@@ -84,7 +83,7 @@ class Refresh:
         self._blueprint = session.blueprint
         self._flights = session.blueprint.flights
         self._slot = session.blueprint.slot(**session.who)
-        self._digest = token_digest(session.token or {})
+        self._digest = cast(str, StoredToken(session.token).digest)
         self._is_dead = is_dead
         self._began = time.monotonic()
         self._is_done = False
@@ -137,24 +136,24 @@ class Refresh:
 
     def _refresh(self, is_leased: bool) -> None:
         seen = self._slot.current()
-        if seen.token is None or self._is_fresh(seen.token):
+        if seen.token is None or self._is_fresh(seen.token, seen.digest):
             self._adopt(seen)
         elif not is_leased:
             self._give_up()
         else:
-            known = self._successor(seen.token)
+            known = self._successor(cast(str, seen.digest))
             new = self._exchange(seen) if known is None else known
             if new is not None:
                 self._save(seen, new)
                 if known is None:
                     self._send(token_refreshed)
 
-    def _is_fresh(self, token: Token) -> bool:
+    def _is_fresh(self, token: Token, digest: str | None) -> bool:
         """Whether this is another token than the caller had, and works, or can't be refreshed.
 
         One near its end will do: clocks differ, and callers must not refresh one after the other.
         """
-        if token_digest(token) == self._digest:
+        if digest == self._digest:
             return False
         return self._session.status_of(token) != "expired" or not token.get("refresh_token")
 
@@ -162,15 +161,14 @@ class Refresh:
         self._session.use(stored.token)
         self._is_done = True
 
-    def _successor(self, token: Token) -> Token | None:
-        digest = token_digest(token)
+    def _successor(self, digest: str) -> Token | None:
         recent = self._flights.successors.get(digest)
         return self._flights.rescue.get(digest) if recent is None else recent[1]
 
     def _exchange(self, seen: StoredToken) -> Token | None:
         token = seen.token or {}
         try:
-            new = renewed(token, self._session.exchange_refresh_token(token))
+            new = _exchanged(self._session, token)
         except (OAuth2Error, RequestException, ValueError) as error:
             if getattr(error, "error", None) in _ENDED:
                 self._accept_end(seen, error)
@@ -193,7 +191,7 @@ class Refresh:
     def _accept_end(self, seen: StoredToken, error: Exception) -> None:
         """Drop a token whose grant has ended, unless somebody else has got a new one for it."""
         stored = self._slot.current()
-        if stored.token is None or token_digest(stored.token) != token_digest(seen.token or {}):
+        if stored.digest != seen.digest:
             self._adopt(stored)
             return
         try:
@@ -209,15 +207,20 @@ class Refresh:
         raise TokenRevoked(self._blueprint.name, reason) from error
 
     def _save(self, seen: StoredToken, new: Token) -> None:
-        digest = token_digest(seen.token or {})
+        digest = cast(str, seen.digest)
         if not self._slot.is_shared:
             self._flights.successors.put(digest, new)
         try:
             self._slot.replace(seen, new)
         except VersionConflict:
-            # A login or logout has landed meanwhile: it stands.
             self._flights.rescue.settle(digest)
-            self._adopt(self._slot.current())
+            stored = self._slot.current()
+            if stored.token is not None and stored.digest == digest:
+                # Somebody has added to the token that is spent by now.
+                self._save(stored, renewed(stored.token, new))
+            else:
+                # A login or logout has landed meanwhile: it stands.
+                self._adopt(stored)
             return
         except Exception as error:  # noqa: BLE001 - whatever a backend raises, the token is kept
             self._adopt(StoredToken(new))
@@ -241,6 +244,10 @@ class Refresh:
 
     def _send(self, signal: Any, **arguments: Any) -> None:
         signal.send(self._blueprint, user_id=self._slot.user_id, **arguments)
+
+
+def _exchanged(session: OAuth2Session, token: Token) -> Token:
+    return renewed(token, with_expires_at(session.exchange_refresh_token(token)))
 
 
 def _reason(error: Exception) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from flask import Flask
 
-from ..errors import VersionConflict
 from .backend.slot import StoredToken, TokenSlot
+from .expiry import renewed
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +48,18 @@ class Refused:
         """Try again. Returns whether there is nothing left to do."""
         try:
             with self.app.app_context() if self.app else nullcontext():
-                self.slot.replace(self.seen, self.token)
-                self.saved()
-        except VersionConflict:
-            # It was stored after all, or a login or logout has come since, which stands.
-            return True
+                self._store()
         except Exception as error:  # noqa: BLE001 - whatever a backend raises, the token is kept
             log.debug("A refreshed token is still not stored: %s", type(error).__name__)
             return False
         return True
+
+    def _store(self) -> None:
+        stored = self.slot.current()
+        # It was stored after all, or a login or logout has come since, which stands.
+        if stored.token is not None and stored.digest == self.seen.digest:
+            self.slot.replace(stored, renewed(stored.token, self.token))
+            self.saved()
 
 
 class Rescue:

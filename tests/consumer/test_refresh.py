@@ -224,6 +224,19 @@ def test_login_during_a_refresh_survives(
     assert [name for name, _ in sent] == ["token-refreshed"]
 
 
+def test_note_that_is_made_during_a_refresh_stays(rotating: RotatingProvider, backend: Any) -> None:
+    """Who adds to a token while it is refreshed loses neither the note nor the new token."""
+    blueprint = make(rotating, backend)
+    old = rotating.grant()
+    app = connect(blueprint, old)
+    rotating.before_answer = lambda: backend.set(blueprint, {**old, "note": "mine"})
+    assert caller(app, blueprint)() == 200
+    kept = backend.get(blueprint)
+    assert (kept["refresh_token"], kept["note"]) == ("rt-ann-1", "mine")
+    assert caller(app, blueprint)() == 200
+    assert (rotating.refreshes, rotating.spent) == (1, 0)
+
+
 def test_logout_during_a_refresh_stands(rotating: RotatingProvider, backend: Any) -> None:
     """A token that is deleted while a refresh is in flight does not come back."""
     blueprint = make(rotating, backend)
@@ -538,6 +551,20 @@ def test_status_and_authorized(rotating: RotatingProvider) -> None:
     with make_app(lonely).test_request_context():
         assert not lonely.session.authorized
     assert not rotating.asked
+
+
+def test_signals_keep_a_browsers_id_to_themselves(
+    rotating: RotatingProvider, sent: list[Any]
+) -> None:
+    """The random id by which a visitor without a user is known is a secret, and in no signal."""
+    blueprint = make(rotating, UserScopedBackend(MemoryStore(), scope="browser"))
+    with make_app(blueprint).test_request_context():
+        blueprint.token = rotating.grant()
+        blueprint.token = {**rotating.grant("bob"), "expires_in": -1}
+        assert blueprint.session.get("api").status_code == 200
+        del blueprint.token
+    names = ["token-saved", "token-saved", "token-saved", "token-refreshed", "token-deleted"]
+    assert sent == [(name, {"user_id": None}) for name in names]
 
 
 @pytest.mark.parametrize("signal", [token_refreshed, token_saved, token_save_failed])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -22,6 +23,14 @@ class StoredToken(NamedTuple):
 
     token: Token | None
     document: TokenDocument | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """What stands for the token as it was issued, and tells nothing of it."""
+        if self.token is None:
+            return None
+        parts = (str(self.token.get(name)) for name in ("access_token", "refresh_token"))
+        return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class TokenSlot:
