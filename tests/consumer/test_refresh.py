@@ -7,10 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Column, Integer
 
 from flask_dance_nosql.consumer import (
     OAuth2ConsumerBlueprint,
@@ -26,10 +29,13 @@ from flask_dance_nosql.consumer.backend import (
     FileBackend,
     LocalCache,
     MemoryBackend,
+    OAuthConsumerMixin,
+    SQLAlchemyBackend,
     TokenKey,
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.sqla import unique_per_user
 from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError, TokenRevoked
 
 from ..rotating import RotatingProvider
@@ -874,10 +880,37 @@ def test_lease_is_kept_however_slow_the_provider(
     assert (rotating.refreshes, rotating.spent) == (1, 0)
 
 
+def test_threads_refresh_once_with_flask_sqlalchemy(
+    rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The session of each request stays its own, though a thread renews the lock meanwhile."""
+    monkeypatch.setattr(refresh_module, "LEASE_SECONDS", 0.3)
+    db = SQLAlchemy()
+
+    class OAuth(OAuthConsumerMixin, db.Model):  # type: ignore[name-defined,misc] # made at run time
+        __table_args__ = unique_per_user()
+        user_id = Column(Integer)
+
+    backend = SQLAlchemyBackend(OAuth, db.session, user_id=1)
+    blueprint = make(rotating, backend)
+    app = make_app(blueprint, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/tokens.db")
+    db.init_app(app)
+    with app.app_context():
+        db.create_all()
+        backend.set(blueprint, rotating.grant())
+    renewals = CountRenewals(backend.store)
+    rotating.before_answer = lambda: wait_until(lambda: renewals.count >= 5, "it was renewed")
+    assert at_once(8, caller(app, blueprint)) == [200] * 8
+    assert (rotating.refreshes, rotating.spent) == (1, 0)
+    with app.app_context():
+        assert blueprint.token["refresh_token"] == "rt-ann-1"
+        db.engine.dispose()
+
+
 class CountRenewals:
     """Counts how often a store's lock was taken anew by its holder."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: Any) -> None:
         self.count = 0
         original = store.acquire
 
@@ -886,7 +919,7 @@ class CountRenewals:
             self.count += taken
             return taken
 
-        store.acquire = acquire  # type: ignore[method-assign] # counted for a test
+        store.acquire = acquire
 
 
 def test_assigned_token_is_left_alone_within_the_leeway(rotating: RotatingProvider) -> None:
