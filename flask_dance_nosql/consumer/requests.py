@@ -257,10 +257,12 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] 
 
     def load_token(self) -> bool:
         """Give the current token to the oauthlib client. Returns whether there is one."""
-        token = self.token or {}
         client = self.auth.client
-        client.resource_owner_key = token.get("oauth_token")
-        client.resource_owner_secret = token.get("oauth_token_secret")
+        # Without a blueprint it has what it was made with.
+        if self.blueprint is not None or self.has_assigned_token:
+            token = self.token or {}
+            client.resource_owner_key = token.get("oauth_token")
+            client.resource_owner_secret = token.get("oauth_token_secret")
         return client.resource_owner_key is not None
 
     @property

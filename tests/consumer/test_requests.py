@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from flask import session as flask_session
 from oauthlib.oauth2 import TokenExpiredError
 from requests.adapters import HTTPAdapter
 
-from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, OAuth2Session
+from flask_dance_nosql.consumer import OAuth1Session, OAuth2ConsumerBlueprint, OAuth2Session
 from flask_dance_nosql.consumer.backend import (
     BaseBackend,
     MemoryBackend,
@@ -546,3 +547,57 @@ def test_threads_get_one_adapter() -> None:
         thread.join()
     assert len(seen) == 16
     assert len(set(map(id, seen))) == 1
+
+
+def test_sessions_without_a_blueprint() -> None:
+    """A session that is made by hand has what it was given, as in requests-oauthlib."""
+    one = OAuth1Session(
+        client_key="k", client_secret="s", resource_owner_key="t", resource_owner_secret="ts"
+    )
+    assert one.authorized
+    two = OAuth2Session(client_id="x", token={"access_token": "given"})
+    assert (two.authorized, two.access_token) == (True, "given")
+    bare = OAuth2Session(client_id="x")
+    assert not bare.authorized
+    bare.token = {"access_token": "assigned"}
+    assert bare.authorized
+
+
+def test_what_is_set_first_stays() -> None:
+    """Attributes that are set on a new session hold, though the rest of it is made later."""
+    blueprint = make_blueprint(backend=MemoryBackend({"access_token": "x"}))
+    with make_app(blueprint).test_request_context():
+        session = blueprint.session
+        session.verify, session.trust_env, session.redirect_uri = "/bundle", False, "https://me"
+        session.client_id, session.scope = "another", ["mine"]
+        session.headers["X-Mine"] = "1"
+        assert (session.verify, session.trust_env, session.redirect_uri) == (
+            "/bundle",
+            False,
+            "https://me",
+        )
+        assert (session.client_id, session.scope, session.max_redirects) == (
+            "another",
+            ["mine"],
+            30,
+        )
+        assert session.token == {"access_token": "x"}
+        assert not hasattr(session, "nothing_of_the_kind")
+        assert session.headers["X-Mine"] == copy(session).headers["X-Mine"]
+
+
+def test_session_is_made_without_reading_the_token_again() -> None:
+    """To ask whether there is a token, and then to call, reads the backend once."""
+    reads: list[object] = []
+
+    class Counting(MemoryBackend):
+        def get(self, blueprint: Any) -> Any:
+            reads.append(blueprint)
+            return super().get(blueprint)
+
+    blueprint = make_blueprint(backend=Counting({"access_token": "x"}))
+    with make_app(blueprint).test_request_context():
+        assert blueprint.session.authorized
+        assert blueprint.session.headers
+        assert blueprint.session.load_token()
+    assert len(reads) == 1
