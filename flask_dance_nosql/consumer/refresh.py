@@ -170,7 +170,7 @@ class Refresh:
         try:
             new = _exchanged(self._session, token)
         except (OAuth2Error, RequestException, ValueError) as error:
-            if getattr(error, "error", None) in _ENDED:
+            if _reason(error) in _ENDED:
                 self._accept_end(seen, error)
             else:
                 self._fail(_reason(error), error)
@@ -251,4 +251,4 @@ def _exchanged(session: OAuth2Session, token: Token) -> Token:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "error", None) or type(error).__name__
+    return str(getattr(error, "error", None) or type(error).__name__)

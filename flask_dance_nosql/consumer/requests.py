@@ -172,7 +172,8 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         used = kwargs.get("refresh_token") or (args[0] if args else None)
         used = used or (self.token or {}).get("refresh_token")
         token = self._token_call(super().refresh_token, self.resolve(token_url), *args, **kwargs)
-        token.setdefault("refresh_token", used)
+        if not token.get("refresh_token"):
+            token["refresh_token"] = used
         return token
 
     def exchange_refresh_token(self, token: Token) -> Token:
@@ -222,11 +223,14 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
                 token = call(*args, **kwargs)
         except Warning as change:
             token = self._accept_scope(change)
-        except (AttributeError, TypeError) as error:
-            # oauthlib takes it for granted that a JSON answer is an object.
-            raise MissingTokenError(description="The answer is not a JSON object.") from error
+        except (AttributeError, TypeError, OverflowError) as error:
+            # oauthlib takes it for granted that a JSON answer is an object of the right types.
+            raise MissingTokenError(description="The answer is no token response.") from error
         if not isinstance(token.get("access_token"), str) or not token["access_token"]:
             raise MissingTokenError(description="The answer has no usable access token.")
+        # Some providers send all their fields: one that is null is as one that is missing.
+        for name in [name for name, value in token.items() if value is None]:
+            del token[name]
         self.token = token
         return token
 

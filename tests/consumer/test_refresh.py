@@ -374,7 +374,14 @@ def test_view_passes_other_errors_on(rotating: RotatingProvider) -> None:
 
 @pytest.mark.parametrize(
     "failing",
-    [(503, "down for a while"), (200, "<html>"), (400, {"error": "invalid_client"}), (200, [])],
+    [
+        (503, "down for a while"),
+        (200, "<html>"),
+        (200, []),
+        (400, {"error": "invalid_client"}),
+        (400, {"error": ["invalid_grant"]}),
+        (200, {"access_token": "at", "token_type": "Bearer", "expires_in": float("inf")}),
+    ],
 )
 def test_provider_that_fails(
     rotating: RotatingProvider, failing: Any, sent: list[Any], caplog: pytest.LogCaptureFixture
@@ -482,6 +489,20 @@ def test_what_is_said_once_is_kept(rotating: RotatingProvider) -> None:
         "id_token": "who",
         "scope": ["less"],
     }
+
+
+@pytest.mark.parametrize("none", [None, ""])
+def test_field_that_is_empty_is_as_one_that_is_missing(
+    rotating: RotatingProvider, none: str | None
+) -> None:
+    """Else the grant would be lost, or the token could not be sent."""
+    rotating.extra = {"refresh_token": none, "token_type": "Bearer" if none == "" else None}
+    blueprint = make(rotating, scoped())
+    app = connect(blueprint, rotating.grant())
+    assert caller(app, blueprint)() == 200
+    token = blueprint.backend.get(blueprint)
+    assert token is not None
+    assert (token["refresh_token"], token["token_type"]) == ("rt-ann-0", "Bearer")
 
 
 def test_document_is_renewed(rotating: RotatingProvider) -> None:
