@@ -613,6 +613,26 @@ def test_receiver_that_raises_loses_no_token(rotating: RotatingProvider, signal:
     assert (rotating.refreshes, rotating.spent) == (1, 0)
 
 
+@pytest.mark.timeout(20)
+def test_receiver_that_calls_the_provider_does_not_wait_for_itself(
+    rotating: RotatingProvider,
+) -> None:
+    """A receiver runs in the midst of a refresh, and is told at once that there is no token."""
+    rotating.failing = (503, "down")
+    blueprint = make(rotating, scoped())
+    call = caller(connect(blueprint, rotating.grant()), blueprint)
+    answers = []
+
+    def receive(sender: Any, **arguments: Any) -> None:
+        with pytest.raises(TokenRefreshError) as caught:
+            blueprint.session.get("api")
+        answers.append(caught.value)
+
+    with token_refresh_failed.connected_to(receive), pytest.raises(TokenRefreshError):
+        call()
+    assert len(answers) == len(rotating.calls("/token")) == 1
+
+
 class TestStoreDown:
     """The store fails while a token is refreshed."""
 
