@@ -43,6 +43,11 @@ class SQLiteStore(TokenStore):
     def __init__(self, path: str) -> None:
         self.path = path
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return f"sqlite:{self.path}"
+
     @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -38,14 +39,26 @@ class PerProcess(Generic[T]):
         return made[1] if made is not None and made[0] == os.getpid() else None
 
 
+def renew_in_child(thing: T, renew: Callable[[T], object]) -> None:
+    """Have a thing renewed in each forked child, where a lock may be held by a thread left behind.
+
+    Args:
+        thing: The thing, of which nothing is kept but a weak reference.
+        renew: Is called with it; must not hold it.
+    """
+    _renewals[thing] = renew
+
+
+_renewals: WeakKeyDictionary[Any, Callable[[Any], object]] = WeakKeyDictionary()
 _making = threading.RLock()
 
 
-def _free() -> None:
-    # A thread of the parent may have held it.
+def _begin_anew() -> None:
     global _making  # noqa: PLW0603 - there is one for the process
     _making = threading.RLock()
+    for thing, renew in list(_renewals.items()):
+        renew(thing)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_free)
+    os.register_at_fork(after_in_child=_begin_anew)

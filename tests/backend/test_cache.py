@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import cachelib
@@ -24,10 +25,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from examples.demo.embedded import RedisServer
 from flask_dance_nosql import clock
-from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     InvalidatedCache,
     LocalCache,
+    RedisBackend,
     TokenDocument,
     TokenKey,
     shared_cache,
@@ -440,7 +441,8 @@ FAILURES: dict[str, Any] = {
     "number": [5],
     "text": ["at-secret"],
     "json": ['{"turn": "at-secret"}'],
-    "another's entry": ['{"turn": 1, "document": null}'],
+    "another type": ['{"turn": 1, "of": "here:demo:u:42", "document": null}'],
+    "another's entry": ['{"turn": "t", "of": "here:demo:u:43", "document": null}'],
     "list": [["at-secret"]],
 }
 
@@ -517,6 +519,18 @@ def test_write_that_the_cache_did_not_hear_of_is_read(inner: SlowStore) -> None:
     assert token_of(store) == NEW
 
 
+def test_backends_with_one_cache_know_what_it_did_not_hear_of(inner: SlowStore) -> None:
+    """What one backend could not tell the cache is not trusted by another one with that cache."""
+    cache = Unreliable()
+    one, two = (CachedStore(inner, SharedCache(cache), 300, 30) for _ in range(2))
+    save(one, OLD)
+    assert [token_of(one), token_of(two)] == [OLD, OLD]
+    cache.failure = OSError("down")
+    save(one, NEW)
+    cache.failure = None
+    assert [token_of(two), token_of(one)] == [NEW, NEW]
+
+
 def test_luckier_writer_does_not_hide_a_failure(inner: SlowStore) -> None:
     """A writer reaches the cache and another one, at the same time, does not: that one counts."""
 
@@ -549,11 +563,13 @@ def test_entry_of_another_is_not_read(inner: SlowStore) -> None:
     store = CachedStore(inner, SharedCache(cache), 300, 30)
     save(inner, OLD)
     token_of(store), token_of(store, OTHER)
-    names = sorted(name for name in cache._cache if "u:42" in name)
-    for name in names:
-        cache._cache[name.replace("u:42", "u:43")] = cache._cache[name]
-    assert token_of(store, OTHER) is None
-    assert token_of(store) == OLD
+    before = dict(cache._cache)
+    for one, other in (("u:42", "u:43"), ("u:43", "u:42")):
+        cache._cache.update(before)
+        for name, entry in before.items():
+            if one in name:
+                cache._cache[name.replace(one, other)] = entry
+        assert [token_of(store), token_of(store, OTHER)] == [OLD, None]
 
 
 @pytest.mark.parametrize("wrong", [object(), "redis://", 5, {}, dict])
@@ -622,26 +638,36 @@ class AgainstADict(RuleBasedStateMachine):
         self.inner = SlowStore()
         self.now = [0.0]
         self.cache, self.raw = type(self).make(self.now)
-        self.store = CachedStore(self.inner, self.cache, 300, 30)
+        # Of two backends on the same store and cache.
+        caches = [self.cache, self.cache if self.raw is self.cache else SharedCache(self.raw)]
+        self.stores = [CachedStore(self.inner, cache, 300, 30) for cache in caches]
         self.model: dict[TokenKey, Any] = {}
         self.readers: list[Any] = []
+        self.travel = time_machine.travel("2030-01-01T00:00Z", tick=False)
+        self.traveller = self.travel.start()
 
-    @rule(key=st.sampled_from([KEY, OTHER]), number=st.integers(0, 3))
-    def set(self, key: TokenKey, number: int) -> None:
+    def teardown(self) -> None:
+        """Go back to the present."""
+        self.travel.stop()
+
+    @rule(
+        key=st.sampled_from([KEY, OTHER]), number=st.integers(0, 3), which=st.sampled_from([0, 1])
+    )
+    def set(self, key: TokenKey, number: int, which: int) -> None:
         """Write a token."""
-        save(self.store, {"n": number}, key)
+        save(self.stores[which], {"n": number}, key)
         self.model[key] = {"n": number}
 
-    @rule(key=st.sampled_from([KEY, OTHER]))
-    def delete(self, key: TokenKey) -> None:
+    @rule(key=st.sampled_from([KEY, OTHER]), which=st.sampled_from([0, 1]))
+    def delete(self, key: TokenKey, which: int) -> None:
         """Delete a token."""
-        self.store.delete(key)
+        self.stores[which].delete(key)
         self.model.pop(key, None)
 
-    @rule(key=st.sampled_from([KEY, OTHER]))
-    def get(self, key: TokenKey) -> None:
+    @rule(key=st.sampled_from([KEY, OTHER]), which=st.sampled_from([0, 1]))
+    def get(self, key: TokenKey, which: int) -> None:
         """Read a token."""
-        assert token_of(self.store, key) == self.model.get(key)
+        assert token_of(self.stores[which], key) == self.model.get(key)
 
     @rule(key=st.sampled_from([KEY, OTHER]))
     def reader_begins(self, key: TokenKey) -> None:
@@ -658,10 +684,11 @@ class AgainstADict(RuleBasedStateMachine):
             name, ticket, document = self.readers.pop(-1 if last else 0)
             self.cache.fill(name, ticket, document, 300)
 
-    @rule(seconds=st.sampled_from([10, 31, 301]))
+    @rule(seconds=st.sampled_from([10, 31, 301, shared_cache.TURN_SECONDS + 1]))
     def expire(self, seconds: int) -> None:
         """Time goes by."""
         self.now[0] += seconds
+        self.traveller.shift(seconds)
 
     @rule(which=st.integers(0, 9))
     def evict(self, which: int) -> None:
@@ -672,7 +699,7 @@ class AgainstADict(RuleBasedStateMachine):
         elif entries:
             entries.pop(sorted(entries)[which % len(entries)])
 
-    @rule(failure=st.sampled_from([None, *FAILURES.values()]))
+    @rule(failure=st.none() | st.sampled_from(list(FAILURES.values())))
     def fail(self, failure: Any) -> None:
         """The cache begins or ceases to fail."""
         if isinstance(self.raw, Unreliable):
@@ -681,8 +708,8 @@ class AgainstADict(RuleBasedStateMachine):
     @invariant()
     def answers_as_a_dict(self) -> None:
         """Nothing old is in the cache, whoever looks."""
-        for key in (KEY, OTHER):
-            found, document, _ = self.cache.look((self.inner.place, key))
+        for store, key in product(reversed(self.stores), (KEY, OTHER)):
+            found, document, _ = store.cache.look((self.inner.place, key))
             if found:
                 assert (None if document is None else document.token) == self.model.get(key)
 
@@ -708,7 +735,7 @@ class SharedAgainstADict(AgainstADict):
 
 
 thorough = settings(
-    max_examples=300,
+    max_examples=1_000,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -735,24 +762,107 @@ def test_backend_with_a_cache(inner: SlowStore, cache: Any, blueprint: Any) -> N
     assert backend.get(blueprint) is None
 
 
-def test_cache_can_be_off(inner: SlowStore, blueprint: Any) -> None:
-    """With a time of 0, there is no cache."""
-    backend = scoped(inner, user_id=1, cache=LocalCache(), cache_timeout=0)
-    assert backend.store is inner
+def test_cache_can_be_off(inner: SlowStore, cache: Any, blueprint: Any) -> None:
+    """With a time of 0 it is not read; it hears of writes, since others may read it."""
+    backend = scoped(inner, user_id=1, cache=cache, cache_timeout=0)
+    other = scoped(inner, user_id=1, cache=cache)
+    for token in (OLD, NEW, None):
+        if token is None:
+            backend.delete(blueprint)
+        else:
+            backend.set(blueprint, token)
+        assert [other.get(blueprint) for _ in range(3)] == [token] * 3
+        before = inner.loads
+        assert [backend.get(blueprint) for _ in range(3)] == [token] * 3
+        assert backend.get(blueprint, fresh=True) == token
+        assert inner.loads == before + 4
 
 
-def test_applications_on_one_cache_have_their_own(blueprint: OAuth2ConsumerBlueprint) -> None:
-    """Two applications with a prefix each can share a cache, though their stores look alike."""
+class Alike(SlowStore):
+    """A store that looks like others."""
 
-    class Alike(SlowStore):
-        place = "alike"
+    place = "alike"
 
-    raw = cachelib.SimpleCache()
-    one = scoped(Alike(), user_id=1, cache=raw, cache_prefix="one")
-    two = scoped(Alike(), user_id=1, cache=raw, cache_prefix="two")
+
+def test_stores_that_look_alike_have_a_prefix_each(cache: Any, blueprint: Any) -> None:
+    """Two backends with a prefix each can share a cache, though their stores look alike."""
+    one = scoped(Alike(), user_id=1, cache=cache, cache_prefix="one")
+    two = scoped(Alike(), user_id=1, cache=cache, cache_prefix="two")
     one.set(blueprint, OLD)
     two.set(blueprint, NEW)
     assert [backend.get(blueprint) for _ in range(2) for backend in (one, two)] == [OLD, NEW] * 2
+
+
+def test_prefix_that_is_chosen_at_each_use(
+    cache: Any, blueprint: Any, redis_client: redis.Redis, redis_server: RedisServer
+) -> None:
+    """A function that chooses among servers goes with one that chooses the prefix."""
+    clients = {"a": redis_client, "b": redis.Redis.from_url(redis_server.url, db=1)}
+    clients["b"].flushdb()
+    tenant = "a"
+    backend = RedisBackend(
+        lambda: clients[tenant], user_id=1, cache=cache, cache_prefix=lambda: tenant
+    )
+    backend.set(blueprint, OLD)
+    assert backend.get(blueprint) == OLD
+    tenant = "b"
+    assert backend.get(blueprint) is None
+    backend.set(blueprint, NEW)
+    assert backend.get(blueprint) == NEW
+    tenant = "a"
+    assert backend.get(blueprint) == OLD
+    clients["b"].close()
+
+
+@pytest.mark.parametrize("kind", ["simple", "file"])
+def test_key_that_was_long_at_rest_is_cached_again(
+    inner: SlowStore, kind: str, tmp_path: Any
+) -> None:
+    """When a turn has been forgotten, the first reader begins another."""
+    raw = (
+        cachelib.SimpleCache()
+        if kind == "simple"
+        else cachelib.FileSystemCache(str(tmp_path / "cache"))
+    )
+    store = CachedStore(inner, SharedCache(raw), 300, 30)
+    save(inner, OLD)
+    with time_machine.travel(clock.now(), tick=False) as traveller:
+        token_of(store)
+        traveller.shift(shared_cache.TURN_SECONDS + 1)
+        before = inner.loads
+        assert [token_of(store) for _ in range(100)] == [OLD] * 100
+        assert inner.loads == before + 1
+
+
+@pytest.mark.parametrize("part", ["token", "turn"])
+@pytest.mark.parametrize("garbage", [5, b"\x80", "text", '{"turn": "t", "document": null}', [1]])
+def test_garbage_is_replaced(inner: SlowStore, part: str, garbage: Any) -> None:
+    """What can't be an entry, or a turn, makes way for what is one."""
+    raw = cachelib.SimpleCache()
+    store = CachedStore(inner, SharedCache(raw), 300, 30)
+    save(inner, OLD)
+    token_of(store)
+    [name] = [name for name in raw._cache if name.endswith(part)]
+    raw.set(name, garbage, timeout=0)
+    before = inner.loads
+    assert [token_of(store) for _ in range(100)] == [OLD] * 100
+    assert inner.loads == before + 1
+
+
+def test_document_that_can_not_be_kept_is_no_error(inner: SlowStore) -> None:
+    """What the store has is given, though the cache can't take it."""
+    odd = make_document(KEY, {"access_token": object()})
+    store = CachedStore(inner, SharedCache(cachelib.SimpleCache()), 300, 30)
+    inner.load = lambda key: odd  # type: ignore[method-assign] # a store of somebody else's
+    assert [store.load(KEY), store.load(KEY)] == [odd, odd]
+
+
+@pytest.mark.parametrize("maxsize", [0, -1, None, "10", 1.5, True])
+@pytest.mark.parametrize("make", [LocalCache, lambda n: InvalidatedCache("redis://x", n)])
+def test_size_that_is_none(make: Any, maxsize: Any) -> None:
+    """A size that is no positive integer is told when the cache is made."""
+    with pytest.raises(ConfigurationError, match="maxsize"):
+        make(maxsize)
 
 
 def test_names_hold_no_secret(inner: SlowStore) -> None:

@@ -40,7 +40,12 @@ from sqlalchemy.orm import (
 )
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import SQLAlchemyBackend, TokenDocument, TokenKey
+from flask_dance_nosql.consumer.backend import (
+    LocalCache,
+    SQLAlchemyBackend,
+    TokenDocument,
+    TokenKey,
+)
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthConsumerMixin,
     OAuthTokenMixin,
@@ -474,6 +479,12 @@ def test_without_commit_it_only_flushes(session: Session, blueprint: Any, engine
     backend.set(blueprint, NEW)
     session.commit()
     assert other.get(blueprint) == NEW
+
+
+def test_without_commit_there_is_no_cache(session: Session) -> None:
+    """A cache would keep what the session rolls back."""
+    with pytest.raises(ConfigurationError, match="commit=False and a cache"):
+        SQLAlchemyBackend(Plain, session, user_id=4, cache=LocalCache(), commit=False)
 
 
 def test_failure_leaves_the_sessions_transaction_whole(session: Session, engine: Engine) -> None:

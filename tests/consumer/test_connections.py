@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
@@ -13,6 +12,7 @@ from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend, UserScopedBackend
 from flask_dance_nosql.consumer.backend.memory import MemoryStore
 
+from ..forking import in_child, needs_fork
 from ..rotating import RotatingProvider
 from .conftest import at_once, make_app, make_refreshing
 
@@ -107,7 +107,7 @@ def test_connections_survive_the_end_of_a_session(rotating: RotatingProvider) ->
     assert rotating.connections == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_has_connections_of_its_own(rotating: RotatingProvider) -> None:
     """Parent and child call over connections that they do not share."""
@@ -119,10 +119,7 @@ def test_forked_child_has_connections_of_its_own(rotating: RotatingProvider) -> 
             return int(blueprint.session.get("api").status_code)
 
     assert call() == 200
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if call() == 200 else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    assert in_child(lambda: call() == 200)
     assert call() == 200
     assert rotating.connections == 2
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from urllib.parse import quote
 
 from ... import clock
 from .document import TokenDocument, TokenKey
@@ -14,6 +16,9 @@ Ticket = object
 
 Name = tuple[str, TokenKey]
 """The place of a store, and a key in it."""
+
+Prefix = str | Callable[[], str] | None
+"""What tells stores of the same place apart: text, or a function that returns it."""
 
 
 class TokenCache(ABC):
@@ -66,21 +71,31 @@ class CachedStore(StoreWrapper):
     Args:
         inner: The other store.
         cache: The cache.
-        timeout: How many seconds a document is kept.
+        timeout: How many seconds a document is kept. With 0 the cache is not read, and is told of
+            writes for those who read it.
         miss_timeout: How many seconds it is kept that there is none; 0 for not at all.
+        prefix: What tells the other store from those with the same ``place``.
     """
 
     def __init__(
-        self, inner: TokenStore, cache: TokenCache, timeout: float, miss_timeout: float
+        self,
+        inner: TokenStore,
+        cache: TokenCache,
+        timeout: float,
+        miss_timeout: float,
+        prefix: Prefix = None,
     ) -> None:
         super().__init__(inner)
         self.cache = cache
         self._timeout = timeout
-        self._miss_timeout = miss_timeout
+        self._miss_timeout = miss_timeout if timeout else 0.0
+        self._prefix = prefix
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return what the cache has, or else load it from the other store."""
-        name = (self.inner.place, key)
+        if not self._timeout:
+            return self.inner.load(key)
+        name = self._name(key)
         found, document, ticket = self.cache.look(name)
         if not found:
             document = self.inner.load(key)
@@ -89,7 +104,9 @@ class CachedStore(StoreWrapper):
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store, whatever the cache has, and tell the cache."""
-        name = (self.inner.place, key)
+        if not self._timeout:
+            return self.inner.load_fresh(key)
+        name = self._name(key)
         ticket = self.cache.begin(name)
         document = self.inner.load_fresh(key)
         self.cache.learn(name, ticket, document, self._seconds(document))
@@ -97,7 +114,7 @@ class CachedStore(StoreWrapper):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store, and tell the cache."""
-        name = (self.inner.place, document.key)
+        name = self._name(document.key)
         ticket = self.cache.begin(name)
         saved, seconds = None, 0.0
         try:
@@ -110,7 +127,7 @@ class CachedStore(StoreWrapper):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from the other store, and tell the cache."""
-        name = (self.inner.place, key)
+        name = self._name(key)
         ticket = self.cache.begin(name)
         seconds = 0.0
         try:
@@ -118,6 +135,13 @@ class CachedStore(StoreWrapper):
             seconds = self._miss_timeout
         finally:
             self.cache.end(name, ticket, None, seconds)
+
+    def _name(self, key: TokenKey) -> Name:
+        place, prefix = self.inner.place, self._prefix
+        if prefix is None:
+            return place, key
+        text = prefix() if callable(prefix) else prefix
+        return f"{quote(text, safe='')}\0{place}", key
 
     def _seconds(self, document: TokenDocument | None) -> float:
         if document is None:

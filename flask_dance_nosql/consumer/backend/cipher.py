@@ -137,6 +137,8 @@ class TokenCipher:
                 damaged, or is not sealed and ``allow_plaintext`` is off.
             ConfigurationError: If there is no key, or one that can't be used.
         """
+        if not isinstance(token, dict):
+            raise _decrypt_error(key, "it is no token.")
         if len(token) != 1 or _FIELD not in token:
             if self.allow_plaintext:
                 return token

@@ -33,6 +33,10 @@ def excess_bytes(changes: Mapping[str, Any]) -> int:
 
 
 def _header(app: Flask, interface: SecureCookieSessionInterface, value: str) -> str:
+    more = {}
+    # Since Flask 3.1.
+    if hasattr(interface, "get_cookie_partitioned"):
+        more["partitioned"] = interface.get_cookie_partitioned(app)
     return dump_cookie(
         interface.get_cookie_name(app),
         value,
@@ -43,4 +47,5 @@ def _header(app: Flask, interface: SecureCookieSessionInterface, value: str) -> 
         samesite=interface.get_cookie_samesite(app),
         expires=interface.get_expiration_time(app, flask_session),
         max_size=0,
+        **more,
     )

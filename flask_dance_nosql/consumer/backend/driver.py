@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from werkzeug.local import LocalProxy
 
 from ...errors import ConfigurationError, MissingDependency
+from ..process import renew_in_child
 
 D = TypeVar("D")
 
@@ -53,10 +54,14 @@ class DriverSource(Generic[D]):
         self._prepare = prepare
         self._ready: D | None = None
         self._pid = os.getpid()
-        self._opening = threading.Lock()
+        self._free()
+        renew_in_child(self, DriverSource._free)
         # Not callable(): drivers make objects callable only to refuse the call.
         if not isinstance(self._source, _SUPPLIERS):
             self._ready = self._checked(source)
+
+    def _free(self) -> None:
+        self._opening = threading.Lock()
 
     def get(self) -> D:
         """Return the driver's object, prepared."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
 
 from ...errors import ConfigurationError
+from ..process import renew_in_child
 from .cache import Name, Ticket, TokenCache
 from .channel import RETRY_SECONDS, Subscription
 from .document import TokenDocument
@@ -32,7 +32,7 @@ class InvalidatedCache(TokenCache):
         timer: Returns the time in seconds; for tests.
 
     Raises:
-        ConfigurationError: If ``client`` is something else.
+        ConfigurationError: If ``client`` is something else, or ``maxsize`` no positive integer.
     """
 
     def __init__(
@@ -47,8 +47,9 @@ class InvalidatedCache(TokenCache):
         self._client = client
         self._channel = channel
         self._timer = timer
+        self._is_closed = False
         self._begin_anew()
-        _caches.add(self)
+        renew_in_child(self, InvalidatedCache._begin_anew)
 
     def _begin_anew(self) -> None:
         # In a forked child, too: threads do not get there, but locks do, held as they are.
@@ -56,7 +57,7 @@ class InvalidatedCache(TokenCache):
         self._kept = LocalCache(self.maxsize, timer=self._timer)
         self._subscription = Subscription(self._kept, self._channel, self._timer)
         self._starting = threading.Lock()
-        self._start_at = float("-inf")
+        self._start_at = float("inf" if self._is_closed else "-inf")
         weakref.finalize(self, self._subscription.end)
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
@@ -118,21 +119,10 @@ class InvalidatedCache(TokenCache):
 
     def close(self) -> None:
         """End the thread. From then on nothing is kept, and writes are still published."""
+        self._is_closed = True
         self._subscription.end()
         self._subscription.join()
 
     def __len__(self) -> int:
         """How many documents are kept."""
         return len(self._kept)
-
-
-_caches: weakref.WeakSet[InvalidatedCache] = weakref.WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for cache in list(_caches):
-        cache._begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all_anew)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
+from ..process import renew_in_child
 from .driver import require
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Keyrings:
 
     def __init__(self) -> None:
         self._made: dict[KeySources, Keyring] = {}
+        self._free()
+        renew_in_child(self, Keyrings._free)
+
+    def _free(self) -> None:
         # A function may need a token itself, and so come back here.
         self._making = threading.RLock()
 

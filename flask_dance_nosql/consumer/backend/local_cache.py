@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...errors import ConfigurationError
+from ..process import renew_in_child
 from .cache import Name, Ticket, TokenCache
 from .document import TokenDocument
 from .driver import require
@@ -35,18 +37,27 @@ class LocalCache(TokenCache):
         maxsize: How many documents it keeps at most. For users without a token, which a visitor can
             ask for in any number, there is as much room apart.
         timer: Returns the time in seconds; for tests.
+
+    Raises:
+        ConfigurationError: If ``maxsize`` is not a positive integer.
     """
 
     def __init__(
         self, maxsize: int = 10_000, *, timer: Callable[[], float] = time.monotonic
     ) -> None:
+        if type(maxsize) is not int or maxsize < 1:
+            raise ConfigurationError("maxsize is how many documents are kept, at least 1.")
         self.maxsize = maxsize
-        self._mutex = threading.Lock()
         self._timer = timer
+        self._begin_anew()
+        renew_in_child(self, LocalCache._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._mutex = threading.Lock()
         # The caches of cachetools with a time of their own take much longer for each look.
-        self._found: Any = cachetools.LRUCache(maxsize)
-        self._missing: Any = cachetools.LRUCache(maxsize)
-        self._tickets: Any = cachetools.LRUCache(maxsize)
+        self._found: Any = cachetools.LRUCache(self.maxsize)
+        self._missing: Any = cachetools.LRUCache(self.maxsize)
+        self._tickets: Any = cachetools.LRUCache(self.maxsize)
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
         """Return whether it is known what is there, and that, or else a ticket to the store."""

@@ -209,8 +209,7 @@ class MongoBackend(UserScopedBackend):
     Args:
         collection: As of :class:`MongoStore`.
         create_indexes: As there.
-        **options: ``user``, ``user_id``, ``user_required``, ``anon_user``, ``scope`` and ``ttl``,
-            as of :class:`UserScopedBackend`.
+        **options: The keyword arguments of :class:`UserScopedBackend`.
     """
 
     def __init__(

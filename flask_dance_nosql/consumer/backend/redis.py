@@ -214,8 +214,7 @@ class RedisBackend(UserScopedBackend):
     Args:
         client: As of :class:`RedisStore`.
         prefix: What every key begins with.
-        **options: ``user``, ``user_id``, ``user_required``, ``anon_user``, ``scope`` and ``ttl``,
-            as of :class:`UserScopedBackend`.
+        **options: The keyword arguments of :class:`UserScopedBackend`.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 from ... import clock
 from ...errors import ConfigurationError
 from .base import BaseBackend, BlueprintLike, Token
-from .cache import CachedStore, TokenCache
+from .cache import CachedStore, Prefix, TokenCache
 from .document import TokenDocument, TokenKey, json_token, user_id_text
 from .owner import OwnerResolver, Scope
 from .sealed import SealedStore
@@ -42,7 +42,7 @@ class MoreOptions(TypedDict, total=False):
     cipher: TokenCipher | None
     cache_timeout: float
     cache_miss_timeout: float
-    cache_prefix: str
+    cache_prefix: Prefix
 
 
 class Caching(TypedDict, total=False):
@@ -77,10 +77,12 @@ class UserScopedBackend(BaseBackend):
         cache: Keeps documents at hand: a :class:`LocalCache`, an :class:`InvalidatedCache`, a
             ``Cache`` of Flask-Caching or any cache of cachelib; ``None``, the default, for none.
             See :doc:`caching`.
-        cache_timeout: How many seconds the cache keeps a token at most; 0 for not at all.
+        cache_timeout: How many seconds the cache keeps a token at most. With 0 it is not read, and
+            is told of writes for the sake of other backends.
         cache_miss_timeout: How many seconds it keeps that there is none; 0 for not at all.
-        cache_prefix: What names begin with in the cache. Applications that share a cache need one
-            each.
+        cache_prefix: What tells the store from others of the same name, on other servers, in the
+            same cache: text, or a function that returns it, for a store whose client or session is
+            chosen by a function.
 
     Raises:
         ConfigurationError: If ``scope``, ``ttl`` or a timeout is none of these, ``scope``
@@ -97,14 +99,14 @@ class UserScopedBackend(BaseBackend):
         cache: Any = None,
         cache_timeout: float = 300.0,
         cache_miss_timeout: float = 30.0,
-        cache_prefix: str = "flask_dance",
+        cache_prefix: Prefix = None,
         **people: Unpack[People],
     ) -> None:
         cache_timeout = _checked_seconds("cache_timeout", cache_timeout)
         cache_miss_timeout = _checked_seconds("cache_miss_timeout", cache_miss_timeout)
-        if cache is not None and cache_timeout > 0:
+        if cache is not None:
             store = CachedStore(
-                store, token_cache(cache, cache_prefix), cache_timeout, cache_miss_timeout
+                store, token_cache(cache), cache_timeout, cache_miss_timeout, cache_prefix
             )
         # What is cached is sealed.
         self.store = store if cipher is None else SealedStore(store, cipher)
@@ -221,7 +223,7 @@ class UserScopedBackend(BaseBackend):
         return list(self.store.scan(user_id=user_id_text(user_id)))
 
     def shown_user_id(self, key: TokenKey) -> str | None:
-        """Return the user id of a key as it may be shown: a browser's random id is a secret."""
+        """Return the user id of a key as it may be shown: a browser's random id is no user's."""
         return None if self._owners.scope == "browser" else key.user_id
 
     def end_of_record(self, token: Token, now: datetime) -> datetime | None:
@@ -249,14 +251,14 @@ def _checked_ttl(ttl: Any) -> Ttl:
         return cast(Ttl, ttl)
     if not _is_number(ttl) or not 0 < ttl < _LONGEST_TTL:
         raise ConfigurationError(
-            f"ttl is None, 'token' or a positive number of seconds, not {ttl!r}."
+            "ttl is None, 'token' or a positive number of seconds, at most 100 years."
         )
     return float(ttl)
 
 
 def _checked_seconds(name: str, seconds: Any) -> float:
     if not _is_number(seconds) or not 0 <= seconds < _LONGEST_TTL:
-        raise ConfigurationError(f"{name} is a number of seconds, or 0 for none, not {seconds!r}.")
+        raise ConfigurationError(f"{name} is a number of seconds, 100 years at most; 0 for none.")
     return float(seconds)
 
 
@@ -264,10 +266,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def token_cache(cache: Any, prefix: str) -> TokenCache:
+def token_cache(cache: Any) -> TokenCache:
     """Return a cache as one of tokens.
 
     Raises:
         ConfigurationError: If it can't be one.
     """
-    return cache if isinstance(cache, TokenCache) else SharedCache(cache, prefix)
+    return cache if isinstance(cache, TokenCache) else SharedCache(cache)

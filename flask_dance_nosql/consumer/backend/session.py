@@ -39,9 +39,9 @@ class SessionBackend(BaseBackend):
         Raises:
             TokenDecryptError: If the cipher can't open it.
         """
-        token: Token | None = flask_session.get(self.key.format(bp=blueprint))
+        token: Token | None = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
         if token is None or self.cipher is None:
-            return copy.deepcopy(token)
+            return token
         return self.cipher.open(TokenKey(blueprint.name), token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -25,12 +26,14 @@ _QUIET_SECONDS = 60.0
 _LONGEST_NAME = 200
 
 _METHODS = ("get", "set", "add", "get_many")
+_PREFIX = "flask_dance"
 
 
 class Entry(msgspec.Struct):
-    """What lies in the cache: a document, or that there is none, and the turn it belongs to."""
+    """What lies in the cache: a document, or that there is none; the turn, and whose it is."""
 
     turn: str
+    of: str
     document: TokenDocument | None
 
 
@@ -54,37 +57,33 @@ class SharedCache(TokenCache):
 
     Args:
         cache: The cache.
-        prefix: What every name begins with.
 
     Raises:
         ConfigurationError: If it is no such cache.
     """
 
-    def __init__(self, cache: Any, prefix: str = "flask_dance") -> None:
+    def __init__(self, cache: Any) -> None:
         if not all(callable(getattr(cache, name, None)) for name in _METHODS):
             raise ConfigurationError(
                 "cache takes a LocalCache, a Cache of Flask-Caching or a cache of cachelib. "
                 f"This is a {type(cache).__name__}."
             )
         self._cache = cache
-        self._prefix = prefix
-        self._unsettled: dict[Name, object] = {}
+        self._unsettled = _unsettled_of(cache)
         self._warned = float("-inf")
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
         """Return whether it is known what is there, and that, or else the key's turn."""
         try:
-            if self._unsettled and name in self._unsettled:
-                self._begin_turn(name, self._unsettled[name])
+            if self._unsettled and (mark := self._unsettled.get(name)) is not None:
+                self._begin_turn(name, mark)
             text, turn = self._cache.get_many(*self._names(name))
-            if turn is None:
-                return False, None, self._first_turn(name)
             if not isinstance(turn, str):
-                raise CacheError(f"it has a {type(turn).__name__} where text should be")
-            entry = None if text is None else self._entry(name, text)
+                return False, None, self._first_turn(name)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises, the store has it
             self._warn("read", error)
             return False, None, None
+        entry = None if text is None else self._entry(name, text)
         if entry is None or entry.turn != turn:
             return False, None, turn
         return True, entry.document, None
@@ -96,8 +95,8 @@ class SharedCache(TokenCache):
         # A cache counts whole seconds, and 0 would be for ever.
         if not isinstance(ticket, str) or seconds < 1:
             return
-        text = _encode(Entry(ticket, document)).decode()
         try:
+            text = _encode(Entry(ticket, _text(name), document)).decode()
             self._cache.set(self._names(name)[0], text, timeout=int(seconds))
         except Exception as error:  # noqa: BLE001 - as above
             self._warn("fill", error)
@@ -135,23 +134,36 @@ class SharedCache(TokenCache):
         turn_name = self._names(name)[1]
         self._cache.add(turn_name, _new_turn(), timeout=TURN_SECONDS)
         # Another reader may have been first.
-        return self._cache.get(turn_name)
+        turn = self._cache.get(turn_name)
+        if isinstance(turn, str):
+            return turn
+        # Some caches add nothing where something has expired; or there is no text.
+        self._cache.set(turn_name, _new_turn(), timeout=TURN_SECONDS)
+        turn = self._cache.get(turn_name)
+        if turn is not None and not isinstance(turn, str):
+            raise CacheError(f"it has a {type(turn).__name__} where text should be")
+        return turn
 
-    def _entry(self, name: Name, text: Any) -> Entry:
-        if not isinstance(text, str):
-            raise CacheError(f"it has a {type(text).__name__} where text should be")
-        entry = _decode(text)
-        if entry.document is not None and not entry.document.is_of(name[1]):
-            raise CacheError("it has another owner's document")
+    def _entry(self, name: Name, text: Any) -> Entry | None:
+        """Return an entry, or ``None`` if it can't be one, so that the next fill replaces it."""
+        try:
+            if not isinstance(text, str):
+                raise CacheError(f"it has a {type(text).__name__} where text should be")
+            entry = _decode(text)
+            document = entry.document
+            if entry.of != _text(name) or not (document is None or document.is_of(name[1])):
+                raise CacheError("it has another owner's entry")
+        except (CacheError, msgspec.MsgspecError, RecursionError) as error:
+            self._warn("read", error)
+            return None
         return entry
 
     def _names(self, name: Name) -> tuple[str, str]:
-        place, key = name
-        text = f"{_quoted(place)}:{key.text}"
+        text = _text(name)
         if len(text) > _LONGEST_NAME:
             text = sha256(text.encode()).hexdigest()
         # Both in one slot of a cluster.
-        stem = f"{self._prefix}:{{{text}}}"
+        stem = f"{_PREFIX}:{{{text}}}"
         return f"{stem}:token", f"{stem}:turn"
 
     def _warn(self, what: str, error: Exception) -> None:
@@ -167,6 +179,26 @@ class SharedCache(TokenCache):
 
 class CacheError(Exception):
     """A cache does not do what it should."""
+
+
+Unsettled = dict[Name, object]
+"""What a cache was not told of, each with a mark of the last write."""
+
+# By cache, since several backends may have the same one.
+_unsettled: WeakKeyDictionary[Any, Unsettled] = WeakKeyDictionary()
+
+
+def _unsettled_of(cache: Any) -> Unsettled:
+    try:
+        return _unsettled.setdefault(cache, {})
+    except TypeError:
+        # It can't be a key.
+        return {}
+
+
+def _text(name: Name) -> str:
+    place, key = name
+    return f"{_quoted(place)}:{key.text}"
 
 
 def _new_turn() -> str:

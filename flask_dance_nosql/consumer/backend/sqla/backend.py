@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from ....errors import ConfigurationError
 from ..scoped import MoreOptions, UserScopedBackend
 from .store import Defaults, SQLAlchemyStore
 
@@ -21,7 +22,11 @@ class SQLAlchemyBackend(UserScopedBackend):
         cache: As there.
         commit: As of :class:`SQLAlchemyStore`.
         defaults: As there.
-        **options: ``scope`` and ``ttl``, as of :class:`UserScopedBackend`.
+        **options: The others of :class:`UserScopedBackend`.
+
+    Raises:
+        ConfigurationError: As of these two, and if there is a cache although the session commits:
+            it would keep what is rolled back.
     """
 
     def __init__(
@@ -38,6 +43,11 @@ class SQLAlchemyBackend(UserScopedBackend):
         defaults: Defaults = None,
         **options: Unpack[MoreOptions],
     ) -> None:
+        if cache is not None and not commit:
+            raise ConfigurationError(
+                "commit=False and a cache don't go together: what the session rolls back would "
+                "stay in the cache."
+            )
         store = SQLAlchemyStore(model, session, commit=commit, defaults=defaults)
         super().__init__(
             store,
