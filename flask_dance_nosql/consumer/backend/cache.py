@@ -95,7 +95,7 @@ class CachedStore(StoreWrapper):
         """Return what the cache has, or else load it from the other store."""
         if not self._timeout:
             return self.inner.load(key)
-        name = self._name(key)
+        name = (self.inner.place, key) if self._prefix is None else self._name(key)
         found, document, ticket = self.cache.look(name)
         if not found:
             document = self.inner.load(key)

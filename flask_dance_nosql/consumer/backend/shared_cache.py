@@ -77,13 +77,14 @@ class SharedCache(TokenCache):
         try:
             if self._unsettled and (mark := self._unsettled.get(name)) is not None:
                 self._begin_turn(name, mark)
-            text, turn = self._cache.get_many(*self._names(name))
+            of = _text(name)
+            text, turn = self._cache.get_many(*_names(of))
             if not isinstance(turn, str):
                 return False, None, self._first_turn(name)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises, the store has it
             self._warn("read", error)
             return False, None, None
-        entry = None if text is None else self._entry(name, text)
+        entry = None if text is None else self._entry(name, of, text)
         if entry is None or entry.turn != turn:
             return False, None, turn
         return True, entry.document, None
@@ -96,8 +97,9 @@ class SharedCache(TokenCache):
         if not isinstance(ticket, str) or seconds < 1:
             return
         try:
-            text = _encode(Entry(ticket, _text(name), document)).decode()
-            self._cache.set(self._names(name)[0], text, timeout=int(seconds))
+            of = _text(name)
+            text = _encode(Entry(ticket, of, document)).decode()
+            self._cache.set(_names(of)[0], text, timeout=int(seconds))
         except Exception as error:  # noqa: BLE001 - as above
             self._warn("fill", error)
 
@@ -122,7 +124,7 @@ class SharedCache(TokenCache):
             self._warn("write", error)
 
     def _begin_turn(self, name: Name, mark: object) -> None:
-        turn_name, turn = self._names(name)[1], _new_turn()
+        turn_name, turn = _names(_text(name))[1], _new_turn()
         said = self._cache.set(turn_name, turn, timeout=TURN_SECONDS)
         # Some caches say nothing of their success.
         if not said and self._cache.get(turn_name) != turn:
@@ -131,7 +133,7 @@ class SharedCache(TokenCache):
             self._unsettled.pop(name, None)
 
     def _first_turn(self, name: Name) -> Ticket:
-        turn_name = self._names(name)[1]
+        turn_name = _names(_text(name))[1]
         self._cache.add(turn_name, _new_turn(), timeout=TURN_SECONDS)
         # Another reader may have been first.
         turn = self._cache.get(turn_name)
@@ -144,27 +146,19 @@ class SharedCache(TokenCache):
             raise CacheError(f"it has a {type(turn).__name__} where text should be")
         return turn
 
-    def _entry(self, name: Name, text: Any) -> Entry | None:
+    def _entry(self, name: Name, of: str, text: Any) -> Entry | None:
         """Return an entry, or ``None`` if it can't be one, so that the next fill replaces it."""
         try:
             if not isinstance(text, str):
                 raise CacheError(f"it has a {type(text).__name__} where text should be")
             entry = _decode(text)
             document = entry.document
-            if entry.of != _text(name) or not (document is None or document.is_of(name[1])):
+            if entry.of != of or not (document is None or document.is_of(name[1])):
                 raise CacheError("it has another owner's entry")
         except (CacheError, msgspec.MsgspecError, RecursionError) as error:
             self._warn("read", error)
             return None
         return entry
-
-    def _names(self, name: Name) -> tuple[str, str]:
-        text = _text(name)
-        if len(text) > _LONGEST_NAME:
-            text = sha256(text.encode()).hexdigest()
-        # Both in one slot of a cluster.
-        stem = f"{_PREFIX}:{{{text}}}"
-        return f"{stem}:token", f"{stem}:turn"
 
     def _warn(self, what: str, error: Exception) -> None:
         now = time.monotonic()
@@ -197,8 +191,18 @@ def _unsettled_of(cache: Any) -> Unsettled:
 
 
 def _text(name: Name) -> str:
+    """Return a name as text that no other name has."""
     place, key = name
     return f"{_quoted(place)}:{key.text}"
+
+
+def _names(of: str) -> tuple[str, str]:
+    """Return the names of an entry and of its turn."""
+    if len(of) > _LONGEST_NAME:
+        of = sha256(of.encode()).hexdigest()
+    # Both in one slot of a cluster.
+    stem = f"{_PREFIX}:{{{of}}}"
+    return f"{stem}:token", f"{stem}:turn"
 
 
 def _new_turn() -> str:
