@@ -479,9 +479,10 @@ def test_failing_cache_is_logged_once_a_minute(
     monkeypatch.setattr(shared_cache.time, "monotonic", lambda: now[0])
     cache = Unreliable()
     cache.failure = OSError("down")
-    store = CachedStore(inner, SharedCache(cache), 300, 30)
+    store, other = (CachedStore(inner, SharedCache(cache), 300, 30) for _ in range(2))
     for _ in range(100):
         store.load(KEY)
+        other.load(KEY)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == (

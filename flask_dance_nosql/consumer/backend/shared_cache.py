@@ -69,8 +69,8 @@ class SharedCache(TokenCache):
                 f"This is a {type(cache).__name__}."
             )
         self._cache = cache
-        self._unsettled = _unsettled_of(cache)
-        self._warned = float("-inf")
+        self._memory = _memory_of(cache)
+        self._unsettled = self._memory.unsettled
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
         """Return whether it is known what is there, and that, or else the key's turn."""
@@ -162,8 +162,8 @@ class SharedCache(TokenCache):
 
     def _warn(self, what: str, error: Exception) -> None:
         now = time.monotonic()
-        if now - self._warned >= _QUIET_SECONDS:
-            self._warned = now
+        if now - self._memory.warned_at >= _QUIET_SECONDS:
+            self._memory.warned_at = now
             # Its message may have the entry in it, and thus a token.
             told = error if isinstance(error, CacheError) else type(error).__name__
             log.warning(
@@ -175,19 +175,28 @@ class CacheError(Exception):
     """A cache does not do what it should."""
 
 
-Unsettled = dict[Name, object]
-"""What a cache was not told of, each with a mark of the last write."""
+class _Memory:
+    """What this process remembers of a cache, which several backends may have.
 
-# By cache, since several backends may have the same one.
-_unsettled: WeakKeyDictionary[Any, Unsettled] = WeakKeyDictionary()
+    Attributes:
+        unsettled: What it was not told of, each with a mark of the last write.
+        warned_at: When there was a warning, in seconds of the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.unsettled: dict[Name, object] = {}
+        self.warned_at = float("-inf")
 
 
-def _unsettled_of(cache: Any) -> Unsettled:
+_memories: WeakKeyDictionary[Any, _Memory] = WeakKeyDictionary()
+
+
+def _memory_of(cache: Any) -> _Memory:
     try:
-        return _unsettled.setdefault(cache, {})
+        return _memories.setdefault(cache, _Memory())
     except TypeError:
         # It can't be a key.
-        return {}
+        return _Memory()
 
 
 def _text(name: Name) -> str:
