@@ -24,14 +24,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from examples.demo.embedded import MongoServer, RedisServer
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
-from flask_dance_nosql.consumer.backend.mongo import MongoStore
-from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
     unique_per_user,
 )
-from flask_dance_nosql.consumer.backend.store import batches
+from flask_dance_nosql.consumer.backend.store.base import batches
 
 from .rounds import compare
 from .stores import TOKEN

@@ -11,8 +11,8 @@ from pymongo import MongoClient, WriteConcern
 from redis import Redis
 
 from flask_dance_nosql.consumer.backend import LocalCache, MongoBackend, RedisBackend, TokenKey
-from flask_dance_nosql.consumer.backend.mongo import document_id
-from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.mongo.store import document_id
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 
 from .rounds import Row, compare
 

@@ -11,7 +11,6 @@ import msgspec
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
-from flask_dance_nosql.consumer.backend.store import translated
 from flask_dance_nosql.errors import CorruptToken
 
 TABLES = """
@@ -48,14 +47,12 @@ class SQLiteStore(TokenStore):
         """The file."""
         return f"sqlite:{self.path}"
 
-    @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row."""
         with self._transaction() as database:
             document = self._find("load", database, key)
         return None if document is None or document.expired else document
 
-    @translated
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or update a key's row."""
         key = document.key
@@ -76,7 +73,6 @@ class SQLiteStore(TokenStore):
             database.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", row)
         return saved
 
-    @translated
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete a key's row."""
         with self._transaction() as database:
@@ -86,7 +82,6 @@ class SQLiteStore(TokenStore):
                     raise self.conflict("delete", key)
             database.execute("DELETE FROM tokens WHERE name = ?", [key.text])
 
-    @translated
     def scan(
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
@@ -106,19 +101,16 @@ class SQLiteStore(TokenStore):
                     yield document
             values["after"] = rows[-1][0]
 
-    @translated
     def prepare(self) -> None:
         """Make the tables."""
         with closing(sqlite3.connect(self.path)) as database:
             database.executescript(TABLES)
 
-    @translated
     def ping(self) -> None:
         """Ask the database for a sign of life."""
         with self._transaction() as database:
             database.execute("SELECT 1 FROM tokens")
 
-    @translated
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key if it is free."""
         now = clock.timestamp()
@@ -126,7 +118,6 @@ class SQLiteStore(TokenStore):
         with self._transaction() as database:
             return database.execute(TAKE_LOCK, values).rowcount == 1
 
-    @translated
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
         with self._transaction() as database:

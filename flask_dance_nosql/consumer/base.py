@@ -14,17 +14,17 @@ from flask.blueprints import BlueprintSetupState
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, UserRequired
+from ..process import PerProcess
 from .backend.base import BaseBackend
-from .backend.document import TokenDocument, TokenKey
 from .backend.session import SessionBackend
 from .backend.slot import TokenSlot, slot_of
+from .backend.store.document import TokenDocument, TokenKey
 from .context import ContextConfig, current_state
-from .expiry import with_expires_at, with_expires_in
 from .flights import Flights
-from .process import PerProcess
 from .session import ConsumerSession
 from .settings import Setting, configured
 from .signals import token_deleted, token_saved
+from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
 from .views import DanceViews
 

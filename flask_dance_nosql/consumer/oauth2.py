@@ -12,13 +12,13 @@ from oauthlib.oauth2 import Client, OAuth2Error
 from requests import RequestException
 
 from ..errors import ConfigurationError, UserRequired
-from .account import same_account
-from .backend.document import TokenKey
+from .backend.store.document import TokenKey
 from .base import BaseOAuthConsumerBlueprint, Token
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .requests import OAuth2Session
 from .revocation import Revocation
 from .settings import Setting
+from .token import same_account
 
 
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):

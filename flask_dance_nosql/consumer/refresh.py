@@ -13,7 +13,6 @@ from requests import RequestException
 from ..errors import BackendUnavailable, TokenRefreshError, TokenRevoked, VersionConflict
 from .backend.slot import StoredToken
 from .context import app_of_context
-from .expiry import renewed, with_expires_at
 from .rescue import Refused
 from .signals import (
     token_deleted,
@@ -22,6 +21,7 @@ from .signals import (
     token_save_failed,
     token_saved,
 )
+from .token import renewed, with_expires_at
 
 if TYPE_CHECKING:
     from .requests import OAuth2Session

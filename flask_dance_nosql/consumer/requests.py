@@ -12,10 +12,10 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 from requests_oauthlib import OAuth2Session as _BaseOAuth2Session
 
-from .expiry import TokenStatus, token_status
 from .refresh import keep_fresh
 from .secrecy import quiet
 from .session import ConsumerSession, Token
+from .token import TokenStatus, token_status
 from .transport import require_tls
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask
 
 from .backend.slot import StoredToken, TokenSlot
-from .expiry import renewed
+from .token import renewed
 
 log = logging.getLogger(__name__)
 

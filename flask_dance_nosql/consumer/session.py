@@ -13,7 +13,7 @@ from oauthlib.oauth2 import TokenExpiredError
 from requests import PreparedRequest, Request
 
 from ..errors import ConfigurationError, TokenRevoked
-from .expiry import with_expires_in
+from .token import with_expires_in
 from .transport import TransportSession
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidSchema
 
 from ..errors import ConfigurationError
-from .process import PerProcess
+from ..process import PerProcess
 
 Timeout = float | tuple[float | None, float | None] | None
 """Seconds, or a pair of seconds (connect, read); ``None`` waits without end. As in requests."""

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from ..consumer.backend.base import MemoryBackend
 from ..consumer.base import BaseOAuthConsumerBlueprint
-from ..consumer.expiry import with_expires_at
 from ..consumer.oauth1 import OAuth1ConsumerBlueprint
+from ..consumer.token import with_expires_at
 from ..errors import ConfigurationError
 
 Token = Mapping[str, Any]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..consumer.backend.document import TokenDocument, TokenKey
-from ..consumer.backend.driver import require
-from ..consumer.backend.store import SCAN_BATCH, TokenStore
+from ..consumer.backend.store.base import SCAN_BATCH, TokenStore
+from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.driver import require
 from ..errors import VersionConflict
 from .documents import KEY, TOKEN, at_once, keys, make_document, same, thousand_tokens
 

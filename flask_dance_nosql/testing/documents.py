@@ -10,8 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import clock
-from ..consumer.backend.document import TokenDocument, TokenKey
-from ..consumer.backend.driver import require
+from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.driver import require
 
 if TYPE_CHECKING:
     import hypothesis

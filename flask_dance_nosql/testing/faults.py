@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..consumer.backend.document import TokenKey
-from ..consumer.backend.driver import require
-from ..consumer.backend.store import TokenStore
+from ..consumer.backend.store.base import TokenStore
+from ..consumer.backend.store.document import TokenKey
+from ..consumer.backend.store.driver import require
 from ..errors import BackendUnavailable, CorruptToken
 from .documents import KEY, make_document
 

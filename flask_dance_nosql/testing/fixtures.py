@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from ..consumer.backend.base import MemoryBackend
-from ..consumer.backend.driver import require
+from ..consumer.backend.store.driver import require
 from .apps import TOKEN, Token, connected
 
 if TYPE_CHECKING:

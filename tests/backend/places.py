@@ -21,13 +21,12 @@ from flask_dance_nosql.consumer.backend import (
     TokenStore,
     UserScopedBackend,
 )
-from flask_dance_nosql.consumer.backend.filestore import FileStore
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
-from flask_dance_nosql.consumer.backend.mongo import MongoStore, document_id
-from flask_dance_nosql.consumer.backend.mongo_source import COLLECTION
-from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.consumer.backend.redis_url import open_url
+from flask_dance_nosql.consumer.backend.mongo.source import COLLECTION
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore, document_id
+from flask_dance_nosql.consumer.backend.redis.client import open_url
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 
 from .written import Base, Written
 
@@ -117,15 +116,13 @@ def store_at(kind: str, address: str) -> Iterator[TokenStore]:
             yield MongoStore(client.get_default_database()[COLLECTION])
         elif kind == "redis":
             yield RedisStore(stack.enter_context(open_url(address)))
-        elif kind == "sql":
+        else:
             engine = create_engine(address)
             stack.callback(engine.dispose)
             store = SQLAlchemyStore(Written, stack.enter_context(Session(engine)))
             store.prepare()
             stack.callback(Base.metadata.drop_all, engine)
             yield store
-        else:
-            yield FileStore(address)
 
 
 def changed(record: Record, changes: Record) -> Record:

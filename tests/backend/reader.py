@@ -14,9 +14,9 @@ import redis
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey
-from flask_dance_nosql.consumer.backend.cache import CachedStore
-from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.consumer.backend.shared_cache import SharedCache
+from flask_dance_nosql.consumer.backend.cache.base import CachedStore
+from flask_dance_nosql.consumer.backend.cache.shared import SharedCache
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 
 ROUNDS = 1250
 KEY = TokenKey("provider", "42")

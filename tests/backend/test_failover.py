@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey
-from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.consumer.backend.redis_url import open_url
+from flask_dance_nosql.consumer.backend.redis.client import open_url
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing import make_document
 

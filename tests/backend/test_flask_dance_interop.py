@@ -15,7 +15,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user
 from examples.demo.provider import CLIENT_ID, CLIENT_SECRET, create_provider, provider_state
 from examples.demo.serving import LocalServer
 from flask_dance_nosql.consumer.backend import MongoBackend, RedisBackend, TokenKey
-from flask_dance_nosql.consumer.backend.mongo import MongoStore
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 from flask_dance_nosql.errors import BackendUnavailable, UserRequired
 
 from .places import Place, new_mongo_client

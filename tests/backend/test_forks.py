@@ -10,11 +10,11 @@ import pytest
 
 from examples.demo.embedded import RedisServer
 from flask_dance_nosql.consumer.backend import InvalidatedCache, LocalCache, TokenCipher, TokenKey
-from flask_dance_nosql.consumer.backend.redis_url import client_source
+from flask_dance_nosql.consumer.backend.redis.client import client_source
 from flask_dance_nosql.testing import make_document
 
 from ..forking import in_child, needs_fork
-from .hearing import await_live
+from .redis.hearing import await_live
 
 pytestmark = [
     needs_fork,

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from examples.demo.embedded import HOST, MongoServer, RedisServer, Server, free_port
 from flask_dance_nosql.consumer.backend import TokenStore
-from flask_dance_nosql.consumer.backend.mongo import MongoStore
-from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.errors import BackendUnavailable
 from flask_dance_nosql.testing import make_document

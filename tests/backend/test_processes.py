@@ -28,11 +28,9 @@ REDIS = {
 }
 
 
-@pytest.fixture(params=["mongo", *REDIS, "sqlite", "postgresql", "file"])
+@pytest.fixture(params=["mongo", *REDIS, "sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The kind of a store, and where it is: a server, or a folder."""
-    if request.param == "file":
-        return "file", str(tmp_path / "tokens")
     if request.param == "sqlite":
         return "sql", f"sqlite:///{tmp_path}/tokens.db?timeout=60"
     if request.param == "postgresql":

@@ -18,7 +18,7 @@ from flask_dance_nosql.consumer.backend import (
     RedisBackend,
     TokenCipher,
 )
-from flask_dance_nosql.consumer.backend.redis import RedisStore
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.testing import make_document
 from flask_dance_nosql.testing.documents import KEY
 

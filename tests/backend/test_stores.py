@@ -21,21 +21,20 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from examples.demo.embedded import free_port
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import LocalCache, TokenCipher, TokenKey, TokenStore
-from flask_dance_nosql.consumer.backend.cache import CachedStore, TokenCache
-from flask_dance_nosql.consumer.backend.filestore import FileStore
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
-from flask_dance_nosql.consumer.backend.mongo import MongoStore
-from flask_dance_nosql.consumer.backend.mongo_document import document_id
-from flask_dance_nosql.consumer.backend.redis import RedisStore
-from flask_dance_nosql.consumer.backend.redis_url import open_url
-from flask_dance_nosql.consumer.backend.sealed import SealedStore
-from flask_dance_nosql.consumer.backend.shared_cache import SharedCache
+from flask_dance_nosql.consumer.backend.cache.base import CachedStore, TokenCache
+from flask_dance_nosql.consumer.backend.cache.shared import SharedCache
+from flask_dance_nosql.consumer.backend.cipher.sealed import SealedStore
+from flask_dance_nosql.consumer.backend.mongo.documents import document_id
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
+from flask_dance_nosql.consumer.backend.redis.client import open_url
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
     unique_per_user,
 )
-from flask_dance_nosql.consumer.backend.store import SCAN_BATCH
+from flask_dance_nosql.consumer.backend.store.base import SCAN_BATCH
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
 from flask_dance_nosql.testing.documents import KEY, thousand_tokens
 
@@ -103,26 +102,6 @@ class TestMemoryStore(Conformance):
     @pytest.fixture
     def bare(self) -> TokenStore:
         return MemoryStore()
-
-
-class TestFileStore(Conformance, CorruptRecords, ServerDown):
-    """The store in a folder."""
-
-    @pytest.fixture
-    def bare(self, tmp_path: Path) -> TokenStore:
-        return FileStore(tmp_path / "tokens")
-
-    @pytest.fixture
-    def raw(self, bare: TokenStore) -> Raw:
-        assert isinstance(bare, FileStore)
-        bare.prepare()
-        return lambda key, text: bare.path(key).write_text(text) and None
-
-    @pytest.fixture
-    def unreachable_store(self, tmp_path: Path) -> TokenStore:
-        in_the_way = tmp_path / "file"
-        in_the_way.write_text("")
-        return FileStore(in_the_way)
 
 
 class MockableMongoStore(MongoStore):

@@ -1,6 +1,6 @@
 """What a test runs as a process of its own: writes to a store, or takes a lock and stays.
 
-Called as ``python -m tests.backend.writer save|lock mongo|redis|sql|file ADDRESS``.
+Called as ``python -m tests.backend.writer save|lock mongo|redis|sql ADDRESS``.
 """
 
 from __future__ import annotations
@@ -19,22 +19,18 @@ KEY = TokenKey("provider", "42")
 def open_store(kind: str, address: str) -> TokenStore:
     """Open a store; only its own driver is imported, since many processes begin at once."""
     if kind == "mongo":
-        from flask_dance_nosql.consumer.backend.mongo import MongoStore
+        from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 
         return MongoStore(address)
     if kind == "redis":
-        from flask_dance_nosql.consumer.backend.redis import RedisStore
+        from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 
         return RedisStore(address)
-    if kind == "sql":
-        from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
+    from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 
-        from .written import Written
+    from .written import Written
 
-        return SQLAlchemyStore(Written, address)
-    from flask_dance_nosql.consumer.backend.filestore import FileStore
-
-    return FileStore(address)
+    return SQLAlchemyStore(Written, address)
 
 
 def document(number: int) -> TokenDocument:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_dance_nosql.consumer.account import same_account
+from flask_dance_nosql.consumer.token import same_account
 
 
 def id_token(subject: object) -> str:

@@ -10,7 +10,7 @@ from requests.adapters import HTTPAdapter
 
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend, UserScopedBackend
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 
 from ..forking import in_child, needs_fork
 from ..rotating import RotatingProvider

@@ -34,8 +34,8 @@ from flask_dance_nosql.consumer.backend import (
     TokenKey,
     UserScopedBackend,
 )
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.sqla import unique_per_user
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError, TokenRevoked
 
 from ..rotating import RotatingProvider

@@ -23,8 +23,8 @@ from flask_dance_nosql.consumer.backend import (
     MemoryBackend,
     UserScopedBackend,
 )
-from flask_dance_nosql.consumer.backend.document import TokenDocument, TokenKey
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store.document import TokenDocument, TokenKey
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.transport import TransportSession
 from flask_dance_nosql.errors import ConfigurationError, TokenRefreshError
 
@@ -448,7 +448,7 @@ def test_expiry_is_counted_from_what_is_stored() -> None:
 @pytest.mark.parametrize("expires_in", [None, "soon", [], float("nan")])
 def test_strange_lifetime_adds_no_expiry(expires_in: Any) -> None:
     """A lifetime that is no number of seconds is stored as it is, without ``expires_at``."""
-    from flask_dance_nosql.consumer.expiry import with_expires_at
+    from flask_dance_nosql.consumer.token import with_expires_at
 
     assert "expires_at" not in with_expires_at({"access_token": "x", "expires_in": expires_in})
 
@@ -456,7 +456,7 @@ def test_strange_lifetime_adds_no_expiry(expires_in: Any) -> None:
 @pytest.mark.parametrize("lifetime", [0, "0", -5, 3600.0])
 def test_lifetime_of_zero_is_a_lifetime(lifetime: Any) -> None:
     """``expires_in`` 0 is a token that has ended, not one without an end."""
-    from flask_dance_nosql.consumer.expiry import with_expires_at
+    from flask_dance_nosql.consumer.token import with_expires_at
 
     with time_machine.travel(1_000_000, tick=False):
         token = with_expires_at({"expires_in": lifetime})

@@ -10,7 +10,7 @@ import pytest
 
 from flask_dance_nosql.consumer import token_deleted
 from flask_dance_nosql.consumer.backend import MemoryBackend, UserScopedBackend
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 
 from ..rotating import RotatingProvider

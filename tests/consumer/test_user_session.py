@@ -15,7 +15,7 @@ from flask_dance_nosql.consumer.backend import (
     TokenKey,
     UserScopedBackend,
 )
-from flask_dance_nosql.consumer.backend.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import ConfigurationError, UserRequired
 
 from ..rotating import RotatingProvider

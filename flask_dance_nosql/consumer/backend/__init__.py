@@ -6,29 +6,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .base import BaseBackend, MemoryBackend, NullBackend
-from .document import TokenDocument, TokenKey
-from .file import FileBackend
+from .file.backend import FileBackend
 from .scoped import UserScopedBackend
 from .session import SessionBackend
-from .store import TokenStore, translated
+from .store.base import TokenStore
+from .store.document import TokenDocument, TokenKey
 
 if TYPE_CHECKING:
-    from .cipher import TokenCipher
-    from .invalidation import InvalidatedCache
-    from .local_cache import LocalCache
+    from .cache.local import LocalCache
+    from .cipher.envelope import TokenCipher
     from .mongo import MongoBackend
-    from .redis import RedisBackend
+    from .redis import InvalidatedCache, RedisBackend
     from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
 
 _LAZY = {
-    "InvalidatedCache": "invalidation",
-    "LocalCache": "local_cache",
+    "InvalidatedCache": "redis.invalidated",
+    "LocalCache": "cache.local",
     "MongoBackend": "mongo",
     "OAuthConsumerMixin": "sqla",
     "OAuthTokenMixin": "sqla",
     "RedisBackend": "redis",
     "SQLAlchemyBackend": "sqla",
-    "TokenCipher": "cipher",
+    "TokenCipher": "cipher.envelope",
 }
 
 __all__ = [
@@ -49,7 +48,6 @@ __all__ = [
     "TokenKey",
     "TokenStore",
     "UserScopedBackend",
-    "translated",
 ]
 
 

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
-from .document import json_token
+from .store.values import json_token
 
 Token = dict[str, Any]
 

@@ -11,8 +11,8 @@ from flask import session as flask_session
 
 from ...errors import ConfigurationError, UserRequired
 from .base import BlueprintLike
-from .document import TokenKey
-from .driver import dereference
+from .store.document import TokenKey
+from .store.driver import dereference
 
 Scope = Literal["user", "app", "browser"]
 Operation = Literal["get", "set", "delete"]

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 from ... import clock
 from ...errors import ConfigurationError
 from .base import BaseBackend, BlueprintLike, Token
-from .cache import CachedStore, Prefix, TokenCache
-from .document import TokenDocument, TokenKey, json_token, user_id_text
+from .cache.base import CachedStore, Prefix, TokenCache
+from .cache.shared import SharedCache
+from .cipher.sealed import SealedStore
 from .owner import OwnerResolver, Scope
-from .sealed import SealedStore
-from .shared_cache import SharedCache
 from .slot import StoreSlot
-from .store import TokenStore
+from .store.base import TokenStore
+from .store.document import TokenDocument, TokenKey
+from .store.values import json_token, user_id_text
 
 if TYPE_CHECKING:
-    from .cipher import TokenCipher
+    from .cipher.envelope import TokenCipher
 
 _LONGEST_TTL = 100 * 366 * 24 * 3600
 

@@ -10,10 +10,11 @@ from flask import session as flask_session
 from ...errors import TokenTooLarge
 from .base import BaseBackend, BlueprintLike, Token
 from .cookie import excess_bytes
-from .document import TokenKey, json_token
+from .store.document import TokenKey
+from .store.values import json_token
 
 if TYPE_CHECKING:
-    from .cipher import TokenCipher
+    from .cipher.envelope import TokenCipher
 
 
 class SessionBackend(BaseBackend):

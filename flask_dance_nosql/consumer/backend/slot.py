@@ -12,7 +12,8 @@ import msgspec
 from ... import clock
 from ...errors import ConfigurationError, UserRequired, VersionConflict
 from .base import BaseBackend, BlueprintLike, Token
-from .document import TokenDocument, TokenKey, json_token
+from .store.document import TokenDocument, TokenKey
+from .store.values import json_token
 
 if TYPE_CHECKING:
     from .scoped import UserScopedBackend

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..driver import require
+from ..store.driver import require
 
 require("sqlalchemy", feature="SQLAlchemyBackend", package="SQLAlchemy", extra="sqla")
 

@@ -30,7 +30,8 @@ from sqlalchemy.orm import Mapper
 
 from .... import clock
 from ....errors import ConfigurationError
-from ..document import TokenDocument, TokenKey, decode_token, user_id_text
+from ..store.document import TokenDocument, TokenKey
+from ..store.values import decode_token, user_id_text
 from .values import Guarded, aware_time, column_time, encode_token, escaped, id_value, unescaped
 
 Conditions = list[ColumnElement[bool]]

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Connection, Double, MetaData, String, Table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from ..document import TokenKey
+from ..store.document import TokenKey
 
 LOCKS = "flask_dance_locks"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BindParameter, ColumnElement, Delete, Select, bindparam, false
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from ..document import TokenKey
+from ..store.document import TokenKey
 from .values import escaped
 
 if TYPE_CHECKING:

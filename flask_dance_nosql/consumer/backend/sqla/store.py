@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Table, exc, func, select, tuple_
 
 from ....errors import ConfigurationError, CorruptToken
-from ..document import TokenDocument, TokenKey
-from ..store import SCAN_BATCH, TokenStore, log, translated
+from ..store.base import SCAN_BATCH, TokenStore, log
+from ..store.document import TokenDocument, TokenKey
 from .columns import Columns
 from .locks import Locks, lock_number
 from .statements import OwnersStatements
@@ -73,7 +73,6 @@ class SQLAlchemyStore(TokenStore):
         """The name of the table."""
         return self._place
 
-    @translated
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row, by one statement."""
         statements, parameters = self._statements.of(key)
@@ -83,7 +82,6 @@ class SQLAlchemyStore(TokenStore):
         document = None if row is None else self._document("load", key, row)
         return None if document is None or document.expired else document
 
-    @translated
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Update a key's row in place, or insert one: two statements in one transaction."""
         try:
@@ -118,7 +116,6 @@ class SQLAlchemyStore(TokenStore):
         with self._work.attempt(connection):
             return tuple(connection.execute(insert).inserted_primary_key or ())
 
-    @translated
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete a key's row, by one statement; two with a version to compare."""
         statements, parameters = self._statements.of(key)
@@ -161,7 +158,6 @@ class SQLAlchemyStore(TokenStore):
             )
         return max(own, key=self._columns.age, default=None)
 
-    @translated
     def scan(
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
@@ -194,7 +190,6 @@ class SQLAlchemyStore(TokenStore):
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
 
-    @translated
     def prepare(self) -> None:
         """Make the tables that are not there yet: the model's, and that of the locks."""
         self._create(self._columns.table, self._locks.table)
@@ -203,13 +198,11 @@ class SQLAlchemyStore(TokenStore):
         with self._work.write_apart() as connection:
             self._columns.metadata.create_all(connection, tables=tables)
 
-    @translated
     def ping(self) -> None:
         """Ask the database for a sign of life."""
         with self._work.read() as connection:
             connection.execute(select(1))
 
-    @translated
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""
         if self._locks_wanted:
@@ -222,7 +215,6 @@ class SQLAlchemyStore(TokenStore):
             # Another took it at the same moment.
             return False
 
-    @translated
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
         with self._work.write_apart() as connection:

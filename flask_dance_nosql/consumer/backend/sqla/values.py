@@ -12,7 +12,7 @@ from sqlalchemy import Column
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
-from ..document import Token, is_plain
+from ..store.values import Token, is_plain
 
 _INT64 = range(-(2**63), 2**63)
 # MySQL takes 100 levels.

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.orm import Mapper, Session, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
-from ..driver import DriverSource
+from ..store.driver import DriverSource
 
 AnySession = Session | scoped_session[Session]
 

@@ -1,0 +1,152 @@
+"""Documents kept at hand for a while, and never an older one in place of a newer one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from urllib.parse import quote
+
+from .... import clock
+from ..store.base import TokenStore
+from ..store.document import TokenDocument, TokenKey
+from ..store.wrapper import StoreWrapper
+
+Ticket = object
+"""Stands for the moment at which a reader or a writer began."""
+
+Name = tuple[str, TokenKey]
+"""The place of a store, and a key in it."""
+
+Prefix = str | Callable[[], str] | None
+"""What tells stores of the same place apart: text, or a function that returns it."""
+
+
+class TokenCache(ABC):
+    """Keeps what a store has under a key, or that it has nothing.
+
+    Whoever goes to the store takes a ticket before. What a reader brings back is kept only if no
+    writer has come back since. So a slow reader can't replace a newer document, nor can the slower
+    of two writers.
+    """
+
+    @abstractmethod
+    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+        """Return whether it is known what is there, and that, or else a ticket to the store."""
+
+    @abstractmethod
+    def fill(
+        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
+    ) -> None:
+        """Keep what a reader has found, unless a writer has come back since its ticket."""
+
+    @abstractmethod
+    def begin(self, name: Name) -> Ticket:
+        """Return the ticket of a writer."""
+
+    @abstractmethod
+    def end(
+        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
+    ) -> None:
+        """Forget what was kept before a writer came back, and every ticket taken before.
+
+        It may keep what was written, unless another writer was there at the same time.
+
+        Args:
+            name: What was written.
+            ticket: The writer's ticket.
+            document: What is there now.
+            seconds: How long it may be kept; 0 if it is not known what is there now.
+        """
+
+    def learn(
+        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
+    ) -> None:
+        """Do as :meth:`end` for one who took a writer's ticket and has only read."""
+        self.end(name, ticket, document, seconds)
+
+
+class CachedStore(StoreWrapper):
+    """Keeps what is loaded from another store in a cache.
+
+    Args:
+        inner: The other store.
+        cache: The cache.
+        timeout: How many seconds a document is kept. With 0 the cache is not read, and is told of
+            writes for those who read it.
+        miss_timeout: How many seconds it is kept that there is none; 0 for not at all.
+        prefix: What tells the other store from those with the same ``place``.
+    """
+
+    def __init__(
+        self,
+        inner: TokenStore,
+        cache: TokenCache,
+        timeout: float,
+        miss_timeout: float,
+        prefix: Prefix = None,
+    ) -> None:
+        super().__init__(inner)
+        self.cache = cache
+        self._timeout = timeout
+        self._miss_timeout = miss_timeout if timeout else 0.0
+        self._prefix = prefix
+
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Return what the cache has, or else load it from the other store."""
+        if not self._timeout:
+            return self.inner.load(key)
+        name = (self.inner.place, key) if self._prefix is None else self._name(key)
+        found, document, ticket = self.cache.look(name)
+        if not found:
+            document = self.inner.load(key)
+            self.cache.fill(name, ticket, document, self._seconds(document))
+        return None if document is None or document.expired else document
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load from the other store, whatever the cache has, and tell the cache."""
+        if not self._timeout:
+            return self.inner.load_fresh(key)
+        name = self._name(key)
+        ticket = self.cache.begin(name)
+        document = self.inner.load_fresh(key)
+        self.cache.learn(name, ticket, document, self._seconds(document))
+        return document
+
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save to the other store, and tell the cache."""
+        name = self._name(document.key)
+        ticket = self.cache.begin(name)
+        saved, seconds = None, 0.0
+        try:
+            saved = self.inner.save(document, if_version)
+            seconds = self._seconds(saved)
+        finally:
+            # A save that failed may have been done all the same.
+            self.cache.end(name, ticket, saved, seconds)
+        return saved
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Delete from the other store, and tell the cache."""
+        name = self._name(key)
+        ticket = self.cache.begin(name)
+        seconds = 0.0
+        try:
+            self.inner.delete(key, if_version)
+            seconds = self._miss_timeout
+        finally:
+            self.cache.end(name, ticket, None, seconds)
+
+    def _name(self, key: TokenKey) -> Name:
+        place, prefix = self.inner.place, self._prefix
+        if prefix is None:
+            return place, key
+        text = prefix() if callable(prefix) else prefix
+        return f"{quote(text, safe='')}\0{place}", key
+
+    def _seconds(self, document: TokenDocument | None) -> float:
+        if document is None:
+            return self._miss_timeout
+        if document.expires_at is None:
+            return self._timeout
+        left = (document.expires_at - clock.now()).total_seconds()
+        return max(0.0, min(self._timeout, left))

@@ -1,0 +1,218 @@
+"""A cache of Flask-Caching or cachelib, which may be shared by several processes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from ....errors import ConfigurationError
+from ..store.document import TokenDocument
+from .base import Name, Ticket, TokenCache
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS = 7 * 24 * 3600
+"""How long a turn is remembered. When it is forgotten, an entry does not count, and no more."""
+
+_QUIET_SECONDS = 60.0
+_LONGEST_NAME = 200
+
+_METHODS = ("get", "set", "add", "get_many")
+_PREFIX = "flask_dance"
+
+
+class Entry(msgspec.Struct):
+    """What lies in the cache: a document, or that there is none; the turn, and whose it is."""
+
+    turn: str
+    of: str
+    document: TokenDocument | None
+
+
+# A process has few places.
+_quoted = lru_cache(maxsize=64)(quote)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+class SharedCache(TokenCache):
+    """Keeps documents in any cache that has ``get``, ``set``, ``add`` and ``get_many``.
+
+    Such a cache can't compare and set, and may lose any entry at any time. So each key has a
+    *turn*, a random text, beside its entry. An entry counts only if it bears the key's turn. A
+    reader fills in what it found under the turn that it saw before it went to the store; a writer
+    that comes back begins a new turn. An entry of an old turn may then lie there, and never counts.
+
+    What the cache fails to do is logged, at most once a minute, and is no error. When it fails to
+    begin a turn, the entries are not trusted by this process until it has.
+
+    Args:
+        cache: The cache.
+
+    Raises:
+        ConfigurationError: If it is no such cache.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        if not all(callable(getattr(cache, name, None)) for name in _METHODS):
+            raise ConfigurationError(
+                "cache takes a LocalCache, a Cache of Flask-Caching or a cache of cachelib. "
+                f"This is a {type(cache).__name__}."
+            )
+        self._cache = cache
+        self._memory = _memory_of(cache)
+        self._unsettled = self._memory.unsettled
+
+    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+        """Return whether it is known what is there, and that, or else the key's turn."""
+        try:
+            if self._unsettled and (mark := self._unsettled.get(name)) is not None:
+                self._begin_turn(name, mark)
+            of = _text(name)
+            text, turn = self._cache.get_many(*_names(of))
+            if not isinstance(turn, str):
+                return False, None, self._first_turn(name)
+        except Exception as error:  # noqa: BLE001 - whatever a cache raises, the store has it
+            self._warn("read", error)
+            return False, None, None
+        entry = None if text is None else self._entry(name, of, text)
+        if entry is None or entry.turn != turn:
+            return False, None, turn
+        return True, entry.document, None
+
+    def fill(
+        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
+    ) -> None:
+        """Keep what a reader has found, as of the turn that it saw."""
+        # A cache counts whole seconds, and 0 would be for ever.
+        if not isinstance(ticket, str) or seconds < 1:
+            return
+        try:
+            of = _text(name)
+            text = _encode(Entry(ticket, of, document)).decode()
+            self._cache.set(_names(of)[0], text, timeout=int(seconds))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._warn("fill", error)
+
+    def begin(self, name: Name) -> Ticket:  # noqa: ARG002 - only the end of a write counts here
+        """Return nothing: a writer needs no ticket here."""
+        return None
+
+    def end(
+        self,
+        name: Name,
+        ticket: Ticket,  # noqa: ARG002 - as above
+        document: TokenDocument | None,  # noqa: ARG002 - the next reader fills it in
+        seconds: float,  # noqa: ARG002 - as above
+    ) -> None:
+        """Begin a new turn, so that no entry made before it counts."""
+        mark = self._unsettled[name] = object()
+        try:
+            self._begin_turn(name, mark)
+        except Exception as error:  # noqa: BLE001 - as above
+            # Again, since another writer, who was luckier, may have settled it meanwhile.
+            self._unsettled[name] = mark
+            self._warn("write", error)
+
+    def _begin_turn(self, name: Name, mark: object) -> None:
+        turn_name, turn = _names(_text(name))[1], _new_turn()
+        said = self._cache.set(turn_name, turn, timeout=TURN_SECONDS)
+        # Some caches say nothing of their success.
+        if not said and self._cache.get(turn_name) != turn:
+            raise CacheError("it did not take a value")
+        if self._unsettled.get(name) is mark:
+            self._unsettled.pop(name, None)
+
+    def _first_turn(self, name: Name) -> Ticket:
+        turn_name = _names(_text(name))[1]
+        self._cache.add(turn_name, _new_turn(), timeout=TURN_SECONDS)
+        # Another reader may have been first.
+        turn = self._cache.get(turn_name)
+        if isinstance(turn, str):
+            return turn
+        # Some caches add nothing where something has expired; or there is no text.
+        self._cache.set(turn_name, _new_turn(), timeout=TURN_SECONDS)
+        turn = self._cache.get(turn_name)
+        if turn is not None and not isinstance(turn, str):
+            raise CacheError(f"it has a {type(turn).__name__} where text should be")
+        return turn
+
+    def _entry(self, name: Name, of: str, text: Any) -> Entry | None:
+        """Return an entry, or ``None`` if it can't be one, so that the next fill replaces it."""
+        try:
+            if not isinstance(text, str):
+                raise CacheError(f"it has a {type(text).__name__} where text should be")
+            entry = _decode(text)
+            document = entry.document
+            if entry.of != of or not (document is None or document.is_of(name[1])):
+                raise CacheError("it has another owner's entry")
+        except (CacheError, msgspec.MsgspecError, RecursionError) as error:
+            self._warn("read", error)
+            return None
+        return entry
+
+    def _warn(self, what: str, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._memory.warned_at >= _QUIET_SECONDS:
+            self._memory.warned_at = now
+            # Its message may have the entry in it, and thus a token.
+            told = error if isinstance(error, CacheError) else type(error).__name__
+            log.warning(
+                "The token cache could not %s (%s). The store is asked instead.", what, told
+            )
+
+
+class CacheError(Exception):
+    """A cache does not do what it should."""
+
+
+class _Memory:
+    """What this process remembers of a cache, which several backends may have.
+
+    Attributes:
+        unsettled: What it was not told of, each with a mark of the last write.
+        warned_at: When there was a warning, in seconds of the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.unsettled: dict[Name, object] = {}
+        self.warned_at = float("-inf")
+
+
+_memories: WeakKeyDictionary[Any, _Memory] = WeakKeyDictionary()
+
+
+def _memory_of(cache: Any) -> _Memory:
+    try:
+        return _memories.setdefault(cache, _Memory())
+    except TypeError:
+        # It can't be a key.
+        return _Memory()
+
+
+def _text(name: Name) -> str:
+    """Return a name as text that no other name has."""
+    place, key = name
+    return f"{_quoted(place)}:{key.text}"
+
+
+def _names(of: str) -> tuple[str, str]:
+    """Return the names of an entry and of its turn."""
+    if len(of) > _LONGEST_NAME:
+        of = sha256(of.encode()).hexdigest()
+    # Both in one slot of a cluster.
+    stem = f"{_PREFIX}:{{{of}}}"
+    return f"{stem}:token", f"{stem}:turn"
+
+
+def _new_turn() -> str:
+    return secrets.token_urlsafe(12)

@@ -1,0 +1,1 @@
+"""Tokens encrypted at rest."""

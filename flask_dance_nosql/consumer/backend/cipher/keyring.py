@@ -1,0 +1,138 @@
+"""The keys of a cipher: where they come from, what counts as one, and which opens what."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ....errors import ConfigurationError
+from ....process import renew_in_child
+from ..store.driver import require
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+else:
+    AESGCM = require(
+        "cryptography.hazmat.primitives.ciphers.aead",
+        feature="TokenCipher",
+        package="cryptography",
+        extra="encryption",
+    ).AESGCM
+
+KeySource = str | bytes | Callable[[], str | bytes]
+"""A key, or a function that returns one."""
+
+KeySources = tuple[KeySource, ...]
+"""The key that seals, and behind it those that only open."""
+
+KEY_SIZE = 32
+HEADER_SIZE = 9
+
+_FORMAT = b"\x01"
+_ID_LABEL = b"Flask-Dance-NoSQL token key id\0"
+_WANTED = (
+    "A key is 32 random bytes as URL-safe base64 text. To make one, run: flask tokens generate-key"
+)
+
+
+class Keyring:
+    """One key that seals, and all that open.
+
+    Each is known by the header of the envelopes it seals: the format of the envelope and the key's
+    id, which is a hash and tells nothing of the key.
+
+    Args:
+        sources: The keys. Functions among them are called now.
+
+    Raises:
+        ConfigurationError: If one of them is no key.
+    """
+
+    __slots__ = ("_openers", "header", "sealer")
+
+    def __init__(self, sources: KeySources) -> None:
+        keys = [_key_bytes(source() if callable(source) else source) for source in sources]
+        if None in keys:
+            place = keys.index(None)
+            name = f"Fallback key {place}" if place else "The key"
+            raise ConfigurationError(f"{name} of TokenCipher can't be used. {_WANTED}")
+        openers = {_header(key): AESGCM(key) for key in keys if key is not None}
+        self._openers = openers
+        self.header, self.sealer = next(iter(openers.items()))
+
+    def opener(self, header: bytes) -> AESGCM | None:
+        """Return the key that seals with this header, or ``None`` if it is not here."""
+        return self._openers.get(header)
+
+
+class Keyrings:
+    """The keyrings made so far, each by what it was made of.
+
+    A function is so called once, and a configuration that has changed leads to another keyring.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[KeySources, Keyring] = {}
+        self._free()
+        renew_in_child(self, Keyrings._free)
+
+    def _free(self) -> None:
+        # A function may need a token itself, and so come back here.
+        self._making = threading.RLock()
+
+    def get(self, sources: KeySources) -> Keyring:
+        """Return the keyring of these sources.
+
+        Raises:
+            ConfigurationError: If one of them is no key.
+        """
+        try:
+            made = self._made.get(sources)
+        except TypeError as error:
+            message = f"A key of TokenCipher is of a type that can't be one. {_WANTED}"
+            raise ConfigurationError(message) from error
+        return made or self._make(sources)
+
+    def _make(self, sources: KeySources) -> Keyring:
+        with self._making:
+            if sources not in self._made:
+                self._made[sources] = Keyring(sources)
+            return self._made[sources]
+
+
+def key_sources(key: KeySource, fallbacks: Any) -> KeySources:
+    """Return a key and its fallbacks as one tuple.
+
+    Raises:
+        ConfigurationError: If the fallbacks are not a list or tuple.
+    """
+    if not isinstance(fallbacks, (list, tuple)):
+        kind = type(fallbacks).__name__
+        raise ConfigurationError(f"Fallback keys are given as a list, not as a {kind}.")
+    return (key, *fallbacks)
+
+
+def new_key() -> str:
+    """Return a new random key."""
+    return base64.urlsafe_b64encode(AESGCM.generate_key(KEY_SIZE * 8)).decode()
+
+
+def _key_bytes(text: object) -> bytes | None:
+    if isinstance(text, str):
+        text = text.encode(errors="replace")
+    if not isinstance(text, bytes):
+        return None
+    text = text.strip()
+    try:
+        key = base64.urlsafe_b64decode(text)
+    except ValueError:
+        return None
+    # The decoder skips what is not of its alphabet, so that a passphrase might pass.
+    return key if len(key) == KEY_SIZE and base64.urlsafe_b64encode(key) == text else None
+
+
+def _header(key: bytes) -> bytes:
+    return _FORMAT + hashlib.sha256(_ID_LABEL + key).digest()[: HEADER_SIZE - len(_FORMAT)]

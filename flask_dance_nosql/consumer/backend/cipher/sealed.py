@@ -1,0 +1,75 @@
+"""A store whose tokens are sealed before another store gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ....errors import TokenDecryptError
+from ..store.base import TokenStore, log
+from ..store.document import TokenDocument, TokenKey
+from ..store.wrapper import StoreWrapper
+
+if TYPE_CHECKING:
+    from .envelope import TokenCipher
+
+
+class SealedStore(StoreWrapper):
+    """Seals tokens on their way into another store, and opens them on their way out.
+
+    Provider, user, dates and version stay readable.
+
+    Args:
+        inner: The other store.
+        cipher: Seals and opens.
+    """
+
+    def __init__(self, inner: TokenStore, cipher: TokenCipher) -> None:
+        super().__init__(inner)
+        self.cipher = cipher
+
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Load a document and open its token.
+
+        Raises:
+            TokenDecryptError: If it can't be opened.
+        """
+        return self._opened(key, self.inner.load(key))
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load a document past any cache, and open its token.
+
+        Raises:
+            TokenDecryptError: If it can't be opened.
+        """
+        return self._opened(key, self.inner.load_fresh(key))
+
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Seal a document's token and save it. What is returned has the token as it was given."""
+        sealed = self.cipher.seal(document.key, document.token)
+        saved = self.inner.save(msgspec.structs.replace(document, token=sealed), if_version)
+        return msgspec.structs.replace(saved, token=document.token)
+
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Yield documents with their tokens opened. One that can't be opened is left out."""
+        for document in self.inner.scan(provider, user_id):
+            try:
+                opened = self._opened(document.key, document)
+            except TokenDecryptError:
+                continue
+            if opened is not None:
+                yield opened
+
+    def _opened(self, key: TokenKey, document: TokenDocument | None) -> TokenDocument | None:
+        if document is None:
+            return None
+        try:
+            token = self.cipher.open(key, document.token)
+        except TokenDecryptError as error:
+            log.error("%s", error)
+            raise
+        return msgspec.structs.replace(document, token=token)

@@ -1,0 +1,7 @@
+"""A token in a file."""
+
+from __future__ import annotations
+
+from .backend import FileBackend
+
+__all__ = ["FileBackend"]

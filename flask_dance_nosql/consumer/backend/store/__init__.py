@@ -1,0 +1,1 @@
+"""What an adapter of a database fulfils, and what every adapter needs."""

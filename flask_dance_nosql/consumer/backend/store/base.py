@@ -1,0 +1,259 @@
+"""The contract that an adapter for a database fulfils, and what every adapter needs."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from itertools import islice
+from typing import Any, ClassVar, TypeVar
+
+from ....errors import (
+    BackendError,
+    BackendUnavailable,
+    CorruptToken,
+    VersionConflict,
+)
+from .document import TokenDocument, TokenKey
+from .lease import Lease
+
+log = logging.getLogger(__name__)
+
+SCAN_BATCH = 500
+
+T = TypeVar("T")
+
+_OPERATIONS = (
+    "load",
+    "load_fresh",
+    "save",
+    "delete",
+    "scan",
+    "prepare",
+    "ping",
+    "acquire",
+    "release",
+)
+
+
+class TokenStore(ABC):
+    """Moves token documents to and from a database, by key.
+
+    A store knows no Flask, no user and no blueprint.
+    :class:`~flask_dance_nosql.consumer.backend.UserScopedBackend` puts it to use, and
+    :class:`~flask_dance_nosql.testing.StoreConformance` holds it to this contract. Each operation
+    is atomic and, unless it says otherwise, one round trip. Name the driver's errors in the two
+    class attributes: each operation of the subclass then raises this package's in their place, with
+    the driver's as the cause.
+    """
+
+    unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """The driver's errors that mean "the server did not answer"."""
+
+    driver_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """The driver's other errors."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not (cls.unavailable_errors or cls.driver_errors):
+            return
+        for name in _OPERATIONS:
+            operation = getattr(cls, name)
+            is_new = name in vars(cls) or not hasattr(operation, "__wrapped__")
+            if is_new and operation is not getattr(TokenStore, name):
+                setattr(cls, name, _translated(operation, name))
+
+    @abstractmethod
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Return the document under a key, or ``None`` if there is none or its time is up.
+
+        Args:
+            key: Whose token.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+            CorruptToken: If there is something else under the key.
+        """
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load as :meth:`load` does, past any cache."""
+        return self.load(key)
+
+    @property
+    def place(self) -> str:
+        """What tells this store's records from those of other stores in a cache.
+
+        The default is the name of its class.
+        """
+        return type(self).__name__
+
+    @abstractmethod
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store a document in place of any other with its key, and return it as stored.
+
+        ``created_at`` stays that of the first write; the version is the store's to give.
+
+        Args:
+            document: What to store; its version is not looked at.
+            if_version: Store it only if the document in place has this version; 0 means that there
+                must be none. ``None``, the default, stores it in any case.
+
+        Raises:
+            VersionConflict: If the document in place has another version.
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Remove the document under a key; it is no error if there is none.
+
+        Args:
+            key: Whose token.
+            if_version: Remove it only if it has this version. ``None``, the default, removes it in
+                any case.
+
+        Raises:
+            VersionConflict: If the document in place has another version.
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Yield documents in batches, in no particular order, as the server gives them.
+
+        A record that is not a document is logged and left out. Documents written while the scan
+        runs may or may not be among them.
+
+        Args:
+            provider: Only this provider's; ``None`` for all.
+            user_id: Only this user's; ``None`` for all.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make whatever the store needs in its database: indexes, tables, folders.
+
+        Again is no error. It may take several round trips.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            BackendUnavailable: If it did not answer.
+        """
+
+    @abstractmethod
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key, or take it anew for its holder; never wait.
+
+        Args:
+            key: The key to lock. It need not have a document.
+            holder: A text that nobody else uses.
+            seconds: After how long the lock ends by itself.
+
+        Returns:
+            Whether the holder has the lock now.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+
+    @abstractmethod
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up the lock of a key, if this holder has it; another's stays.
+
+        Args:
+            key: The locked key.
+            holder: The text that it was taken with.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+
+    def lock(self, key: TokenKey, *, lease: float = 60.0, wait: float = 0.0) -> Lease | None:
+        """Take the lock of a key and return it, or ``None`` if somebody else has it.
+
+        Args:
+            key: The key to lock. It need not have a document.
+            lease: After how many seconds the lock ends by itself, should its holder die.
+            wait: How many seconds to wait for it at most; 0, the default, asks once.
+
+        Raises:
+            BackendUnavailable: If the server did not answer.
+        """
+        lock = Lease(self, key, lease)
+        return lock if lock.wait(wait) else None
+
+    def require_expiry(self) -> None:  # noqa: B027 - most stores can
+        """Make sure that the store keeps when a record ends.
+
+        Raises:
+            ConfigurationError: If it can't.
+        """
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether a driver's error means that the server did not answer."""
+        return isinstance(error, self.unavailable_errors)
+
+    def shown(self, error: Exception) -> Exception:
+        """Return a driver's error as it may be shown: without anything secret."""
+        return error
+
+    def corrupt(self, operation: str, key: TokenKey, reason: str) -> CorruptToken:
+        """Return the error for something under a key that is not its document, and log it."""
+        error = CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
+        log.error("%s", error)
+        return error
+
+    def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
+        """Return the error for a document whose version is not the expected one."""
+        return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)
+
+
+def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return an operation of a store that raises this package's errors for the driver's."""
+    if name == "scan":
+
+        @wraps(operation)
+        def scanning(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
+            try:
+                yield from operation(self, *args, **kwargs)
+            except self.unavailable_errors + self.driver_errors as error:
+                raise _translation(self, name, error) from self.shown(error)
+
+        return scanning
+
+    @wraps(operation)
+    def single(self: TokenStore, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return operation(self, *args, **kwargs)
+        except self.unavailable_errors + self.driver_errors as error:
+            raise _translation(self, name, error) from self.shown(error)
+
+    return single
+
+
+def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:
+    backend, name = type(store).__name__, type(error).__name__
+    if store.is_unavailable(error):
+        reason = f"no answer ({name}). Is the server up and within reach?"
+        return BackendUnavailable(operation, backend, reason)
+    return BackendError(operation, backend, f"refused ({name}). The cause says more.")
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most ``size`` items."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

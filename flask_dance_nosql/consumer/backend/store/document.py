@@ -1,0 +1,118 @@
+"""The document model: whose token it is, and what is stored for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from .... import clock
+from .values import Token, require_text, user_id_text
+
+
+class TokenKey(msgspec.Struct, frozen=True):
+    """Whose token: a provider, and a user or nobody.
+
+    Args:
+        provider: The blueprint's name.
+        user_id: ``None``, or a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``, which becomes
+            its text: the user ``42`` of a model and the ``"42"`` of a session are the same.
+
+    Raises:
+        TypeError: If ``user_id`` is anything else; a dict, above all, could be a query.
+        ValueError: If a part is empty or is not valid Unicode.
+    """
+
+    provider: str
+    user_id: str | None = None
+
+    def __post_init__(self) -> None:
+        provider, user_id = self.provider, self.user_id
+        if user_id is not None and not (type(user_id) is str and user_id and user_id.isascii()):
+            msgspec.structs.force_setattr(self, "user_id", user_id_text(user_id))
+        if not isinstance(provider, str):
+            raise TypeError(f"A provider is a str, not {type(provider).__name__}")
+        if not provider or not provider.isascii():
+            require_text(provider, "provider")
+
+    @property
+    def provider_text(self) -> str:
+        """The provider, percent-encoded, which is safe in any key and never ambiguous."""
+        return _quoted(self.provider)
+
+    @property
+    def owner_text(self) -> str:
+        """The user, percent-encoded behind ``u:``, or ``app`` if there is none."""
+        return "app" if self.user_id is None else f"u:{_quoted(self.user_id)}"
+
+    @property
+    def text(self) -> str:
+        """Both, as ``provider:u:user`` or ``provider:app``: no other key has the same text."""
+        return f"{_quoted(self.provider)}:{self.owner_text}"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of :attr:`text`: 64 small letters and digits, a legal name anywhere."""
+        return sha256(self.text.encode()).hexdigest()
+
+
+class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A token and what is known of it: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
+
+    Args:
+        version: Changes with each write, by one where the store counts; 0 before the first. It does
+            not begin at one, so that a document written anew after a deletion has another.
+        created_at: When it was first stored, as aware UTC time.
+        updated_at: When it was last written, as aware UTC time.
+        expires_at: When the record may be dropped, as aware UTC time, or ``None``. The end of the
+            access token is another matter.
+        provider: The blueprint's name.
+        user_id: The user's id as text, or ``None``.
+        provider_user_id: The account at the provider, or ``None`` if it is not known.
+        token: The token.
+        format: The version of this layout.
+    """
+
+    version: int = 0
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None = None
+    provider: str
+    user_id: str | None
+    provider_user_id: str | None = None
+    token: Token
+    format: Literal[1] = 1
+
+    @property
+    def key(self) -> TokenKey:
+        """Whose token it is."""
+        return TokenKey(self.provider, self.user_id)
+
+    def is_of(self, key: TokenKey) -> bool:
+        """Whether it is the token of a key."""
+        return self.provider == key.provider and self.user_id == key.user_id
+
+    @property
+    def expired(self) -> bool:
+        """Whether the record's time is up. An expired record counts as none."""
+        return self.expires_at is not None and self.expires_at <= clock.now()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = ("provider", "user_id", "version", "updated_at")
+        return [(name, getattr(self, name)) for name in shown]
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} provider={self.provider!r} user_id={self.user_id!r} "
+            f"version={self.version} updated_at={self.updated_at.isoformat()}>"
+        )
+
+    __str__ = __repr__
+
+
+def _quoted(text: str) -> str:
+    # Most texts stay as they are, and quote() takes long to say so.
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")

@@ -1,0 +1,100 @@
+"""Tokens in this process's memory, for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from copy import deepcopy
+
+import msgspec
+
+from .... import clock
+from .base import TokenStore
+from .document import TokenDocument, TokenKey
+
+
+class MemoryStore(TokenStore):
+    """Keeps documents in a dict: quick, exact, and gone with the process.
+
+    It shows what a store has to do, and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._documents: dict[TokenKey, TokenDocument] = {}
+        self._locks: dict[TokenKey, tuple[str, float]] = {}
+
+    @property
+    def place(self) -> str:
+        """This object."""
+        return f"memory:{id(self)}"
+
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Return a copy of the document under a key."""
+        with self._mutex:
+            return deepcopy(self._live(key))
+
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Keep a copy of a document."""
+        key = document.key
+        with self._mutex:
+            self._check("save", key, if_version)
+            old = self._documents.get(key)
+            saved = msgspec.structs.replace(
+                document,
+                token=deepcopy(document.token),
+                version=clock.first_version() if old is None else old.version + 1,
+                created_at=document.created_at if old is None else old.created_at,
+            )
+            self._documents[key] = saved
+        return msgspec.structs.replace(saved, token=document.token)
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Forget the document under a key."""
+        with self._mutex:
+            if key in self._documents:
+                self._check("delete", key, if_version)
+            self._documents.pop(key, None)
+
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Yield copies of the documents that were there when the scan began."""
+        with self._mutex:
+            keys = list(self._documents)
+        for key in keys:
+            if provider in (None, key.provider) and user_id in (None, key.user_id):
+                document = self.load(key)
+                if document is not None:
+                    yield document
+
+    def prepare(self) -> None:
+        """Do nothing: a dict is ready."""
+
+    def ping(self) -> None:
+        """Do nothing: memory always answers."""
+
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key if it is free."""
+        now = clock.timestamp()
+        with self._mutex:
+            current, until = self._locks.get(key, (holder, now))
+            if current != holder and until > now:
+                return False
+            self._locks[key] = (holder, now + seconds)
+            return True
+
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up the lock of a key."""
+        with self._mutex:
+            if self._locks.get(key, ("",))[0] == holder:
+                del self._locks[key]
+
+    def _live(self, key: TokenKey) -> TokenDocument | None:
+        document = self._documents.get(key)
+        return None if document is None or document.expired else document
+
+    def _check(self, operation: str, key: TokenKey, if_version: int | None) -> None:
+        document = self._documents.get(key) if if_version else self._live(key)
+        if if_version is not None and if_version != (0 if document is None else document.version):
+            raise self.conflict(operation, key)

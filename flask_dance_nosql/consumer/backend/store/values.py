@@ -1,0 +1,148 @@
+"""Values that a store takes: ids of users, and tokens made of what JSON has."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+Token = dict[str, Any]
+
+MAX_DEPTH = 100
+
+
+def user_id_text(user_id: object) -> str:
+    """Return the canonical text of a user id.
+
+    Raises:
+        TypeError: If it is not a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``.
+        ValueError: If it is empty or not valid Unicode.
+    """
+    if isinstance(user_id, str):
+        require_text(user_id, "user_id")
+        return str.__str__(user_id)
+    if isinstance(user_id, int) and not isinstance(user_id, bool):
+        return str(int(user_id))
+    bson = sys.modules.get("bson")
+    if isinstance(user_id, UUID) or (bson and isinstance(user_id, bson.ObjectId)):
+        return str(user_id)
+    raise TypeError(f"A user_id is a str, int, UUID or ObjectId, not {type(user_id).__name__}")
+
+
+def require_text(text: str, what: str) -> None:
+    """Make sure that a part of a key is text that every database can keep.
+
+    Args:
+        text: The text.
+        what: What it is, for the message of the error.
+
+    Raises:
+        ValueError: If it is empty, is not valid Unicode or holds a NUL character.
+    """
+    if not text:
+        raise ValueError(f"A {what} must not be empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"A {what} must be valid Unicode text") from None
+
+
+def json_token(token: object) -> Token:
+    """Return a deep copy of a token, made of nothing but what JSON has.
+
+    Subclasses of ``dict`` and the like become the plain type, and tuples lists.
+
+    Source: RFC 8259.
+
+    Raises:
+        TypeError: If it is not a dict, or holds something that JSON has no type for.
+        ValueError: If it holds a number or text that JSON can't express, or is nested deeper than
+            100 levels.
+    """
+    if not isinstance(token, dict):
+        raise TypeError(f"An OAuth token is a dict, not {type(token).__name__}")
+    copied: Token = _json_value(token, MAX_DEPTH)
+    return copied
+
+
+def _json_value(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return _json_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        raise ValueError("A token can't hold a number that is infinite or not a number")
+    if depth == 0:
+        raise ValueError(f"A token can't be nested deeper than {MAX_DEPTH} levels")
+    # Most of what a token holds is plain ASCII text, which needs no further look.
+    if isinstance(value, dict):
+        return {
+            name if type(name) is str and name.isascii() else _json_name(name): (
+                item if type(item) is str and item.isascii() else _json_value(item, depth - 1)
+            )
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            item if type(item) is str and item.isascii() else _json_value(item, depth - 1)
+            for item in value
+        ]
+    raise TypeError(f"A token can't hold a {type(value).__name__}, since JSON has no such type")
+
+
+def is_plain(
+    value: object,
+    depth: int,
+    may_be_name: Callable[[str], bool],
+    may_be_value: Callable[[object], bool],
+) -> bool:
+    """Whether a JSON value is one that a database's own format can hold exactly.
+
+    Args:
+        value: The value.
+        depth: How many levels of nesting it may have.
+        may_be_name: Tells whether the format can hold this name of a field.
+        may_be_value: Tells whether it can hold this text, number, boolean or ``None``.
+    """
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            may_be_name(name) and is_plain(item, depth - 1, may_be_name, may_be_value)
+            for name, item in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(
+            is_plain(item, depth - 1, may_be_name, may_be_value) for item in value
+        )
+    return may_be_value(value)
+
+
+def decode_token(token: object) -> Token:
+    """Return the token of a record that has it as an object, or as the JSON text of one.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If it is text that is not JSON.
+    """
+    return json_token(json.loads(token) if isinstance(token, str) else token)
+
+
+def _json_name(key: object) -> str:
+    if isinstance(key, str):
+        return _json_text(key)
+    raise TypeError(f"The keys of a token are str, not {type(key).__name__}")
+
+
+def _json_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("A token can't hold text that is not valid Unicode") from None
+    # Not str(): a member of a text enumeration would become its name.
+    return str.__str__(text)

@@ -1,0 +1,66 @@
+"""A store around a store: what features such as the cache and the cipher are built on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .base import TokenStore
+from .document import TokenDocument, TokenKey
+
+
+class StoreWrapper(TokenStore):
+    """Passes each operation on to another store. A feature overrides what it is about.
+
+    Args:
+        inner: The other store.
+    """
+
+    def __init__(self, inner: TokenStore) -> None:
+        self.inner = inner
+
+    @property
+    def place(self) -> str:
+        """The place of the other store."""
+        return self.inner.place
+
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Load from the other store."""
+        return self.inner.load(key)
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load from the other store, past any cache."""
+        return self.inner.load_fresh(key)
+
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save to the other store."""
+        return self.inner.save(document, if_version)
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Delete from the other store."""
+        self.inner.delete(key, if_version)
+
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Scan the other store."""
+        return self.inner.scan(provider, user_id)
+
+    def prepare(self) -> None:
+        """Prepare the other store."""
+        self.inner.prepare()
+
+    def ping(self) -> None:
+        """Ask the other store for a sign of life."""
+        self.inner.ping()
+
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take a lock in the other store."""
+        return self.inner.acquire(key, holder, seconds)
+
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up a lock in the other store."""
+        self.inner.release(key, holder)
+
+    def require_expiry(self) -> None:
+        """Make sure that the other store keeps when a record ends."""
+        self.inner.require_expiry()
