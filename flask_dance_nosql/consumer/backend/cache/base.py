@@ -114,11 +114,23 @@ class CachedStore(StoreWrapper):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store, and tell the cache."""
+        return self._save(self.inner.save, document, if_version)
+
+    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, whatever becomes of a transaction of the application."""
+        return self._save(self.inner.save_apart, document, if_version)
+
+    def _save(
+        self,
+        save: Callable[[TokenDocument, int | None], TokenDocument],
+        document: TokenDocument,
+        if_version: int | None,
+    ) -> TokenDocument:
         name = self._name(document.key)
         ticket = self.cache.begin(name)
         saved, seconds = None, 0.0
         try:
-            saved = self.inner.save(document, if_version)
+            saved = save(document, if_version)
             seconds = self._seconds(saved)
         finally:
             # A save that failed may have been done all the same.

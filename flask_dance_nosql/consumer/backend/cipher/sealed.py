@@ -48,9 +48,17 @@ class SealedStore(StoreWrapper):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Seal a document's token and save it. What is returned has the token as it was given."""
-        sealed = self.cipher.seal(document.key, document.token)
-        saved = self.inner.save(msgspec.structs.replace(document, token=sealed), if_version)
+        saved = self.inner.save(self._sealed(document), if_version)
         return msgspec.structs.replace(saved, token=document.token)
+
+    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, whatever becomes of a transaction of the application."""
+        saved = self.inner.save_apart(self._sealed(document), if_version)
+        return msgspec.structs.replace(saved, token=document.token)
+
+    def _sealed(self, document: TokenDocument) -> TokenDocument:
+        sealed = self.cipher.seal(document.key, document.token)
+        return msgspec.structs.replace(document, token=sealed)
 
     def scan(
         self, provider: str | None = None, user_id: str | None = None

@@ -28,6 +28,7 @@ _OPERATIONS = (
     "load",
     "load_fresh",
     "save",
+    "save_apart",
     "delete",
     "scan",
     "prepare",
@@ -77,7 +78,11 @@ class TokenStore(ABC):
         """
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
-        """Load as :meth:`load` does, past any cache."""
+        """Load as :meth:`load` does, past any cache, and from where writes go.
+
+        Who decides by what is there, as a refresh does, must not read a copy that lags behind. The
+        default is :meth:`load`.
+        """
         return self.load(key)
 
     @property
@@ -103,6 +108,22 @@ class TokenStore(ABC):
             VersionConflict: If the document in place has another version.
             BackendUnavailable: If the server did not answer.
         """
+
+    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, whatever becomes of a transaction of the application.
+
+        What a refresh has got is saved so: a view that fails and rolls back must not lose it. The
+        default is :meth:`save`, which does for all but stores that take part in transactions.
+
+        Args:
+            document: As of :meth:`save`.
+            if_version: Likewise.
+
+        Raises:
+            VersionConflict: If the document in place has another version.
+            BackendUnavailable: If the server did not answer.
+        """
+        return self.save(document, if_version)
 
     @abstractmethod
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:

@@ -35,6 +35,10 @@ class StoreWrapper(TokenStore):
         """Save to the other store."""
         return self.inner.save(document, if_version)
 
+    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save to the other store, whatever becomes of a transaction of the application."""
+        return self.inner.save_apart(document, if_version)
+
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from the other store."""
         self.inner.delete(key, if_version)
