@@ -7,6 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from flask import Blueprint, current_app, url_for
@@ -15,26 +16,31 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, UserRequired
 from ..process import PerProcess
-from .backend.base import BaseBackend
+from .backend.base import BaseBackend, slot_of
+from .backend.owner import CURRENT, NOT_GIVEN, Who
+from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
-from .backend.slot import TokenSlot, slot_of
-from .backend.store.document import TokenDocument, TokenKey
-from .context import ContextConfig, current_state
-from .flights import Flights
-from .session import ConsumerSession
+from .backend.slot import TokenSlot, issued_digest
+from .backend.store.document import TokenDocument
+from .backend.store.values import Token
+from .context import ContextConfig, ContextState, current_state
+from .dance import DanceViews
+from .refresh.flights import Flights
+from .refresh.login import store_login
+from .requests import ConsumerSession
 from .settings import Setting, configured
-from .signals import token_deleted, token_saved
+from .signals import oauth_authorized, token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
-from .views import DanceViews
 
 log = logging.getLogger(__name__)
 
-Token = dict[str, Any]
 SessionClass = Callable[..., ConsumerSession]
 Backend = BaseBackend | Callable[[], BaseBackend]
 
 _SESSION_PATH = "session."
+_MARGIN = 10.0
+_WITHOUT_TIMEOUT = 300.0
 
 
 class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
@@ -129,7 +135,6 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         self.from_config: dict[str, str] = {}
         self.config: MutableMapping[str, Any] = ContextConfig(self)
         self.transport = Transport(self._make_adapter)
-        self._flights = PerProcess(Flights)
         self.adapter = adapter
         self.pool_maxsize = pool_maxsize
         self.proxies = proxies
@@ -193,6 +198,8 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                 f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
             )
         self._backend = cast(BaseBackend, value)
+        # What is known of the tokens in the last one says nothing of those in this one.
+        self._flights = PerProcess(Flights)
         self.forget_token()
 
     @property
@@ -211,57 +218,59 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         It is the caller's own: changing it changes nothing stored. ``expires_in``, in seconds, is
         counted anew at each reading. Assigning stores a token, with ``expires_at`` added (seconds
         since the epoch); ``del`` removes it, and is no error if there is none.
+
+        A receiver of ``oauth_authorized`` that assigns the token that it was given stores it as the
+        blueprint would: a refresh token that the provider sends once only is kept.
         """
-        token = self.read_token()
+        token = self.slot_of().read().token
         return None if token is None else with_expires_in(token)
 
     @token.setter
     def token(self, value: Token) -> None:
-        self.backend.set(self, with_expires_at(value))
+        state = current_state(self)
+        if state is not None and state.arriving is not None and _is_same(state.arriving, value):
+            self._store_login(value)()
+            return
+        slot = self.slot_of()
+        slot.write(with_expires_at(value))
         self.forget_token()
-        token_saved.send(self, user_id=self.slot().user_id)
+        token_saved.send(self, user_id=slot.user_id)
 
     @token.deleter
     def token(self) -> None:
-        self.backend.delete(self)
+        slot = self.slot_of()
+        if not slot.is_shared:
+            # An old copy of a cookie must not lead to what was issued in its place.
+            self.flights.forget(slot.read().token)
+        slot.erase()
         self.forget_token()
-        token_deleted.send(self, user_id=self.slot().user_id)
+        token_deleted.send(self, user_id=slot.user_id)
 
-    def read_token(self, **who: Any) -> Token | None:
-        """Return the token as the backend has it: the current user's, or another's.
+    def slot(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> TokenSlot:
+        """Return one owner's token in the backend: the current user's, or another's.
 
-        Args:
-            **who: ``user`` or ``user_id``, for backends that keep a token for each.
-        """
-        return self.backend.get(self, **who)
-
-    def slot(self, user: Any = None, user_id: Any = None) -> TokenSlot:
-        """Return the place of a token in the backend: the current user's, or another's.
+        Whose it is is asked here and never again: all that is done with the slot is about one
+        owner.
 
         Args:
-            user: Whose, in place of the user that the backend was given.
+            user: Whose, in place of the user that the backend was given. Somebody who turns out to
+                be nobody, as ``None`` and an anonymous user do, has no token.
             user_id: The same by id; it wins over ``user``.
 
         Raises:
             ConfigurationError: If a user is named and the backend keeps no token for each.
-            UserRequired: If there is no user and one is required.
         """
-        return slot_of(self.backend, self, user, user_id)
+        return self.slot_of(Who(user, user_id))
+
+    def slot_of(self, who: Who = CURRENT) -> TokenSlot:
+        """Return one owner's token, as :meth:`slot` does."""
+        return slot_of(self._backend, self, who)
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""
         state = current_state(self)
         if state is not None and state.session is not None:
             del cast(ConsumerSession, state.session).token
-
-    def token_owner(self, **who: Any) -> object:
-        """Return whose token the backend would now give; it changes when the user does.
-
-        Args:
-            **who: As for :meth:`read_token`.
-        """
-        owner = getattr(self.backend, "owner", None)
-        return None if owner is None else owner(self, **who)
 
     @property
     def session(self) -> Any:
@@ -272,13 +281,15 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """
         state = current_state(self)
         if state is None:
-            return self._configured_session()
+            session = self._make_session()
+            session.is_kept = False
+            return session
         if state.session is None:
-            state.session = self._configured_session()
+            state.session = self._make_session()
         return state.session
 
     @contextmanager
-    def user_session(self, user: Any = None, user_id: Any = None) -> Iterator[Any]:
+    def user_session(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> Iterator[Any]:
         """Give a session with a user's token, outside of any request of theirs.
 
         For background jobs, scheduled tasks and threads. It needs an app context where the backend
@@ -291,14 +302,13 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
 
         Raises:
             ConfigurationError: If the backend keeps no token for each user.
-            UserRequired: If no user is named.
+            UserRequired: If no user is named, or the user turns out to be nobody.
             TypeError: If the id is of a type that can't be one.
         """
-        if user is None and user_id is None:
+        who = Who(user, user_id)
+        if not who.is_named or self.slot_of(who).key is None:
             raise UserRequired("get")
-        who = {"user": user, "user_id": user_id}
-        self.slot(**who)
-        session = self._configured_session()
+        session = self._make_session()
         session.who = who
         with session:
             yield session
@@ -313,13 +323,12 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
             ConfigurationError: If the backend keeps no token for each user.
             TypeError: If the id is of a type that can't be one.
         """
-        tokens_of = getattr(self.backend, "tokens_of", None)
-        if tokens_of is None:
+        if not isinstance(self._backend, UserScopedBackend):
             raise ConfigurationError(
-                f"{type(self.backend).__name__} keeps no token for each user, so that it can't "
+                f"{type(self._backend).__name__} keeps no token for each user, so that it can't "
                 "list a user's."
             )
-        return cast(list[TokenDocument], tokens_of(user_id))
+        return self._backend.tokens_of(user_id)
 
     def close(self) -> None:
         """Close the connections to the provider that are not in use. A later call makes new ones.
@@ -333,13 +342,22 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """What the threads of this process know of each other's refreshes."""
         return self._flights.get()
 
+    @property
+    def turn_seconds(self) -> float:
+        """How many seconds to wait for somebody else's call to the token endpoint."""
+        timeout = self.timeout
+        parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        return _MARGIN + sum(_WITHOUT_TIMEOUT if part is None else part for part in parts)
+
     def _make_adapter(self) -> BaseAdapter:
         if self.adapter is not None:
             return self.adapter()
         return HTTPAdapter(pool_maxsize=self.pool_maxsize)
 
-    def _configured_session(self) -> ConsumerSession:
-        session: ConsumerSession = self.session_created(self._make_session())
+    def _make_session(self) -> Any:
+        session = self.session_created(
+            self.session_class(blueprint=self, base_url=self.base_url, **self.session_arguments())
+        )
         for path, key in self.from_config.items():
             value = configured(key)
             if path.startswith(_SESSION_PATH) and value is not None:
@@ -349,13 +367,6 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                     target = getattr(target, parent)
                 setattr(target, name, value)
         return session
-
-    def _make_session(self) -> ConsumerSession:
-        make = self.session_class
-        if make is self.default_session_class and not self.from_config:
-            # It asks for its other arguments when it needs them.
-            return make(self, self.base_url)
-        return make(blueprint=self, base_url=self.base_url, **self.session_arguments())
 
     @abstractmethod
     def session_arguments(self) -> dict[str, Any]:
@@ -386,16 +397,36 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
             return self.redirect_url
         return url_for(self.redirect_to) if self.redirect_to else "/"
 
-    def _store(self, token: Token) -> None:
-        self.token = token
-        owner = self.token_owner()
-        if isinstance(owner, TokenKey) and owner.user_id is None:
+    def _announce(self, token: Token) -> list[tuple[Any, Any]]:
+        state = cast(ContextState, current_state(self))
+        state.arriving = token
+        try:
+            return oauth_authorized.send(self, token=token)
+        finally:
+            state.arriving = None
+
+    def _store_login(self, token: Token) -> Callable[[], object]:
+        slot = self.slot_of()
+        store_login(self, slot, with_expires_at(token), takes_turns=self._takes_turns)
+        self.forget_token()
+        if slot.key is not None and slot.key.user_id is None:
             log.warning(
                 "A visitor's token of provider %r is now the whole application's: everybody "
                 "uses it. To keep one for each user, give the backend user= or user_id=; to keep "
                 "one for each visitor, give it scope='browser'.",
                 self.name,
             )
+        return partial(token_saved.send, self, user_id=slot.user_id)
+
+    @property
+    def _takes_turns(self) -> bool:
+        """Whether anybody else may be about to replace or remove a stored token."""
+        return False
+
+
+def _is_same(arriving: Token, token: Any) -> bool:
+    """Whether a token is the one that a dance has given, however a receiver has changed it."""
+    return isinstance(token, dict) and issued_digest(token) == issued_digest(arriving)
 
 
 def _is_backend(value: Any) -> bool:

@@ -9,7 +9,8 @@ from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
 from requests import RequestException
 from requests_oauthlib.oauth1_session import TokenRequestDenied
 
-from .base import BaseOAuthConsumerBlueprint, Token
+from .backend.store.values import Token
+from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .requests import OAuth1Session
 from .settings import Setting
@@ -98,11 +99,9 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         )
 
     def _begin(self) -> str:
-        session = self.session
+        session = self.session.for_call()
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("access_token_url")
-        session.token = None
-        session.load_token()
         session.auth.client.callback_uri = url_for(".authorized", _external=True)
         temporary = self._credentials(session.fetch_request_token, "request_token_url")
         self._pending().add(temporary["oauth_token"], temporary["oauth_token_secret"])
@@ -123,13 +122,14 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         return login
 
     def _exchange(self, login: PendingLogin) -> Token:
-        session = self.session
+        session = self.session.for_call()
         client = session.auth.client
         client.resource_owner_key = login.handle
         client.resource_owner_secret = login.secret
         client.verifier = request.args["oauth_verifier"]
         token = self._credentials(session.fetch_access_token, "access_token_url")
         token.pop("oauth_verifier", None)
+        self.session.token = token
         return token
 
     def _credentials(self, fetch: Any, setting: str) -> Token:

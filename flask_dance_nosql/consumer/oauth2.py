@@ -11,14 +11,14 @@ from flask import request, url_for
 from oauthlib.oauth2 import Client, OAuth2Error
 from requests import RequestException
 
-from ..errors import ConfigurationError, UserRequired
-from .backend.store.document import TokenKey
-from .base import BaseOAuthConsumerBlueprint, Token
+from ..errors import ConfigurationError
+from .backend.owner import NOT_GIVEN
+from .backend.store.values import Token
+from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure, PendingLogin, PendingLogins
+from .refresh.revocation import revoke
 from .requests import OAuth2Session
-from .revocation import Revocation
 from .settings import Setting
-from .token import same_account
 
 
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
@@ -39,6 +39,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         auto_refresh_kwargs: Further parameters for the refresh request.
         refresh_leeway: How many seconds before its end a token is refreshed; default 60. For a
             short-lived token it is half its life at most.
+        refresh_on_401: Whether a token that the API refuses with status 401 before its end is
+            refreshed, and the call made once more; default: yes.
         revocation_url: The provider's revocation endpoint, for :meth:`revoke`.
         scope: The scopes to ask for: a list, or a string sent as it is.
         state: A fixed state, or a function that makes one; ``None`` makes a random one. Fix it in
@@ -64,6 +66,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     auto_refresh = Setting[bool]()
     auto_refresh_kwargs = Setting[dict[str, Any] | None]()
     refresh_leeway = Setting[float]()
+    refresh_on_401 = Setting[bool]()
     revocation_url = Setting[str | None]()
     scope = Setting[list[str] | str | None]()
     state = Setting[str | Callable[[], str] | None]()
@@ -87,6 +90,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         auto_refresh: bool = False,
         auto_refresh_kwargs: dict[str, Any] | None = None,
         refresh_leeway: float = 60.0,
+        refresh_on_401: bool = True,
         revocation_url: str | None = None,
         scope: list[str] | str | None = None,
         state: str | Callable[[], str] | None = None,
@@ -107,6 +111,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         self.auto_refresh = auto_refresh
         self.auto_refresh_kwargs = auto_refresh_kwargs
         self.refresh_leeway = refresh_leeway
+        self.refresh_on_401 = refresh_on_401
         self.revocation_url = revocation_url
         self.scope = scope
         self.state = state
@@ -123,10 +128,11 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """Where tokens are refreshed, or ``None`` if they are not."""
         return self.auto_refresh_url or (self.token_url if self.auto_refresh else None)
 
-    def revoke(self, user: Any = None, user_id: Any = None) -> bool:
+    def revoke(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> bool:
         """End the current user's grant at the provider, and remove the token here.
 
-        The refresh token is revoked and then the access token. The stored token goes in any case.
+        The refresh token is revoked and then the access token: those that were issued last, for a
+        refresh in flight is waited for. The stored token goes in any case.
 
         Source: RFC 7009.
 
@@ -142,7 +148,12 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             ConfigurationError: If there is no ``revocation_url``, or it is not https.
             BackendUnavailable: If the store did not answer.
         """
-        return Revocation(self, user, user_id).run()
+        self.endpoint_url("revocation_url")
+        slot = self.slot(user, user_id)
+        try:
+            return revoke(self, self._make_session().token_endpoint(), slot)
+        finally:
+            self.forget_token()
 
     def session_arguments(self) -> dict[str, Any]:
         """Return the arguments with which a session is made."""
@@ -237,28 +248,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             raise DanceFailure("temporarily_unavailable", reason) from error
         return cast(Token, token)
 
-    def _store(self, token: Token) -> None:
-        super()._store(self._with_refresh_token(token))
-
-    def _with_refresh_token(self, token: Token) -> Token:
-        """Keep the stored refresh token if the same user's new token comes without one.
-
-        Google, for one, sends it at the first consent only.
-        """
-        if token.get("refresh_token"):
-            return token
-        try:
-            previous = self.backend.get(self) or {}
-        except UserRequired:
-            return token
-        kept = previous.get("refresh_token")
-        if not kept or not same_account(previous, token, default=self._owner_is_a_person()):
-            return token
-        return {**token, "refresh_token": kept}
-
-    def _owner_is_a_person(self) -> bool:
-        owner = self.token_owner()
-        return not isinstance(owner, TokenKey) or owner.user_id is not None
+    @property
+    def _takes_turns(self) -> bool:
+        return bool(self.refresh_url or self.revocation_url)
 
 
 def _without(text: str | None, hidden: Iterable[str | None]) -> str | None:

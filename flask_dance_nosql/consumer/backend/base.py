@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
 
-from .store.values import json_token
+from ...errors import ConfigurationError
+from .owner import CURRENT, Who
+from .slot import BackendLike, BlueprintLike, PlainSlot, TokenSlot
+from .store.values import Token, json_token
 
-Token = dict[str, Any]
-
-
-class BlueprintLike(Protocol):
-    """What a backend may ask of a blueprint: also true of Flask-Dance's own blueprints."""
-
-    @property
-    def name(self) -> str:
-        """The provider's name."""
-
-    @property
-    def config(self) -> Any:
-        """A mapping that may hold ``user`` and ``user_id``."""
+__all__ = ["BaseBackend", "BlueprintLike", "MemoryBackend", "NullBackend", "Token", "slot_of"]
 
 
 class BaseBackend(ABC):
@@ -68,6 +58,37 @@ class BaseBackend(ABC):
             blueprint: The blueprint that asks.
         """
         return None
+
+    def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
+        """Return one owner's token, as the package itself reads and writes it.
+
+        The default works by the three methods.
+
+        Args:
+            blueprint: The blueprint that asks.
+            who: Whose token; by default the current user's.
+
+        Raises:
+            ConfigurationError: If a user is named and the backend keeps no token for each.
+        """
+        _refuse_named(self, who)
+        return PlainSlot(self, blueprint, self.owner(blueprint))
+
+
+def slot_of(backend: BackendLike, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
+    """Return one owner's token in any backend, also in one that is no :class:`BaseBackend`."""
+    if isinstance(backend, BaseBackend):
+        return backend.slot(blueprint, who)
+    _refuse_named(backend, who)
+    return PlainSlot(backend, blueprint)
+
+
+def _refuse_named(backend: BackendLike, who: Who) -> None:
+    if who.is_named:
+        raise ConfigurationError(
+            f"{type(backend).__name__} can't be asked for the token of a user. Use MongoBackend, "
+            "RedisBackend, SQLAlchemyBackend or another UserScopedBackend."
+        )
 
 
 class NullBackend(BaseBackend):

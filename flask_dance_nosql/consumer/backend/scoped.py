@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
-from ... import clock
 from ...errors import ConfigurationError
-from .base import BaseBackend, BlueprintLike, Token
+from .base import BaseBackend
 from .cache.base import CachedStore, Prefix, TokenCache
 from .cache.shared import SharedCache
 from .cipher.sealed import SealedStore
-from .owner import OwnerResolver, Scope
-from .slot import StoreSlot
+from .owner import CURRENT, NOT_GIVEN, OwnerResolver, Scope, Who
+from .slot import BlueprintLike, BrowserSlot, StoreSlot
 from .store.base import TokenStore
 from .store.document import TokenDocument, TokenKey
-from .store.values import json_token, user_id_text
+from .store.values import Token, user_id_text
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
@@ -117,20 +116,15 @@ class UserScopedBackend(BaseBackend):
         self._owners = OwnerResolver(scope=scope, **people)
 
     def get(
-        self,
-        blueprint: BlueprintLike,
-        user: Any = None,
-        user_id: Any = None,
-        *,
-        fresh: bool = False,
+        self, blueprint: BlueprintLike, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN
     ) -> Token | None:
         """Return the owner's token, or ``None`` if there is none.
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            user: Whose token, in place of the user that the backend was given.
+            user: Whose token, in place of the user that the backend was given. Somebody who turns
+                out to be nobody, as ``None`` and an anonymous user do, has none.
             user_id: The same by id; it wins over ``user``.
-            fresh: Whether to read past the cache.
 
         Raises:
             UserRequired: If there is no user and one is required.
@@ -138,78 +132,77 @@ class UserScopedBackend(BaseBackend):
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If what is stored is not a token document.
         """
-        key = self._owners.resolve("get", blueprint, user, user_id)
-        if key is None:
-            return None
-        document = self.store.load_fresh(key) if fresh else self.store.load(key)
-        return None if document is None else document.token
+        return self.slot(blueprint, Who(user, user_id)).read().token
 
     def set(
-        self, blueprint: BlueprintLike, token: Token, user: Any = None, user_id: Any = None
+        self,
+        blueprint: BlueprintLike,
+        token: Token,
+        user: Any = NOT_GIVEN,
+        user_id: Any = NOT_GIVEN,
     ) -> None:
         """Store the owner's token in place of any other.
 
         Args:
             blueprint: The blueprint; its name is the provider.
             token: A dict that JSON can hold.
-            user: Whose token, in place of the user that the backend was given.
+            user: Whose token, as for :meth:`get`; nobody can't have one.
             user_id: The same by id; it wins over ``user``.
 
         Raises:
             TypeError: If the token is not a dict, or JSON has no type for something in it.
             ValueError: If JSON can't express it.
-            UserRequired: If there is no user and one is required.
+            UserRequired: If there is no user and one is required, or nobody is named.
             BackendUnavailable: If the store did not answer.
         """
-        plain = json_token(token)
-        # Resolving for "set" makes an owner where there is none.
-        key = cast(TokenKey, self._owners.resolve("set", blueprint, user, user_id))
-        now = clock.now()
-        self.store.save(
-            TokenDocument(
-                provider=key.provider,
-                user_id=key.user_id,
-                token=plain,
-                created_at=now,
-                updated_at=now,
-                expires_at=self.end_of_record(plain, now),
-            )
-        )
+        self.slot(blueprint, Who(user, user_id)).write(token)
 
-    def delete(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> None:
+    def delete(
+        self, blueprint: BlueprintLike, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN
+    ) -> None:
         """Remove the owner's token; it is no error if there is none.
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            user: Whose token, in place of the user that the backend was given.
+            user: Whose token, as for :meth:`get`.
             user_id: The same by id; it wins over ``user``.
 
         Raises:
             UserRequired: If there is no user and one is required.
             BackendUnavailable: If the store did not answer.
         """
-        key = self._owners.resolve("delete", blueprint, user, user_id)
-        if key is not None:
-            self.store.delete(key)
+        self.slot(blueprint, Who(user, user_id)).erase()
 
-    def owner(
-        self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None
-    ) -> TokenKey | None:
-        """Return whose token ``get`` would now give, or ``None`` for a visitor without one.
+    def owner(self, blueprint: BlueprintLike) -> object:
+        """Return whose token ``get`` would now give, as a key, or ``None`` for nobody.
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            user: Whose token, in place of the user that the backend was given.
-            user_id: The same by id; it wins over ``user``.
+        """
+        return self.slot(blueprint).owner
+
+    def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> StoreSlot:
+        """Return one owner's token in the store; the owner is asked for here and never again.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            who: Whose token; by default the current user's.
 
         Raises:
-            UserRequired: If there is no user and one is required.
+            TypeError: If the user's id is of a type that can't be one.
+            ValueError: If it is empty, or the user has none yet.
         """
-        return self._owners.resolve("get", blueprint, user, user_id)
-
-    def slot(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> StoreSlot:
-        """Return an owner's token as a refresh needs it; with the arguments of :meth:`owner`."""
-        return StoreSlot(self, blueprint, user, user_id)
+        owners, provider = self._owners, blueprint.name
+        user_id = owners.user_of(who, blueprint.config)
+        if user_id is not None:
+            key = TokenKey(provider, user_id)
+            return StoreSlot(self.store, key, self._end_of_record, is_person=True)
+        if owners.user_required or who.is_named:
+            is_required = owners.user_required
+            return StoreSlot(self.store, None, self._end_of_record, is_required=is_required)
+        if owners.scope == "browser":
+            return BrowserSlot(self.store, provider, self._end_of_record)
+        return StoreSlot(self.store, TokenKey(provider), self._end_of_record)
 
     def tokens_of(self, user_id: Any) -> list[TokenDocument]:
         """Return the documents of a user, one for each provider.
@@ -223,17 +216,7 @@ class UserScopedBackend(BaseBackend):
         """
         return list(self.store.scan(user_id=user_id_text(user_id)))
 
-    def shown_user_id(self, key: TokenKey) -> str | None:
-        """Return the user id of a key as it may be shown: a browser's random id is no user's."""
-        return None if self._owners.scope == "browser" else key.user_id
-
-    def end_of_record(self, token: Token, now: datetime) -> datetime | None:
-        """Return when a record that is written now may be dropped, or ``None``.
-
-        Args:
-            token: The token in it.
-            now: The current time, as aware UTC time.
-        """
+    def _end_of_record(self, token: Token, now: datetime) -> datetime | None:
         if self._ttl is None:
             return None
         if self._ttl != "token":

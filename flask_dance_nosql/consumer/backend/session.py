@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flask import Flask, current_app
 from flask import session as flask_session
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wrappers import Response
 
 from ...errors import TokenTooLarge
 from .base import BaseBackend, BlueprintLike, Token
-from .cookie import excess_bytes
 from .store.document import TokenKey
 from .store.values import json_token
 
@@ -56,7 +58,7 @@ class SessionBackend(BaseBackend):
         plain = json_token(token)
         sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
         key = self.key.format(bp=blueprint)
-        excess = excess_bytes({key: sealed})
+        excess = _excess_bytes({key: sealed})
         if excess:
             raise TokenTooLarge("set", type(self).__name__, blueprint.name, excess)
         flask_session[key] = sealed
@@ -68,3 +70,23 @@ class SessionBackend(BaseBackend):
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return what the session holds, so that clearing the session is noticed at once."""
         return flask_session.get(self.key.format(bp=blueprint))
+
+
+def _excess_bytes(changes: dict[str, Any]) -> int:
+    """Return by how many bytes a changed session would be too large for its cookie; 0 if it is not.
+
+    Sessions that are kept on the server have no such limit.
+
+    Source: RFC 6265 section 6.1; Flask's setting ``MAX_COOKIE_SIZE``.
+    """
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
+    interface, limit = app.session_interface, int(app.config.get("MAX_COOKIE_SIZE", 4093))
+    if not isinstance(interface, SecureCookieSessionInterface) or not limit or not app.secret_key:
+        return 0
+    session = interface.session_class({**flask_session, **changes})
+    session.modified = True
+    # Not Flask's own class, which warns of a cookie that is too large.
+    response = Response()
+    response.max_cookie_size = 0
+    interface.save_session(app, session, response)  # type: ignore[arg-type] # it sets a cookie only
+    return max(0, len(response.headers.get("Set-Cookie", "")) - limit)
