@@ -104,10 +104,18 @@ class OAuth2Settings(SessionBlueprint, Protocol):
 
 
 class Reading(NamedTuple):
-    """A token as a session has it: whose it is, unless it was assigned, and what was stored."""
+    """A token as a session has it.
+
+    Args:
+        slot: Whose it is, or ``None`` if it was assigned to the session.
+        stored: The token.
+        is_tried: Whether it is used although it has ended: it was issued so just now, and clocks
+            differ.
+    """
 
     slot: TokenSlot | None
     stored: StoredToken
+    is_tried: bool = False
 
 
 NO_READING = Reading(None, NOTHING)
@@ -218,6 +226,10 @@ class ConsumerSession(TransportSession, ABC):
         jar = RequestsCookieJar()
         self._jars.append((owner, jar))
         return jar
+
+    def load_token(self) -> bool:
+        """Return whether the current user has a token, as in Flask-Dance."""
+        return bool(self.read().stored.token)
 
     @property
     @abstractmethod
@@ -431,6 +443,8 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         status = self._status_of(reading)
         if status in ("active", "none") or (slot is None and status == "expiring"):
             return reading
+        if reading.is_tried:
+            return reading
         if not token.get("refresh_token") or not self.auto_refresh_url:
             if status == "expired":
                 raise TokenExpiredError
@@ -445,7 +459,8 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         assert slot is not None  # noqa: S101 - as the callers have seen
 
         def adopt(stored: StoredToken) -> None:
-            self._reading = Reading(slot, stored)
+            ended = self.status_of(stored.token or _NO_TOKEN) == "expired"
+            self._reading = Reading(slot, stored, is_tried=ended)
 
         stored = Refresh(
             blueprint,

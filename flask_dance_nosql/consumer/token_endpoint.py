@@ -70,7 +70,7 @@ class TokenEndpoint:
         session = self._session
         session.scope = session._client.scope = None
         issued = session.refresh_token(
-            self._url,  # type: ignore[arg-type] # who has none does not refresh
+            self._url,
             refresh_token=token["refresh_token"],
             **self._authentication(session.auto_refresh_kwargs),
         )

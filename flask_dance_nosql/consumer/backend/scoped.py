@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, UserRequired
 from .base import BaseBackend
 from .cache.base import CachedStore, Prefix, TokenCache
 from .cache.shared import SharedCache
@@ -178,8 +178,14 @@ class UserScopedBackend(BaseBackend):
 
         Args:
             blueprint: The blueprint; its name is the provider.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
         """
-        return self.slot(blueprint).owner
+        key = self.slot(blueprint).key
+        if key is None and self._owners.user_required:
+            raise UserRequired("get")
+        return key
 
     def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> StoreSlot:
         """Return one owner's token in the store; the owner is asked for here and never again.

@@ -11,9 +11,11 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
 from ...errors import TokenTooLarge
-from .base import BaseBackend, BlueprintLike, Token
+from .base import BaseBackend
+from .owner import CURRENT, Who
+from .slot import BlueprintLike, TokenSlot
 from .store.document import TokenKey
-from .store.values import json_token
+from .store.values import Token, json_token
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
@@ -66,6 +68,12 @@ class SessionBackend(BaseBackend):
     def delete(self, blueprint: BlueprintLike) -> None:
         """Remove the token from the visitor's session."""
         flask_session.pop(self.key.format(bp=blueprint), None)
+
+    def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
+        """Return the visitor's token; a browser is no person, and may have other visitors."""
+        slot = super().slot(blueprint, who)
+        slot.is_person = False
+        return slot
 
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return what the session holds, so that clearing the session is noticed at once."""

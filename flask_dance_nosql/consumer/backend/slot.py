@@ -81,7 +81,8 @@ class TokenSlot(ABC):
         name: Names the slot among those of the blueprint in a process, or ``None`` if the backend
             does not tell owners apart.
         is_shared: Whether each request is sure to read what another has written. A cookie is not.
-        is_person: Whether it belongs to one person, and not to all or to a browser.
+        is_person: Whether two logins are of one person, unless their tokens say otherwise. In a
+            browser, and where all share a token, it is not so.
     """
 
     key: TokenKey | None = None
@@ -158,6 +159,8 @@ class PlainSlot(TokenSlot):
         owner: What the backend says of the owner.
     """
 
+    is_person = True
+
     def __init__(
         self, backend: BackendLike, blueprint: BlueprintLike, owner: object = None
     ) -> None:
@@ -171,20 +174,31 @@ class PlainSlot(TokenSlot):
 
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Store a token by the backend's ``set``."""
-        self._require(seen, "set")
+        if seen is not None:
+            current = self._require(seen, "set").token or {}
+            # What others have changed meanwhile stays, unless this write changes it, too.
+            kept = {
+                name: value
+                for name, value in current.items()
+                if token.get(name) == (seen.token or {}).get(name)
+            }
+            token = {**token, **kept}
         self._backend.set(self._blueprint, token)
         return StoredToken(token)
 
     def erase(self, seen: StoredToken | None = None) -> None:
         """Remove the token by the backend's ``delete``."""
-        self._require(seen, "delete")
+        if seen is not None:
+            self._require(seen, "delete")
         self._backend.delete(self._blueprint)
 
-    def _require(self, seen: StoredToken | None, operation: str) -> None:
+    def _require(self, seen: StoredToken, operation: str) -> StoredToken:
+        current = self.read()
         # Not the whole token: a backend may add to it at each reading.
-        if seen is not None and self.read().issued != seen.issued:
+        if current.issued != seen.issued:
             name = type(self._backend).__name__
             raise VersionConflict(operation, name, self._blueprint.name, self.user_id)
+        return current
 
 
 class StoreSlot(TokenSlot):

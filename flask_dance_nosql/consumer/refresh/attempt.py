@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _ROUNDS = 10
 _TOO_LONG = "another refresh of it takes too long"
+_OWN = "this was asked for in the midst of its refresh"
 _ENDED = frozenset({"invalid_grant", "bad_refresh_token", "invalid_refresh_token"})
 """The error of RFC 6749 section 5.2 for a grant that has ended, and what some providers say."""
 
@@ -237,12 +238,13 @@ class Refresh:
 
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""
-        # A receiver or a hook of this very refresh has nobody to wait for.
-        if turn == "own" or self._works:
+        if self._works:
             return self._held
         known = self._known()
         if known is None:
-            raise TokenRefreshError(self._blueprint.name, _TOO_LONG)
+            # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
+            reason = _OWN if turn == "own" else _TOO_LONG
+            raise TokenRefreshError(self._blueprint.name, reason)
         return known
 
     def _without_store(self, error: Exception) -> StoredToken:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from ...errors import BackendError, BackendUnavailable, CorruptToken
-from ..backend.slot import StoredToken, TokenSlot
+from ...errors import BackendError, BackendUnavailable, CorruptToken, UserRequired
+from ..backend.slot import NOTHING, StoredToken, TokenSlot
 from .attempt import RefreshingBlueprint
 from .flights import LEASE_SECONDS, digest_of
 
@@ -32,7 +32,6 @@ def turn_of(
         ``None`` if it can't be read.
 
     Raises:
-        UserRequired: If there is no user and one is required.
         BackendUnavailable: If the store did not answer.
     """
     flights, wait = blueprint.flights, blueprint.turn_seconds
@@ -67,3 +66,6 @@ def _read(slot: TokenSlot) -> StoredToken | None:
         return slot.read(fresh=True)
     except CorruptToken:
         return None
+    except UserRequired:
+        # Nobody has nothing. What follows says what can't be done for nobody.
+        return NOTHING
