@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast, overload
 
 from flask import Blueprint, current_app, url_for
 from flask.blueprints import BlueprintSetupState
@@ -28,7 +27,7 @@ from .dance import DanceViews
 from .refresh.flights import Flights
 from .refresh.login import store_login
 from .requests import ConsumerSession
-from .settings import Setting, configured
+from .settings import Argument, Configurable, Setting, argument, configured, refuse_unknown
 from .signals import oauth_authorized, token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
@@ -39,11 +38,49 @@ SessionClass = Callable[..., ConsumerSession]
 Backend = BaseBackend | Callable[[], BaseBackend]
 
 _SESSION_PATH = "session."
+_OF_FLASK = (
+    "name",
+    "import_name",
+    "static_folder",
+    "static_url_path",
+    "template_folder",
+    "url_prefix",
+    "subdomain",
+    "url_defaults",
+    "root_path",
+)
 _MARGIN = 10.0
 _WITHOUT_TIMEOUT = 300.0
 
 
-class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
+class BackendSetting(Argument):
+    """Where a blueprint keeps its tokens: its attributes ``backend`` and ``storage``.
+
+    An object with ``get``, ``set`` and ``delete`` as of :class:`BaseBackend`; assigning a class or
+    function makes one by calling it. The session then reads the token anew.
+    """
+
+    @overload
+    def __get__(self, blueprint: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, blueprint: object, owner: type) -> BaseBackend: ...
+    def __get__(self, blueprint: Any, owner: type) -> Self | BaseBackend:
+        return self if blueprint is None else cast(BaseBackend, blueprint._backend)
+
+    def __set__(self, blueprint: Any, value: Backend | None) -> None:
+        if isinstance(value, type) or (callable(value) and not _is_backend(value)):
+            value = value()
+        if not _is_backend(value):
+            raise ConfigurationError(
+                f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
+            )
+        blueprint._backend = value
+        # What is known of the tokens in the last one says nothing of those in this one.
+        blueprint._flights = PerProcess(Flights)
+        blueprint.forget_token()
+
+
+class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
     """A :class:`flask.Blueprint` with a login view, a callback view and a token backend.
 
     Nothing of a request, a user or an app is kept on it: one blueprint serves many threads and may
@@ -75,78 +112,68 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         adapter: Makes the :class:`requests.adapters.BaseAdapter` that calls go through, in place of
             one with ``pool_maxsize``; called once in each process. For retries, client
             certificates, or a proxy that needs more than a URL.
-        **kwargs: Further arguments of the session class.
+        **kwargs: Further arguments that the session class names.
 
     Raises:
-        ConfigurationError: If the backend is none, or both its names are used.
+        ConfigurationError: If the backend is none, both its names are used, or neither the
+            blueprint nor its session class has an argument of that name.
     """
 
     default_session_class: ClassVar[SessionClass]
 
-    base_url = Setting[str | None]()
-    client_secret = Setting[str | None]()
-    kwargs = Setting[dict[str, Any]]()
-    proxies = Setting[dict[str, str] | None]()
-    redirect_to = Setting[str | None]()
-    redirect_url = Setting[str | None]()
-    session_class = Setting[SessionClass]()
-    timeout = Setting[Timeout]()
+    session_settings: ClassVar[tuple[str, ...]] = ()
+    """The settings that a session is made with."""
 
-    def __init__(
-        self,
-        name: str,
-        import_name: str,
-        *,
-        static_folder: str | os.PathLike[str] | None = None,
-        static_url_path: str | None = None,
-        template_folder: str | os.PathLike[str] | None = None,
-        url_prefix: str | None = None,
-        subdomain: str | None = None,
-        url_defaults: dict[str, Any] | None = None,
-        root_path: str | None = None,
-        login_url: str | None = None,
-        authorized_url: str | None = None,
-        base_url: str | None = None,
-        redirect_url: str | None = None,
-        redirect_to: str | None = None,
-        session_class: SessionClass | None = None,
-        backend: Backend | None = None,
-        storage: Backend | None = None,
-        rule_kwargs: dict[str, Any] | None = None,
-        timeout: Timeout = DEFAULT_TIMEOUT,
-        pool_maxsize: int = DEFAULT_POOL_MAXSIZE,
-        proxies: dict[str, str] | None = None,
-        adapter: Callable[[], BaseAdapter] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            name,
-            import_name,
-            static_folder=static_folder,
-            static_url_path=static_url_path,
-            template_folder=template_folder,
-            url_prefix=url_prefix,
-            subdomain=subdomain,
-            url_defaults=url_defaults,
-            root_path=root_path,
-        )
+    # Of a Flask blueprint.
+    name: str = argument(kw_only=False)
+    import_name: str = argument(kw_only=False)
+    static_folder: str | os.PathLike[str] | None = argument(default=None)  # type: ignore[assignment] # wider
+    static_url_path: str | None = argument(default=None)
+    template_folder: str | os.PathLike[str] | None = argument(default=None)
+    url_prefix: str | None = argument(default=None)
+    subdomain: str | None = argument(default=None)
+    url_defaults: dict[str, Any] | None = argument(default=None)  # type: ignore[assignment] # Flask's
+    root_path: str = argument(default=None)
+
+    # Of the two views.
+    login_url: str | None = argument(default=None)
+    authorized_url: str | None = argument(default=None)
+    rule_kwargs: dict[str, Any] | None = argument(default=None)
+    redirect_url: Setting[str | None] = Setting(default=None)
+    redirect_to: Setting[str | None] = Setting(default=None)
+
+    # Of the session.
+    base_url: Setting[str | None] = Setting(default=None)
+    session_class: Setting[SessionClass | None] = Setting(default=None)
+    timeout: Setting[Timeout] = Setting(default=DEFAULT_TIMEOUT)
+    pool_maxsize: Setting[int] = Setting(default=DEFAULT_POOL_MAXSIZE)
+    proxies: Setting[dict[str, str] | None] = Setting(default=None)
+    adapter: Setting[Callable[[], BaseAdapter] | None] = Setting(default=None)
+
+    backend: BackendSetting = BackendSetting(default=None)
+    storage: BackendSetting = BackendSetting(default=None)
+
+    def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
+        self._backend: BaseBackend
+        self._flights: PerProcess[Flights]
+        Blueprint.__init__(self, **{name: values.pop(name) for name in _OF_FLASK})
+        backend, storage = values.pop("backend"), values.pop("storage")
         if backend is not None and storage is not None:
             raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
-        self.from_config: dict[str, str] = {}
+        login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
+        rule_kwargs = values.pop("rule_kwargs") or {}
         self.config: MutableMapping[str, Any] = ContextConfig(self)
         self.transport = Transport(self._make_adapter)
-        self.adapter = adapter
-        self.pool_maxsize = pool_maxsize
-        self.proxies = proxies
-        self.base_url = base_url
-        self.kwargs = kwargs
-        self.redirect_to = redirect_to
-        self.redirect_url = redirect_url
-        self.session_class = session_class or self.default_session_class
-        self.timeout = timeout
-        chosen = storage if backend is None else backend
-        self.backend = SessionBackend() if chosen is None else chosen
-        self._add_views(login_url, authorized_url, rule_kwargs or {})
+        for name, value in values.items():
+            setattr(self, name, value)
+        if self.session_class is None:
+            self.session_class = self.default_session_class
+        refuse_unknown(type(self), further, self.session_class)
+        self.kwargs = further
+        self.backend = next(
+            (each for each in (backend, storage) if each is not None), SessionBackend
+        )
+        self._add_views(login_url, authorized_url, rule_kwargs)
 
     def _add_views(
         self, login_url: str | None, authorized_url: str | None, rule_kwargs: dict[str, Any]
@@ -179,37 +206,6 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """
         names: dict[Blueprint, str] = current_app.extensions.get("flask_dance_nosql", {})
         return f"{names.get(self, self.name)}.{view}"
-
-    @property
-    def backend(self) -> BaseBackend:
-        """Where this blueprint keeps its tokens.
-
-        An object with ``get``, ``set`` and ``delete`` as of :class:`BaseBackend`; assigning a class
-        or function makes one by calling it. The session then reads the token anew.
-        """
-        return self._backend
-
-    @backend.setter
-    def backend(self, value: Backend) -> None:
-        if isinstance(value, type) or (callable(value) and not _is_backend(value)):
-            value = value()
-        if not _is_backend(value):
-            raise ConfigurationError(
-                f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
-            )
-        self._backend = cast(BaseBackend, value)
-        # What is known of the tokens in the last one says nothing of those in this one.
-        self._flights = PerProcess(Flights)
-        self.forget_token()
-
-    @property
-    def storage(self) -> BaseBackend:
-        """Another name of :attr:`backend`."""
-        return self.backend
-
-    @storage.setter
-    def storage(self, value: Backend) -> None:
-        self.backend = value
 
     @property
     def token(self) -> Token | None:
@@ -355,9 +351,9 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         return HTTPAdapter(pool_maxsize=self.pool_maxsize)
 
     def _make_session(self) -> Any:
-        session = self.session_created(
-            self.session_class(blueprint=self, base_url=self.base_url, **self.session_arguments())
-        )
+        arguments = self.session_arguments()
+        make = arguments.pop("session_class")
+        session = self.session_created(make(blueprint=self, **arguments))
         for path, key in self.from_config.items():
             value = configured(key)
             if path.startswith(_SESSION_PATH) and value is not None:
@@ -368,9 +364,10 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                 setattr(target, name, value)
         return session
 
-    @abstractmethod
     def session_arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a session is made, but for ``blueprint``."""
+        """Return the class of a session, and the arguments that it is made with."""
+        settings = self.settings("session_class", "base_url", *self.session_settings)
+        return {**settings, **self.kwargs}
 
     def session_created(self, session: Any) -> Any:
         """Change a new session before it is used; a hook for subclasses.

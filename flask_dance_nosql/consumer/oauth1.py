@@ -41,57 +41,26 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth1Session
 
-    client_key = Setting[str | None]()
-    signature_method = Setting[str]()
-    signature_type = Setting[str]()
-    rsa_key = Setting[str | None]()
-    client_class = Setting[type[Client] | None]()
-    force_include_body = Setting[bool]()
-    request_token_url = Setting[str | None]()
-    authorization_url = Setting[str | None]()
-    access_token_url = Setting[str | None]()
+    session_settings = (
+        "client_key",
+        "client_secret",
+        "signature_method",
+        "signature_type",
+        "rsa_key",
+        "client_class",
+        "force_include_body",
+    )
 
-    def __init__(
-        self,
-        name: str,
-        import_name: str,
-        client_key: str | None = None,
-        client_secret: str | None = None,
-        *,
-        signature_method: str = SIGNATURE_HMAC,
-        signature_type: str = SIGNATURE_TYPE_AUTH_HEADER,
-        rsa_key: str | None = None,
-        client_class: type[Client] | None = None,
-        force_include_body: bool = False,
-        request_token_url: str | None = None,
-        authorization_url: str | None = None,
-        access_token_url: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(name, import_name, **kwargs)
-        self.client_key = client_key
-        self.client_secret = client_secret
-        self.signature_method = signature_method
-        self.signature_type = signature_type
-        self.rsa_key = rsa_key
-        self.client_class = client_class
-        self.force_include_body = force_include_body
-        self.request_token_url = request_token_url
-        self.authorization_url = authorization_url
-        self.access_token_url = access_token_url
-
-    def session_arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a session is made."""
-        return {
-            "client_key": self.client_key,
-            "client_secret": self.client_secret,
-            "signature_method": self.signature_method,
-            "signature_type": self.signature_type,
-            "rsa_key": self.rsa_key,
-            "client_class": self.client_class,
-            "force_include_body": self.force_include_body,
-            **self.kwargs,
-        }
+    client_key: Setting[str | None] = Setting(default=None, kw_only=False)
+    client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
+    signature_method: Setting[str] = Setting(default=SIGNATURE_HMAC)
+    signature_type: Setting[str] = Setting(default=SIGNATURE_TYPE_AUTH_HEADER)
+    rsa_key: Setting[str | None] = Setting(default=None)
+    client_class: Setting[type[Client] | None] = Setting(default=None)
+    force_include_body: Setting[bool] = Setting(default=False)
+    request_token_url: Setting[str | None] = Setting(default=None)
+    authorization_url: Setting[str | None] = Setting(default=None)
+    access_token_url: Setting[str | None] = Setting(default=None)
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -60,68 +59,33 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth2Session
 
-    client_id = Setting[str | None]()
-    client = Setting[Client | None]()
-    auto_refresh_url = Setting[str | None]()
-    auto_refresh = Setting[bool]()
-    auto_refresh_kwargs = Setting[dict[str, Any] | None]()
-    refresh_leeway = Setting[float]()
-    refresh_on_401 = Setting[bool]()
-    revocation_url = Setting[str | None]()
-    scope = Setting[list[str] | str | None]()
-    state = Setting[str | Callable[[], str] | None]()
-    authorization_url = Setting[str | None]()
-    authorization_url_params = Setting[dict[str, Any]]()
-    token_url = Setting[str | None]()
-    token_url_params = Setting[dict[str, Any]]()
-    use_pkce = Setting[bool | None]()
-    code_challenge_method = Setting[str]()
-    issuer = Setting[str | None]()
+    session_settings = (
+        "client_id",
+        "client",
+        "auto_refresh_url",
+        "auto_refresh_kwargs",
+        "scope",
+        "state",
+    )
 
-    def __init__(
-        self,
-        name: str,
-        import_name: str,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        *,
-        client: Client | None = None,
-        auto_refresh_url: str | None = None,
-        auto_refresh: bool = False,
-        auto_refresh_kwargs: dict[str, Any] | None = None,
-        refresh_leeway: float = 60.0,
-        refresh_on_401: bool = True,
-        revocation_url: str | None = None,
-        scope: list[str] | str | None = None,
-        state: str | Callable[[], str] | None = None,
-        authorization_url: str | None = None,
-        authorization_url_params: dict[str, Any] | None = None,
-        token_url: str | None = None,
-        token_url_params: dict[str, Any] | None = None,
-        use_pkce: bool | None = None,
-        code_challenge_method: str = "S256",
-        issuer: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(name, import_name, **kwargs)
-        self.client_id = client_id
-        self.client_secret = client_secret
-        self.client = client
-        self.auto_refresh_url = auto_refresh_url
-        self.auto_refresh = auto_refresh
-        self.auto_refresh_kwargs = auto_refresh_kwargs
-        self.refresh_leeway = refresh_leeway
-        self.refresh_on_401 = refresh_on_401
-        self.revocation_url = revocation_url
-        self.scope = scope
-        self.state = state
-        self.authorization_url = authorization_url
-        self.authorization_url_params = authorization_url_params or {}
-        self.token_url = token_url
-        self.token_url_params = token_url_params or {}
-        self.use_pkce = use_pkce
-        self.code_challenge_method = code_challenge_method
-        self.issuer = issuer
+    client_id: Setting[str | None] = Setting(default=None, kw_only=False)
+    client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
+    client: Setting[Client | None] = Setting(default=None)
+    auto_refresh_url: Setting[str | None] = Setting(default=None)
+    auto_refresh: Setting[bool] = Setting(default=False)
+    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None)
+    refresh_leeway: Setting[float] = Setting(default=60.0)
+    refresh_on_401: Setting[bool] = Setting(default=True)
+    revocation_url: Setting[str | None] = Setting(default=None)
+    scope: Setting[list[str] | str | None] = Setting(default=None)
+    state: Setting[str | Callable[[], str] | None] = Setting(default=None)
+    authorization_url: Setting[str | None] = Setting(default=None)
+    authorization_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
+    token_url: Setting[str | None] = Setting(default=None)
+    token_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
+    use_pkce: Setting[bool | None] = Setting(default=None)
+    code_challenge_method: Setting[str] = Setting(default="S256")
+    issuer: Setting[str | None] = Setting(default=None)
 
     @property
     def refresh_url(self) -> str | None:
@@ -155,21 +119,6 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         finally:
             self.forget_token()
 
-    def session_arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a session is made."""
-        client = copy.copy(self.client)
-        if client is not None and self.client_id is not None:
-            client.client_id = self.client_id
-        return {
-            "client_id": self.client_id,
-            "client": client,
-            "auto_refresh_url": self.refresh_url,
-            "auto_refresh_kwargs": self.auto_refresh_kwargs,
-            "scope": self.scope,
-            "state": self.state,
-            **self.kwargs,
-        }
-
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
 
@@ -182,7 +131,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         url, state = session.authorization_url(
             authorization_url,
             state=self.state() if callable(self.state) else self.state,
-            **{**self.authorization_url_params, **self._challenge(session, verifier)},
+            **{**(self.authorization_url_params or {}), **self._challenge(session, verifier)},
         )
         self._pending().add(state, verifier)
         return cast(str, url)
@@ -231,7 +180,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         arguments = {"timeout": self.timeout, "client_secret": self.client_secret}
         if self.use_pkce is not False and login.secret is not None:
             arguments["code_verifier"] = login.secret
-        arguments |= self.token_url_params
+        arguments |= self.token_url_params or {}
         try:
             token = session.fetch_token(
                 self.endpoint_url("token_url"), code=request.args["code"], **arguments

@@ -7,7 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self
 from urllib.parse import urljoin
 
 from flask import current_app, redirect, url_for
@@ -53,14 +53,6 @@ class SessionBlueprint(Protocol):
         """The connections to the provider."""
 
     @property
-    def timeout(self) -> Any:
-        """The time limits of a call."""
-
-    @property
-    def proxies(self) -> Any:
-        """Which proxies to use."""
-
-    @property
     def session(self) -> Any:
         """The session of the current context."""
 
@@ -75,6 +67,9 @@ class SessionBlueprint(Protocol):
     def slot_of(self, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token in the backend."""
 
+    def settings(self, *names: str) -> dict[str, Any]:
+        """Return the values of several settings."""
+
     def view_endpoint(self, view: str) -> str:
         """Return the full endpoint of a view of the blueprint."""
 
@@ -83,24 +78,8 @@ class OAuth2Settings(SessionBlueprint, Protocol):
     """What a session of OAuth 2 needs of its blueprint."""
 
     @property
-    def client_secret(self) -> str | None:
-        """The client's secret."""
-
-    @property
-    def token_url_params(self) -> dict[str, Any]:
-        """Further arguments of the code exchange."""
-
-    @property
-    def refresh_leeway(self) -> float:
-        """How many seconds before its end a token is refreshed."""
-
-    @property
-    def refresh_on_401(self) -> bool:
-        """Whether a token that the API refuses is refreshed."""
-
-    @property
-    def revocation_url(self) -> str | None:
-        """Where tokens are revoked."""
+    def refresh_url(self) -> str | None:
+        """Where tokens are refreshed."""
 
 
 class Reading(NamedTuple):
@@ -131,7 +110,10 @@ class ConsumerSession(TransportSession, ABC):
     Attributes:
         who: Whose token; by default the current user's.
         is_kept: Whether the next access to ``blueprint.session`` gives this session again.
+        call_settings: The blueprint's settings that each call needs, as of the session's making.
     """
+
+    call_setting_names: ClassVar[tuple[str, ...]] = ("timeout", "proxies")
 
     blueprint: SessionBlueprint | None = None
     base_url: str | None = None
@@ -148,8 +130,10 @@ class ConsumerSession(TransportSession, ABC):
         self.base_url = base_url
         self._first_owner: dict[str, object] = {}
         self._jars: list[tuple[object, RequestsCookieJar]] = []
+        self.call_settings: dict[str, Any] = {}
         if blueprint is not None:
             self.transport = blueprint.transport
+            self.call_settings = blueprint.settings(*self.call_setting_names)
         super().__init__(*args, **kwargs)
         # The classes below assign an empty token where none was given.
         self._is_assigned = bool(self._assigned)
@@ -281,10 +265,10 @@ class ConsumerSession(TransportSession, ABC):
     def _set_defaults(self, kwargs: dict[str, Any]) -> None:
         if self.blueprint is None:
             return
-        kwargs.setdefault("timeout", self.blueprint.timeout)
+        kwargs.setdefault("timeout", self.call_settings["timeout"])
         # Those of a session would give way to the environment's.
         if kwargs.get("proxies") is None:
-            kwargs["proxies"] = self.blueprint.proxies
+            kwargs["proxies"] = self.call_settings["proxies"]
 
 
 class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
@@ -299,9 +283,45 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         **kwargs: As of :class:`requests_oauthlib.OAuth2Session`.
     """
 
+    call_setting_names = (
+        *ConsumerSession.call_setting_names,
+        "client_secret",
+        "refresh_leeway",
+        "refresh_on_401",
+        "revocation_url",
+        "token_url_params",
+    )
+
     blueprint: OAuth2Settings | None
     _client: Client
+    _refresh_url: str | None = None
     _updater: Callable[[Token], object] | None = None
+
+    def __init__(
+        self,
+        blueprint: Any = None,
+        base_url: str | None = None,
+        client_id: str | None = None,
+        client: Client | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if client is not None:
+            # It carries a token, and others use it, too.
+            client = copy.copy(client)
+            if client_id is not None:
+                client.client_id = client_id
+        super().__init__(blueprint, base_url, client_id, client, **kwargs)
+
+    @property
+    def auto_refresh_url(self) -> str | None:
+        """Where tokens are refreshed, or ``None`` if they are not."""
+        if self._refresh_url or self.blueprint is None:
+            return self._refresh_url
+        return self.blueprint.refresh_url
+
+    @auto_refresh_url.setter
+    def auto_refresh_url(self, value: str | None) -> None:
+        self._refresh_url = value
 
     def for_call(self, reading: Reading = NO_READING) -> Self:
         """Return a copy of the session that makes one call, with a client of its own, too."""
@@ -362,15 +382,14 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
 
     def status_of(self, token: Token) -> TokenStatus:
         """Return what another token, as it is stored, is good for."""
-        leeway = 0.0 if self.blueprint is None else self.blueprint.refresh_leeway
+        leeway = self.call_settings.get("refresh_leeway", 0.0)
         return token_status(token, leeway, token.get("expires_in"))
 
     def _status_of(self, reading: Reading) -> TokenStatus:
-        token = reading.stored.token or _NO_TOKEN
-        if reading.slot is not None:
-            return self.status_of(token)
-        leeway = 0.0 if self.blueprint is None else self.blueprint.refresh_leeway
-        return token_status(token, leeway)
+        token, leeway = reading.stored.token, self.call_settings.get("refresh_leeway", 0.0)
+        # What is said of its whole life by a token that was assigned may be what was left of it.
+        lifetime = None if reading.slot is None or token is None else token.get("expires_in")
+        return token_status(token, leeway, lifetime)
 
     def keep_fresh(self) -> None:
         """Refresh the current user's token now, if it is near its end.
@@ -490,7 +509,7 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         if (
             blueprint is None
             or reading.slot is None
-            or not blueprint.refresh_on_401
+            or not self.call_settings["refresh_on_401"]
             or not self.auto_refresh_url
             or not token.get("refresh_token")
             or blueprint.flights.forced.get(digest_of(token.get("access_token"))) is not None
@@ -541,16 +560,17 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         provider = "" if blueprint is None else blueprint.name
         call = self.for_call()
         call.cookies = RequestsCookieJar()
-        if blueprint is None:
-            return TokenEndpoint(provider, call, url=self.auto_refresh_url)
+        settings = self.call_settings
+        revocation_url = settings.get("revocation_url")
+        params = settings.get("token_url_params") or {}
         return TokenEndpoint(
             provider,
             call,
             url=self.auto_refresh_url,
-            revocation_url=blueprint.revocation_url and self.resolve(blueprint.revocation_url),
-            client_secret=blueprint.client_secret,
-            include_client_id=bool(blueprint.token_url_params.get("include_client_id")),
-            timeout=blueprint.timeout,
+            revocation_url=revocation_url and self.resolve(revocation_url),
+            client_secret=settings.get("client_secret"),
+            include_client_id=bool(params.get("include_client_id")),
+            timeout=settings.get("timeout"),
         )
 
     def fetch_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
