@@ -15,11 +15,10 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, UserRequired
 from ..process import PerProcess
-from .backend.base import BaseBackend, slot_of
+from .backend.base import BaseBackend, TokenSlot, issued_digest, slot_of
 from .backend.owner import CURRENT, NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
-from .backend.slot import TokenSlot, issued_digest
 from .backend.store.document import TokenDocument
 from .backend.store.values import Token
 from .context import ContextConfig, ContextState, current_state
@@ -260,7 +259,12 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def slot_of(self, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as :meth:`slot` does."""
-        return slot_of(self._backend, self, who)
+        backend = self._backend
+        return (
+            backend.slot(self, who)
+            if isinstance(backend, BaseBackend)
+            else slot_of(backend, self, who)
+        )
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""

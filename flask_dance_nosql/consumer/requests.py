@@ -25,8 +25,8 @@ from ..errors import (
     TokenRevoked,
     UserRequired,
 )
+from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
-from .backend.slot import NOTHING, StoredToken, TokenSlot
 from .backend.store.values import Token
 from .refresh.attempt import Refresh
 from .refresh.flights import Flights, digest_of

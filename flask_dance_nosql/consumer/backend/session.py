@@ -11,9 +11,8 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
 from ...errors import TokenTooLarge
-from .base import BaseBackend
+from .base import BaseBackend, BlueprintLike, TokenSlot
 from .owner import CURRENT, Who
-from .slot import BlueprintLike, TokenSlot
 from .store.document import TokenKey
 from .store.values import Token, json_token
 

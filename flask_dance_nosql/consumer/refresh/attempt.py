@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ...errors import TokenRefreshError, TokenRevoked, VersionConflict
-from ..backend.slot import NOTHING, StoredToken, TokenSlot, issued_digest
+from ..backend.base import NOTHING, StoredToken, TokenSlot, issued_digest
 from ..backend.store.values import Token
 from ..context import app_of_context
 from ..signals import (

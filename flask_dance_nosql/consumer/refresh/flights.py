@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
-from ..backend.slot import TokenSlot
+from ..backend.base import TokenSlot
 from ..backend.store.values import Token
 from ..token import renewed
 from .rescue import Exchange, Rescue

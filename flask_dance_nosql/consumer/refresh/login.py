@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..backend.slot import StoredToken, TokenSlot
+from ..backend.base import StoredToken, TokenSlot
 from ..backend.store.values import Token
 from ..token import same_account
 from .attempt import RefreshingBlueprint

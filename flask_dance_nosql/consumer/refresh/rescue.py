@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from ...errors import VersionConflict
-from ..backend.slot import StoredToken, TokenSlot
+from ..backend.base import StoredToken, TokenSlot
 from ..backend.store.values import Token
 from ..token import renewed
 

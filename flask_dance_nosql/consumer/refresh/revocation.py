@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ...errors import CorruptToken, VersionConflict
-from ..backend.slot import StoredToken, TokenSlot
+from ..backend.base import StoredToken, TokenSlot
 from ..signals import token_deleted
 from ..token_endpoint import TokenEndpoint
 from .attempt import RefreshingBlueprint

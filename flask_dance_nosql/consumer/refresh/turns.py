@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ...errors import BackendError, BackendUnavailable, CorruptToken, UserRequired
-from ..backend.slot import NOTHING, StoredToken, TokenSlot
+from ..backend.base import NOTHING, StoredToken, TokenSlot
 from .attempt import RefreshingBlueprint
 from .flights import LEASE_SECONDS, digest_of
 
