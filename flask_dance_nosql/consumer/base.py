@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, UserRequired
 from ..process import PerProcess
-from .backend.base import BaseBackend, TokenSlot, issued_digest, slot_of
+from .backend.base import BackendLike, BaseBackend, TokenSlot, issued_digest, slot_of
 from .backend.owner import CURRENT, NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
@@ -259,12 +259,10 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def slot_of(self, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as :meth:`slot` does."""
-        backend = self._backend
-        return (
-            backend.slot(self, who)
-            if isinstance(backend, BaseBackend)
-            else slot_of(backend, self, who)
-        )
+        backend: object = self._backend
+        if isinstance(backend, BaseBackend):
+            return backend.slot(self, who)
+        return slot_of(cast(BackendLike, backend), self, who)
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""

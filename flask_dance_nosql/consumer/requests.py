@@ -28,8 +28,8 @@ from ..errors import (
 from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
-from .refresh.attempt import Refresh
-from .refresh.flights import Flights, digest_of
+from .refresh.attempt import Refresh, RefreshingBlueprint
+from .refresh.flights import digest_of
 from .token import TokenStatus, token_status, with_expires_at, with_expires_in
 from .token_endpoint import EXCHANGE_ERRORS, TokenEndpoint
 from .transport import Transport, TransportSession, quiet, require_tls, rewinding
@@ -41,45 +41,15 @@ P = ParamSpec("P")
 _NO_TOKEN: Token = {}
 
 
-class SessionBlueprint(Protocol):
+class SessionBlueprint(RefreshingBlueprint, Protocol):
     """What a session needs of its blueprint."""
 
-    @property
-    def name(self) -> str:
-        """The provider's name."""
-
-    @property
-    def transport(self) -> Transport:
-        """The connections to the provider."""
-
-    @property
-    def session(self) -> Any:
-        """The session of the current context."""
-
-    @property
-    def flights(self) -> Flights:
-        """What the threads of this process know of each other's refreshes."""
-
-    @property
-    def turn_seconds(self) -> float:
-        """How many seconds to wait for somebody else's call to the token endpoint."""
-
-    def slot_of(self, who: Who = CURRENT) -> TokenSlot:
-        """Return one owner's token in the backend."""
-
-    def settings(self, *names: str) -> dict[str, Any]:
-        """Return the values of several settings."""
-
-    def view_endpoint(self, view: str) -> str:
-        """Return the full endpoint of a view of the blueprint."""
-
-
-class OAuth2Settings(SessionBlueprint, Protocol):
-    """What a session of OAuth 2 needs of its blueprint."""
-
-    @property
-    def refresh_url(self) -> str | None:
-        """Where tokens are refreshed."""
+    refresh_url: str | None
+    session: Any
+    settings: Callable[..., dict[str, Any]]
+    slot_of: Callable[[Who], TokenSlot]
+    transport: Transport
+    view_endpoint: Callable[[str], str]
 
 
 class Reading(NamedTuple):
@@ -292,7 +262,6 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         "token_url_params",
     )
 
-    blueprint: OAuth2Settings | None
     _client: Client
     _refresh_url: str | None = None
     _updater: Callable[[Token], object] | None = None
