@@ -366,6 +366,15 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
                 setattr(target, name, value)
         return session
 
+    def settings(self, *names: str) -> dict[str, Any]:
+        """Return the values of several settings, as their attributes would give them."""
+        state, ties = vars(self), self.from_config
+        values: dict[str, Any] = {}
+        for name in names:
+            value = configured(ties[name]) if name in ties else None
+            values[name] = state.get(name) if value is None else value
+        return values
+
     def session_arguments(self) -> dict[str, Any]:
         """Return the class of a session, and the arguments that it is made with."""
         settings = self.settings("session_class", "base_url", *self.session_settings)

@@ -11,11 +11,10 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self
 from urllib.parse import urljoin
 
 from flask import current_app, redirect, url_for
-from oauthlib.oauth2 import Client, MissingTokenError, TokenExpiredError
+from oauthlib.oauth2 import Client, TokenExpiredError
 from requests import PreparedRequest, Request, Response
 from requests.cookies import RequestsCookieJar
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
-from requests_oauthlib import OAuth2Session as _BaseOAuth2Session
 
 from ..errors import (
     ConfigurationError,
@@ -31,7 +30,7 @@ from .backend.store.values import Token
 from .refresh.attempt import Refresh, RefreshingBlueprint
 from .refresh.flights import digest_of
 from .token import TokenStatus, token_status, with_expires_at, with_expires_in
-from .token_endpoint import EXCHANGE_ERRORS, TokenEndpoint
+from .token_endpoint import EXCHANGE_ERRORS, TokenCalls, TokenEndpoint
 from .transport import Transport, TransportSession, quiet, require_tls, rewinding
 
 log = logging.getLogger(__name__)
@@ -129,12 +128,16 @@ class ConsumerSession(TransportSession, ABC):
                 "blueprint.token = ... to store it; in tests, use "
                 "flask_dance_nosql.testing.connected(app, provider, token)."
             )
-        self._assigned, self._is_assigned = value, True
+        self.use(value)
 
     @token.deleter
     def token(self) -> None:
         self._assigned, self._is_assigned = None, False
         self._reading = None
+
+    def use(self, token: Token | None) -> None:
+        """Use a token for the calls of this session, in place of the backend's."""
+        self._assigned, self._is_assigned = token, True
 
     def read(self) -> Reading:
         """Return the token that calls use now. Whose it is is asked once, here.
@@ -241,7 +244,7 @@ class ConsumerSession(TransportSession, ABC):
             kwargs["proxies"] = self.call_settings["proxies"]
 
 
-class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
+class OAuth2Session(ConsumerSession, TokenCalls):
     """A :class:`requests.Session` that sends the current user's OAuth 2 token.
 
     It is a session between your application and the provider, not between a visitor and your
@@ -542,56 +545,6 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
             timeout=settings.get("timeout"),
         )
 
-    def fetch_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
-        """Exchange an authorization code for a token.
-
-        The token is used by this session from then on. A granted scope that differs from the one
-        asked for is logged and is no error.
-
-        Source: RFC 6749 sections 4.1.3, 5.1 and 3.3.
-
-        Raises:
-            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
-            requests.RequestException: If the provider can't be reached.
-        """
-        call = self.for_call()
-        fetch = super(OAuth2Session, call).fetch_token
-        return self._token_call(fetch, self.resolve(token_url), *args, **kwargs)
-
-    def refresh_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
-        """Exchange a refresh token for a new token, with the arguments of requests-oauthlib.
-
-        The result is used by this session from then on; it is not stored.
-
-        Source: RFC 6749 section 6.
-        """
-        used = kwargs.get("refresh_token") or (args[0] if args else None)
-        used = used or (self.token or {}).get("refresh_token")
-        call = self.for_call(Reading(None, StoredToken({"refresh_token": used})))
-        refresh = super(OAuth2Session, call).refresh_token
-        token = self._token_call(refresh, self.resolve(token_url), *args, **kwargs)
-        if not token.get("refresh_token"):
-            token["refresh_token"] = used
-        return token
-
-    def _token_call(self, work: Callable[..., Token], *args: Any, **kwargs: Any) -> Token:
-        """Call the token endpoint, and use the token that it answers with from then on."""
-        try:
-            with quiet():
-                token = work(*args, **kwargs)
-        except Warning as change:
-            token = _accept_scope(change)
-        except (AttributeError, TypeError, OverflowError) as error:
-            # oauthlib takes it for granted that a JSON answer is an object of the right types.
-            raise MissingTokenError(description="The answer is no token response.") from error
-        if not isinstance(token.get("access_token"), str) or not token["access_token"]:
-            raise MissingTokenError(description="The answer has no usable access token.")
-        # Some providers send all their fields: one that is null is as one that is missing.
-        for name in [name for name, value in token.items() if value is None]:
-            del token[name]
-        self._assigned, self._is_assigned = token, True
-        return token
-
 
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] # its token is a TypedDict
     """A :class:`requests.Session` that signs its calls with the current user's OAuth 1 token.
@@ -654,24 +607,3 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] 
             return super(OAuth1Session, call).request(
                 method, self.resolve(url), data=data, headers=headers, **kwargs
             )
-
-
-def _accept_scope(change: Warning) -> Token:
-    # oauthlib reports a changed scope by raising a Warning that carries the valid token. That the
-    # user granted less than was asked is legal: RFC 6749 section 3.3.
-    token: Token | None = getattr(change, "token", None)
-    if token is None:
-        raise change
-    asked, granted = (_scopes(getattr(change, name)) for name in ("old_scope", "new_scope"))
-    if asked != granted:
-        log.warning(
-            "The scope granted differs from the one asked for: missing %s, added %s",
-            sorted(asked - granted),
-            sorted(granted - asked),
-        )
-    return token
-
-
-def _scopes(scopes: Any) -> set[str]:
-    # Some providers separate by commas, which is no difference worth a word.
-    return {part for scope in scopes or () for part in str(scope).replace(",", " ").split()}

@@ -130,15 +130,6 @@ class Configurable:
         """Take the values of all arguments, and further ones that are not declared."""
         raise NotImplementedError
 
-    def settings(self, *names: str) -> dict[str, Any]:
-        """Return the values of several settings, as their attributes would give them."""
-        state, ties = vars(self), self.from_config
-        values: dict[str, Any] = {}
-        for name in names:
-            value = configured(ties[name]) if name in ties else None
-            values[name] = state.get(name) if value is None else value
-        return values
-
 
 def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> None:
     """Make sure that further arguments of a blueprint are ones of its session class.
