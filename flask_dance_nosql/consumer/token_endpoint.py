@@ -57,7 +57,7 @@ class TokenCalls(OAuth2Session, ABC):
         fetch = super(TokenCalls, call).fetch_token
         return self._token_call(fetch, self.resolve(token_url), *args, **kwargs)
 
-    def refresh_token(  # type: ignore[override] # the rest is in args and kwargs
+    def refresh_token(
         self, token_url: str, refresh_token: str | None = None, *args: Any, **kwargs: Any
     ) -> Token:
         """Exchange a refresh token for a new token, with the arguments of requests-oauthlib.

@@ -902,7 +902,7 @@ def test_lease_is_kept_however_slow_the_provider(
     rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token endpoint that is slower than the lease still makes one refresh."""
-    monkeypatch.setattr(attempt, "LEASE_SECONDS", 0.1)
+    monkeypatch.setattr(attempt, "LEASE_SECONDS", 0.6)
     store = MemoryStore()
     first, second = (make(rotating, scoped(store)) for _ in range(2))
     calls = [caller(connect(each, rotating.grant()), each) for each in (first, second)]
@@ -913,7 +913,7 @@ def test_lease_is_kept_however_slow_the_provider(
         thread.start()
     assert rotating.at_the_gate.wait(10)
     renewals = CountRenewals(store)
-    wait_until(lambda: renewals.count >= 10, "the lock was renewed for longer than its lease")
+    wait_until(lambda: renewals.count >= 5, "the lock was renewed for longer than its lease")
     assert len(rotating.calls("/token")) == 1
     rotating.gate.set()
     for thread in threads:

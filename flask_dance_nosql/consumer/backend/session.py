@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app
+from flask import Flask, after_this_request, current_app, has_request_context, request
 from flask import session as flask_session
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
@@ -15,6 +16,10 @@ from .base import BaseBackend, BlueprintLike, TokenSlot
 from .owner import CURRENT, Who
 from .store.document import TokenKey
 from .store.values import Token, json_token
+
+log = logging.getLogger(__name__)
+
+_IS_SAVED = "flask_dance_nosql.is_session_saved"
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
@@ -43,6 +48,7 @@ class SessionBackend(BaseBackend):
         Raises:
             TokenDecryptError: If the cipher can't open it.
         """
+        _watch_response()
         token: Token | None = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
         if token is None or self.cipher is None:
             return token
@@ -63,6 +69,13 @@ class SessionBackend(BaseBackend):
         if excess:
             raise TokenTooLarge("set", type(self).__name__, blueprint.name, excess)
         flask_session[key] = sealed
+        if has_request_context() and request.environ.get(_IS_SAVED):
+            log.warning(
+                "A token of provider %r was put into the Flask session after the response had "
+                "begun, so that it does not reach the browser. Call session.keep_fresh() before a "
+                "streamed response begins, or keep tokens on the server.",
+                blueprint.name,
+            )
 
     def delete(self, blueprint: BlueprintLike) -> None:
         """Remove the token from the visitor's session."""
@@ -77,6 +90,18 @@ class SessionBackend(BaseBackend):
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return what the session holds, so that clearing the session is noticed at once."""
         return flask_session.get(self.key.format(bp=blueprint))
+
+
+def _watch_response() -> None:
+    """Note in this request when its response is made: what is put into the session then is lost."""
+    if has_request_context() and _IS_SAVED not in request.environ:
+        request.environ[_IS_SAVED] = False
+        after_this_request(_note_response)
+
+
+def _note_response(response: Any) -> Any:
+    request.environ[_IS_SAVED] = True
+    return response
 
 
 def _excess_bytes(changes: dict[str, Any]) -> int:
