@@ -27,9 +27,10 @@ test: $(VENV)/installed-test  ## Run every test, against real servers too
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
 
-lint: $(VENV)/installed-dev  ## Check style and formatting
+lint: $(VENV)/installed-dev  ## Check style, formatting, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev  ## Mend style and formatting
 	$(BIN)/ruff check --fix .
@@ -50,5 +51,5 @@ bench: $(VENV)/installed-test  ## Measure, side by side with Flask-Dance
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove everything that these commands made
-	rm -rf $(VENV) $(VENV)-lowest build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
