@@ -209,6 +209,8 @@ class Pause:
 class Site:
     """An app with one blueprint and any number of browsers.
 
+    ``/view`` is a page that needs a token.
+
     Args:
         blueprint: The blueprint.
         **config: Of the app.
@@ -221,6 +223,8 @@ class Site:
         self._outcomes: dict[int, tuple[bool, Any]] = {}
         self._numbers = itertools.count()
         self.app.add_url_rule("/do/<int:number>", "do", self._do)
+        view = blueprint.session.authorization_required(lambda: "seen")
+        self.app.add_url_rule("/view", "view", view)
 
     def browser(self) -> Browser:
         """Return a browser without cookies."""

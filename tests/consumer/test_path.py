@@ -59,35 +59,43 @@ NAMED: dict[str, Callable[[Counted], dict[str, Any]]] = {
 
 
 def assign(site: Site) -> None:
+    """Store a token of the current user."""
     site.blueprint.token = {"access_token": "at-ann-0", "token_type": "Bearer"}
 
 
 def remove(site: Site) -> None:
+    """Remove it."""
     del site.blueprint.token
 
 
 def read_token(site: Site) -> None:
+    """Read it."""
     assert site.blueprint.token["access_token"] == "at-ann-0"
 
 
 def authorized(site: Site) -> None:
+    """Ask whether there is one."""
     assert site.blueprint.session.authorized is True
 
 
 def session_token(site: Site) -> None:
+    """Read the session's."""
     assert site.blueprint.session.token["access_token"] == "at-ann-0"
 
 
 def guarded(site: Site) -> None:
+    """Enter a view that needs one."""
     view = site.blueprint.session.authorization_required(lambda: "seen")
     assert view() == "seen"
 
 
 def call(site: Site) -> None:
+    """Call the API with it."""
     assert site.blueprint.session.get("api").status_code == 200
 
 
 def revoke(site: Site) -> None:
+    """Revoke it."""
     assert site.blueprint.revoke() is True
 
 
@@ -717,19 +725,15 @@ class TestAnonymousVisitor:
 
     @pytest.mark.parametrize("owner", OWNERS)
     def test_view_leads_to_the_login(self, rotating: RotatingProvider, owner: str) -> None:
-        """P31: an anonymous visitor of a view under ``authorization_required`` goes to the login."""
+        """P31: an anonymous visitor of a view that needs a token goes to the login."""
         site = make_site(rotating, UserScopedBackend(MemoryStore(), **self.OWNERS[owner]))
         login_manager(site.app)
-        view = site.blueprint.session.authorization_required(lambda: "seen")
-        site.app.add_url_rule("/view", "view", view)
         answer = site.browser().get("/view")
         assert (answer.status_code, answer.location) == (302, "/login/acme")
 
     def test_view_of_oauth1_does_so_too(self) -> None:
         """P31: so does one of OAuth 1."""
         site = TestOAuth1().site(lambda: None)
-        view = site.blueprint.session.authorization_required(lambda: "seen")
-        site.app.add_url_rule("/view", "view", view)
         answer = site.browser().get("/view")
         assert (answer.status_code, answer.location) == (302, "/login/acme")
 
@@ -739,8 +743,6 @@ class TestAnonymousVisitor:
         site = make_site(rotating, backend)
         login_manager(site.app)
         backend.set(site.blueprint, rotating.grant(expires_at=soon()), user_id="ann")
-        view = site.blueprint.session.authorization_required(lambda: "seen")
-        site.app.add_url_rule("/view", "view", view)
         browser = site.browser()
         browser.do(lambda: login_user(Member("ann")))
         assert browser.get("/view").text == "seen"
