@@ -315,17 +315,18 @@ def browser_id(browser: Browser, provider: str = "acme") -> Any:
 
 ARRIVALS: dict[str, Callable[[Browser], None]] = {"login": log_in, "assign": assign}
 
-DEPARTURES: dict[str, Callable[[Browser], object]] = {
-    "del": lambda browser: browser.do(lambda: delattr(browser.site.blueprint, "token")),
-    "revoke": lambda browser: browser.do(browser.site.blueprint.revoke),
-    "revoke without an answer": lambda browser: without_answer(browser),
-}
-
 
 def without_answer(browser: Browser) -> None:
     """Revoke where the provider does not answer."""
     browser.site.blueprint.revocation_url = "http://127.0.0.1:1/revoke"
     assert browser.do(browser.site.blueprint.revoke) is False
+
+
+DEPARTURES: dict[str, Callable[[Browser], object]] = {
+    "del": lambda browser: browser.do(lambda: delattr(browser.site.blueprint, "token")),
+    "revoke": lambda browser: browser.do(browser.site.blueprint.revoke),
+    "revoke without an answer": without_answer,
+}
 
 
 class TestBrowserId:
