@@ -1,4 +1,4 @@
-"""An app with a blueprint, its browsers, and the backends that tests of a token's path go through."""
+"""An app with a blueprint, its browsers, and the backends for tests of the path of a token."""
 
 from __future__ import annotations
 
