@@ -35,6 +35,7 @@ class Grant:
         self.name = name
         self.generation = 0
         self.has_ended = False
+        self.withdrawn: set[str] = set()
 
     @property
     def access_token(self) -> str:
@@ -59,6 +60,13 @@ class RotatingProvider:
         gate: Closed, the token endpoint answers nobody who comes to it until it is opened.
         at_the_gate: Is set when somebody asks the token endpoint.
         failing: The HTTP status and body with which the token endpoint answers, if any.
+        revoked: The forms that came to the revocation endpoint, in order. A refresh token that
+            works ends its grant there, an access token only itself, and a spent one nothing.
+        keeps_old: Whether access tokens of before a refresh still work.
+        before_answer: Is called when a new token has been issued for a refresh token, and before
+            the answer is sent.
+        when_asked: Is called when a refresh token has come, before it is looked at.
+        when_called: Is called with each request to the API, before it is answered.
     """
 
     def __init__(self) -> None:
@@ -75,6 +83,10 @@ class RotatingProvider:
         self.failing: tuple[int, Any] | None = None
         self.revoked: list[dict[str, str]] = []
         self.before_answer: Callable[[], object] = lambda: None
+        self.when_asked: Callable[[], object] = lambda: None
+        self.when_called: Callable[[Asked], object] = lambda asked: None
+        self.keeps_old = False
+        self._codes: dict[str, dict[str, Any]] = {}
         handler = type("Handler", (_Handler,), {"provider": self})
         self._server = _Server((HOST, 0), handler)
         self._thread = threading.Thread(
@@ -99,6 +111,35 @@ class RotatingProvider:
             "expires_at": expires_at,
         }
 
+    def approve(
+        self, name: str = "new", code: str = "CODE123", *, refresh_token: bool = True, **more: Any
+    ) -> dict[str, Any]:
+        """Make a grant whose first token is issued for a code, and return the answer.
+
+        Args:
+            name: The grant's name.
+            code: The authorization code.
+            refresh_token: Whether the answer has the refresh token.
+            **more: Further fields of the answer.
+        """
+        token = self.grant(name)
+        del token["expires_at"]
+        if not refresh_token:
+            del token["refresh_token"]
+        self._codes[code] = {**token, **more}
+        return self._codes[code]
+
+    def withdraw(self, name: str = "ann") -> None:
+        """Let the access token of today work no more, though its refresh token does."""
+        with self._mutex:
+            grant = self.grants[name]
+            grant.withdrawn.add(grant.access_token)
+
+    def live(self, name: str = "ann") -> bool:
+        """Whether the refresh token of a grant works: a new token could be had for it."""
+        with self._mutex:
+            return not self.grants[name].has_ended
+
     def count_connection(self) -> None:
         """Count a connection."""
         with self._mutex:
@@ -113,13 +154,18 @@ class RotatingProvider:
             return self.exchange(form)
         if path == "/revoke":
             self.revoked.append(form)
-            return self.failing or (200, {})
-        if self.works(asked.headers.get("Authorization")):
+            return self.failing or self.revoke(form.get("token", ""))
+        self.when_called(asked)
+        if path != "/closed" and self.works(asked.headers.get("Authorization")):
             return 200, {"cookie": asked.headers.get("Cookie")}
         return 401, {"error": "invalid_token"}
 
     def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
-        """Answer a refresh request."""
+        """Answer a token request."""
+        if form.get("grant_type") == "authorization_code":
+            answer = self._codes.get(form.get("code", ""))
+            return (400, {"error": "invalid_grant"}) if answer is None else (200, answer)
+        self.when_asked()
         gate = self.gate
         self.at_the_gate.set()
         gate.wait(120)
@@ -148,13 +194,27 @@ class RotatingProvider:
         self.before_answer()
         return 200, answer
 
+    def revoke(self, token: str) -> tuple[int, Any]:
+        """End the grant of a refresh token, or an access token; of others nothing is known."""
+        with self._mutex:
+            for grant in self.grants.values():
+                if token == grant.refresh_token:
+                    grant.has_ended = True
+                elif token == grant.access_token:
+                    grant.withdrawn.add(token)
+        return 200, {}
+
     def works(self, authorization: str | None) -> bool:
         """Whether an access token is one that works."""
+        token = (authorization or "").removeprefix("Bearer ")
         with self._mutex:
-            return any(
-                authorization == f"Bearer {grant.access_token}" and not grant.has_ended
-                for grant in self.grants.values()
-            )
+            for grant in self.grants.values():
+                issued = grant.generation + 1
+                known = [f"at-{grant.name}-{number}" for number in range(issued)]
+                working = known if self.keeps_old else known[-1:]
+                if token in working and token not in grant.withdrawn and not grant.has_ended:
+                    return True
+        return False
 
     def calls(self, path: str) -> list[Asked]:
         """Return the requests to a path."""
