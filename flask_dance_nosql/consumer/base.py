@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ClassVar, Self, cast, overload
 
@@ -13,7 +13,7 @@ from flask import Blueprint, current_app, url_for
 from flask.blueprints import BlueprintSetupState
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from ..errors import ConfigurationError, UserRequired
+from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
 from .backend.base import BackendLike, BaseBackend, TokenSlot, issued_digest, slot_of
 from .backend.owner import CURRENT, NOT_GIVEN, Who
@@ -236,7 +236,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
         slot = self.slot_of()
         if not slot.is_shared:
             # An old copy of a cookie must not lead to what was issued in its place.
-            self.flights.forget(slot.read().token)
+            with suppress(CorruptToken):
+                self.flights.forget(slot.read().token)
         slot.erase()
         self.forget_token()
         token_deleted.send(self, user_id=slot.user_id)

@@ -29,6 +29,7 @@ from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
 from .refresh.attempt import Refresh, RefreshingBlueprint
 from .refresh.flights import digest_of
+from .signals import token_saved
 from .token import TokenStatus, token_status, with_expires_at, with_expires_in
 from .token_endpoint import EXCHANGE_ERRORS, TokenCalls, TokenEndpoint
 from .transport import Transport, TransportSession, quiet, require_tls, rewinding
@@ -184,6 +185,11 @@ class ConsumerSession(TransportSession, ABC):
         self._jars.append((owner, jar))
         return jar
 
+    @property
+    def has_assigned_token(self) -> bool:
+        """Whether a token was assigned to this session, in place of the backend's."""
+        return self._is_assigned
+
     def load_token(self) -> bool:
         """Return whether the current user has a token, as in Flask-Dance."""
         return bool(self.read().stored.token)
@@ -321,6 +327,7 @@ class OAuth2Session(ConsumerSession, TokenCalls):
         slot = self.blueprint.slot_of(self.who)
         self._reading = Reading(slot, slot.write(with_expires_at(token)))
         self._assigned, self._is_assigned = None, False
+        token_saved.send(self.blueprint, user_id=slot.user_id)
 
     @property
     def authorized(self) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from ...errors import ConfigurationError, VersionConflict
+from ...errors import ConfigurationError, CorruptToken, VersionConflict
 from .owner import CURRENT, Who
 from .store.document import TokenDocument, TokenKey
 from .store.values import Token, json_token
@@ -165,7 +165,11 @@ class PlainSlot(TokenSlot):
 
     def read(self, fresh: bool = False) -> StoredToken:  # noqa: ARG002 - there is no other way
         """Return what the backend's ``get`` gives."""
-        return StoredToken(self._backend.get(self._blueprint))
+        token = self._backend.get(self._blueprint)
+        if token is not None and not isinstance(token, dict):
+            name, reason = type(self._backend).__name__, "it is no dict"
+            raise CorruptToken("get", name, self._blueprint.name, None, reason)
+        return StoredToken(token)
 
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Store a token by the backend's ``set``."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, after_this_request, current_app, has_request_context, request
 from flask import session as flask_session
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
-from ...errors import TokenTooLarge
+from ...errors import CorruptToken, TokenTooLarge
 from .base import BaseBackend, BlueprintLike, TokenSlot
 from .owner import CURRENT, Who
 from .store.document import TokenKey
@@ -47,11 +47,15 @@ class SessionBackend(BaseBackend):
 
         Raises:
             TokenDecryptError: If the cipher can't open it.
+            CorruptToken: If the session has something else in its place.
         """
         _watch_response()
-        token: Token | None = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
+        token: Any = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
+        if token is not None and not isinstance(token, dict):
+            name, reason = type(self).__name__, "it is no dict"
+            raise CorruptToken("get", name, blueprint.name, None, reason)
         if token is None or self.cipher is None:
-            return token
+            return cast("Token | None", token)
         return self.cipher.open(TokenKey(blueprint.name), token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:

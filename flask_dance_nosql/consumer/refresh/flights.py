@@ -100,6 +100,9 @@ class Recent(Generic[V]):
                     self._entries[key] = (moment, changed)
 
 
+_NOBODYS = Exchange(None, rotates=True)
+
+
 class Flights:
     """The refreshes of one blueprint in one process.
 
@@ -154,22 +157,25 @@ class Flights:
             self.exchanges.put(digest_of(sent), exchange)
         return exchange
 
-    def forget(self, token: Token | None) -> None:
-        """Let nobody who has an old copy of a token, or the token itself, get its successors.
+    def forget(self, token: Token | None, *, is_revoked: bool = False) -> None:
+        """Give a token to nobody any more who has an old copy of its predecessors.
 
         Args:
-            token: A token that was removed or revoked.
+            token: A token that was removed.
+            is_revoked: Whether it was revoked, too, so that it is not sent again either.
         """
-        ended = {digest_of(token["refresh_token"])} if token and token.get("refresh_token") else ()
+        last = (token or {}).get("refresh_token")
+        if not last:
+            return
 
         def change(exchange: Exchange) -> Exchange | None:
-            issued = exchange.issued or {}
-            if digest_of(issued.get("refresh_token")) not in ended:
+            if (exchange.issued or {}).get("refresh_token") != last:
                 return exchange
-            return Exchange(None, rotates=True) if exchange.rotates else None
+            return _NOBODYS if exchange.rotates else None
 
-        if ended:
-            self.exchanges.change(change)
+        self.exchanges.change(change)
+        if is_revoked:
+            self.exchanges.put(digest_of(last), _NOBODYS)
 
 
 def digest_of(secret: object) -> str:

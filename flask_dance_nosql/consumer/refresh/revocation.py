@@ -86,5 +86,6 @@ def _revoke_known(
     if stored.token is None:
         return True
     newest = blueprint.flights.newest(slot, stored.token)
-    blueprint.flights.forget(newest)
-    return newest is None or endpoint.revoke(newest)
+    is_confirmed = newest is None or endpoint.revoke(newest)
+    blueprint.flights.forget(newest, is_revoked=is_confirmed)
+    return is_confirmed
