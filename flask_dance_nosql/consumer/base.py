@@ -228,7 +228,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
             return
         slot = self.slot_of()
         slot.write(with_expires_at(value))
-        self.forget_token()
+        if state is not None and state.session is not None:
+            del cast(ConsumerSession, state.session).token
         token_saved.send(self, user_id=slot.user_id)
 
     @token.deleter

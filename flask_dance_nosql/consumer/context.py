@@ -62,7 +62,8 @@ def current_state(blueprint: Blueprint) -> ContextState | None:
         holder = g.setdefault(_KEY, {})
     else:
         return None
-    key = (_current_app(), blueprint)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
+    key = (app, blueprint)
     state = holder.get(key)
     if state is None:
         state = holder[key] = ContextState()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
 from enum import Enum
 from inspect import getattr_static
 from typing import Any, Literal, NamedTuple
 
 from flask import session as flask_session
+from werkzeug.local import LocalProxy
 
 from ...errors import ConfigurationError
 from .store.document import TokenKey
-from .store.driver import dereference
 
 Scope = Literal["user", "app", "browser"]
 
@@ -88,23 +87,16 @@ class OwnerResolver:
             config: The blueprint's ``config``.
         """
         if who is not CURRENT and who.is_named:
-            references: Iterator[tuple[Any, Any]] = iter([(who.user, who.user_id)])
-        else:
-            references = self._given(config)
-        for user, user_id in references:
-            if user_id is not None and user_id is not NOT_GIVEN:
-                found = dereference(user_id)
-                if found is not None:
-                    return found
-            if user is not None and user is not NOT_GIVEN:
-                found = self._id_of(dereference(user))
-                if found is not None:
-                    return found
-        return None
+            return self._found(who.user, who.user_id)
+        found = self._found(self.user, self.user_id)
+        return self._found(config.get("user"), config.get("user_id")) if found is None else found
 
-    def _given(self, config: Any) -> Iterator[tuple[Any, Any]]:
-        yield self.user, self.user_id
-        yield config.get("user"), config.get("user_id")
+    def _found(self, user: Any, user_id: Any) -> Any:
+        if user_id is not None and user_id is not NOT_GIVEN:
+            found = dereference(user_id)
+            if found is not None:
+                return found
+        return None if user is None or user is NOT_GIVEN else self._id_of(dereference(user))
 
     def _id_of(self, user: Any) -> Any:
         if user is None or self._is_anonymous(user):
@@ -127,6 +119,13 @@ class OwnerResolver:
         if flask_login is not None and isinstance(user, flask_login.AnonymousUserMixin):
             return True
         return own_attribute(user, "is_anonymous", False) is True
+
+
+def dereference(reference: Any) -> Any:
+    """Return what a value, a function that returns one, or a proxy stands for."""
+    if isinstance(reference, LocalProxy):
+        reference = reference._get_current_object()
+    return reference() if callable(reference) else reference
 
 
 def own_attribute(thing: Any, name: str, default: Any) -> Any:
