@@ -24,7 +24,6 @@ from .backend.store.values import Token
 from .context import ContextConfig, ContextState, current_state
 from .dance import DanceViews
 from .refresh.flights import Flights
-from .refresh.login import store_login
 from .requests import ConsumerSession
 from .settings import Argument, Configurable, Setting, argument, configured, refuse_unknown
 from .signals import oauth_authorized, token_deleted, token_saved
@@ -417,7 +416,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def _store_login(self, token: Token) -> Callable[[], object]:
         slot = self.slot_of()
-        store_login(self, slot, with_expires_at(token), takes_turns=self._takes_turns)
+        self._write_login(slot, with_expires_at(token))
         self.forget_token()
         if slot.key is not None and slot.key.user_id is None:
             log.warning(
@@ -428,10 +427,9 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
             )
         return partial(token_saved.send, self, user_id=slot.user_id)
 
-    @property
-    def _takes_turns(self) -> bool:
-        """Whether anybody else may be about to replace or remove a stored token."""
-        return False
+    def _write_login(self, slot: TokenSlot, token: Token) -> None:
+        """Store a new token in place of whatever a slot has."""
+        slot.write(token)
 
 
 def _is_same(arriving: Token, token: Any) -> bool:

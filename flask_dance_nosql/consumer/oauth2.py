@@ -11,10 +11,12 @@ from oauthlib.oauth2 import Client, OAuth2Error
 from requests import RequestException
 
 from ..errors import ConfigurationError
+from .backend.base import TokenSlot
 from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure, PendingLogin, PendingLogins
+from .refresh.login import store_login
 from .refresh.revocation import revoke
 from .requests import OAuth2Session
 from .settings import Setting
@@ -115,7 +117,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         self.endpoint_url("revocation_url")
         slot = self.slot(user, user_id)
         try:
-            return revoke(self, self._make_session().token_endpoint(), slot)
+            return revoke(self, self.session.token_endpoint(), slot)
         finally:
             self.forget_token()
 
@@ -197,9 +199,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             raise DanceFailure("temporarily_unavailable", reason) from error
         return cast(Token, token)
 
-    @property
-    def _takes_turns(self) -> bool:
-        return bool(self.refresh_url or self.revocation_url)
+    def _write_login(self, slot: TokenSlot, token: Token) -> None:
+        store_login(self, slot, token, takes_turns=bool(self.refresh_url or self.revocation_url))
 
 
 def _without(text: str | None, hidden: Iterable[str | None]) -> str | None:
