@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
-from .backend.base import BackendLike, BaseBackend, TokenSlot, issued_digest, slot_of
+from .backend.base import BaseBackend, TokenSlot, issued_digest, slot_of
 from .backend.owner import CURRENT, NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
@@ -260,10 +260,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def slot_of(self, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as :meth:`slot` does."""
-        backend: object = self._backend
-        if isinstance(backend, BaseBackend):
-            return backend.slot(self, who)
-        return slot_of(cast(BackendLike, backend), self, who)
+        return slot_of(self._backend, self, who)
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""
@@ -369,11 +366,11 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def settings(self, *names: str) -> dict[str, Any]:
         """Return the values of several settings, as their attributes would give them."""
-        state, ties = vars(self), self.from_config
-        values: dict[str, Any] = {}
-        for name in names:
-            value = configured(ties[name]) if name in ties else None
-            values[name] = state.get(name) if value is None else value
+        state = vars(self)
+        values = {name: state.get(name) for name in names}
+        for name, key in self.from_config.items():
+            if name in values and (value := configured(key)) is not None:
+                values[name] = value
         return values
 
     def session_arguments(self) -> dict[str, Any]:

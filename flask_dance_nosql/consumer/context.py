@@ -56,14 +56,15 @@ def app_of_context() -> Flask | None:
 
 def current_state(blueprint: Blueprint) -> ContextState | None:
     """Return the blueprint's state in the innermost context, or ``None`` outside any context."""
+    # A proxy's own object is asked for once: each attribute of a proxy costs as much.
     if has_request_context():
-        holder: _Holder = request.environ.setdefault(_KEY, {})
+        environ = request._get_current_object().environ  # type: ignore[attr-defined]
+        holder: _Holder = environ.setdefault(_KEY, {})
     elif has_app_context():
         holder = g.setdefault(_KEY, {})
     else:
         return None
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
-    key = (app, blueprint)
+    key = (current_app._get_current_object(), blueprint)  # type: ignore[attr-defined]
     state = holder.get(key)
     if state is None:
         state = holder[key] = ContextState()

@@ -6,13 +6,13 @@ import copy
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self
 from urllib.parse import urljoin
 
 from flask import current_app, redirect, url_for
 from oauthlib.oauth2 import Client, TokenExpiredError
-from requests import PreparedRequest, Request, Response
+from requests import PreparedRequest, Request, Response, Session
 from requests.cookies import RequestsCookieJar
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 
@@ -70,7 +70,7 @@ class Reading(NamedTuple):
 NO_READING = Reading(None, NOTHING)
 
 
-class ConsumerSession(TransportSession, ABC):
+class ConsumerSession(Session, ABC):
     """What the sessions of OAuth 1 and OAuth 2 share: the blueprint's token, and relative URLs.
 
     The session itself keeps the token that was read last, with its owner. Each call is made by a
@@ -80,12 +80,12 @@ class ConsumerSession(TransportSession, ABC):
     Attributes:
         who: Whose token; by default the current user's.
         is_kept: Whether the next access to ``blueprint.session`` gives this session again.
-        call_settings: The blueprint's settings that each call needs, as of the session's making.
     """
 
     call_setting_names: ClassVar[tuple[str, ...]] = ("timeout", "proxies")
 
     blueprint: SessionBlueprint | None = None
+    transport: Transport | None
     base_url: str | None = None
     who: Who = CURRENT
     is_kept = True
@@ -100,10 +100,8 @@ class ConsumerSession(TransportSession, ABC):
         self.base_url = base_url
         self._first_owner: dict[str, object] = {}
         self._jars: list[tuple[object, RequestsCookieJar]] = []
-        self.call_settings: dict[str, Any] = {}
         if blueprint is not None:
             self.transport = blueprint.transport
-            self.call_settings = blueprint.settings(*self.call_setting_names)
         super().__init__(*args, **kwargs)
         # The classes below assign an empty token where none was given.
         self._is_assigned = bool(self._assigned)
@@ -135,6 +133,11 @@ class ConsumerSession(TransportSession, ABC):
     def token(self) -> None:
         self._assigned, self._is_assigned = None, False
         self._reading = None
+
+    @cached_property
+    def call_settings(self) -> dict[str, Any]:
+        """The blueprint's settings that calls need, as of the session's first use of them."""
+        return self.blueprint.settings(*self.call_setting_names) if self.blueprint else {}
 
     def use(self, token: Token | None) -> None:
         """Use a token for the calls of this session, in place of the backend's."""
@@ -250,7 +253,7 @@ class ConsumerSession(TransportSession, ABC):
             kwargs["proxies"] = self.call_settings["proxies"]
 
 
-class OAuth2Session(ConsumerSession, TokenCalls):
+class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     """A :class:`requests.Session` that sends the current user's OAuth 2 token.
 
     It is a session between your application and the provider, not between a visitor and your
@@ -553,7 +556,7 @@ class OAuth2Session(ConsumerSession, TokenCalls):
         )
 
 
-class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] # its token is a TypedDict
+class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # type: ignore[misc] # its token is a TypedDict
     """A :class:`requests.Session` that signs its calls with the current user's OAuth 1 token.
 
     Args:

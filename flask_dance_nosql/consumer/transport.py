@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from oauthlib.oauth2 import is_secure_transport
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema
+from requests.hooks import default_hooks
+from requests.models import DEFAULT_REDIRECT_LIMIT
+from requests.utils import default_headers
 
 from ..errors import ConfigurationError
 from ..process import PerProcess
@@ -54,23 +60,45 @@ class Transport:
 class TransportSession(requests.Session):
     """A :class:`requests.Session` that borrows the adapters of a transport.
 
-    Adapters mounted on the session itself come first.
+    Adapters mounted on the session itself come first. It has what every session has, but makes no
+    adapters of its own, and its headers and cookies when they are first used: most requests of an
+    application only ask whether there is a token.
     """
 
     transport: Transport | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # The two that every session has of its own would come first.
-        self.adapters.clear()
+    def __init__(self) -> None:
+        # In place of the base's, which takes longer than all that asks for the token.
+        self.auth = None
+        self.proxies = {}
+        self.hooks = default_hooks()
+        self.params = {}
+        self.stream = False
+        self.verify = True
+        self.cert = None
+        self.max_redirects = DEFAULT_REDIRECT_LIMIT
+        self.trust_env = True
+        self.adapters: Any = OrderedDict()
+
+    @cached_property
+    def headers(self) -> Any:  # type: ignore[override] # an attribute there
+        """The headers of every call."""
+        return default_headers()
+
+    @cached_property
+    def cookies(self) -> Any:  # type: ignore[override] # an attribute there
+        """The cookies that the provider has set."""
+        return RequestsCookieJar()
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL: one mounted on this session, else the blueprint's."""
-        try:
-            return super().get_adapter(url)
-        except InvalidSchema:
-            if not url.lower().startswith(("https://", "http://")):
-                raise
+        if self.adapters:
+            try:
+                return super().get_adapter(url)
+            except InvalidSchema:
+                pass
+        if not url.lower().startswith(("https://", "http://")):
+            raise InvalidSchema(f"There is no adapter for {url!r}")
         if self.transport is None:
             self.transport = Transport()
         return self.transport.adapter()

@@ -258,7 +258,8 @@ class BaseBackend(ABC):
         Raises:
             ConfigurationError: If a user is named and the backend keeps no token for each.
         """
-        _refuse_named(self, who)
+        if who is not CURRENT:
+            _refuse_named(self, who)
         return PlainSlot(self, blueprint, self.owner(blueprint))
 
 
@@ -266,7 +267,8 @@ def slot_of(backend: BackendLike, blueprint: BlueprintLike, who: Who = CURRENT) 
     """Return one owner's token in any backend, also in one that is no :class:`BaseBackend`."""
     if isinstance(backend, BaseBackend):
         return backend.slot(blueprint, who)
-    _refuse_named(backend, who)
+    if who is not CURRENT:
+        _refuse_named(backend, who)
     return PlainSlot(backend, blueprint)
 
 
