@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ....errors import ConfigurationError
-from ....process import renew_in_child
+from ....process import PerProcess
 from ..store.driver import require
 
 if TYPE_CHECKING:
@@ -76,12 +76,8 @@ class Keyrings:
 
     def __init__(self) -> None:
         self._made: dict[KeySources, Keyring] = {}
-        self._free()
-        renew_in_child(self, Keyrings._free)
-
-    def _free(self) -> None:
-        # A function may need a token itself, and so come back here.
-        self._making = threading.RLock()
+        # Reentrant, since a function that returns a key may need a token itself.
+        self._making = PerProcess(threading.RLock)
 
     def get(self, sources: KeySources) -> Keyring:
         """Return the keyring of these sources.
@@ -97,7 +93,7 @@ class Keyrings:
         return made or self._make(sources)
 
     def _make(self, sources: KeySources) -> Keyring:
-        with self._making:
+        with self._making.get():
             if sources not in self._made:
                 self._made[sources] = Keyring(sources)
             return self._made[sources]
