@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 from ... import clock
 from ...errors import ConfigurationError
 from .base import BaseBackend, BlueprintLike, Token
-from .cache.base import CachedStore, Prefix, TokenCache
+from .cache.base import CachedStore, TokenCache
 from .cache.shared import SharedCache
 from .cipher.sealed import SealedStore
 from .owner import OwnerResolver, Scope
@@ -43,7 +43,6 @@ class MoreOptions(TypedDict, total=False):
     cipher: TokenCipher | None
     cache_timeout: float
     cache_miss_timeout: float
-    cache_prefix: Prefix
 
 
 class Caching(TypedDict, total=False):
@@ -81,9 +80,6 @@ class UserScopedBackend(BaseBackend):
         cache_timeout: How many seconds the cache keeps a token at most. With 0 it is not read, and
             is told of writes for the sake of other backends.
         cache_miss_timeout: How many seconds it keeps that there is none; 0 for not at all.
-        cache_prefix: What tells the store from others of the same name, on other servers, in the
-            same cache: text, or a function that returns it, for a store whose client or session is
-            chosen by a function.
 
     Raises:
         ConfigurationError: If ``scope``, ``ttl`` or a timeout is none of these, ``scope``
@@ -100,15 +96,12 @@ class UserScopedBackend(BaseBackend):
         cache: Any = None,
         cache_timeout: float = 300.0,
         cache_miss_timeout: float = 30.0,
-        cache_prefix: Prefix = None,
         **people: Unpack[People],
     ) -> None:
         cache_timeout = _checked_seconds("cache_timeout", cache_timeout)
         cache_miss_timeout = _checked_seconds("cache_miss_timeout", cache_miss_timeout)
         if cache is not None:
-            store = CachedStore(
-                store, token_cache(cache), cache_timeout, cache_miss_timeout, cache_prefix
-            )
+            store = CachedStore(store, token_cache(cache), cache_timeout, cache_miss_timeout)
         # What is cached is sealed.
         self.store = store if cipher is None else SealedStore(store, cipher)
         self._ttl = _checked_ttl(ttl)

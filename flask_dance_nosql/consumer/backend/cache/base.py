@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from urllib.parse import quote
 
 from .... import clock
 from ..store.base import TokenStore
@@ -16,9 +15,6 @@ Ticket = object
 
 Name = tuple[str, TokenKey]
 """The place of a store, and a key in it."""
-
-Prefix = str | Callable[[], str] | None
-"""What tells stores of the same place apart: text, or a function that returns it."""
 
 
 class TokenCache(ABC):
@@ -74,28 +70,21 @@ class CachedStore(StoreWrapper):
         timeout: How many seconds a document is kept. With 0 the cache is not read, and is told of
             writes for those who read it.
         miss_timeout: How many seconds it is kept that there is none; 0 for not at all.
-        prefix: What tells the other store from those with the same ``place``.
     """
 
     def __init__(
-        self,
-        inner: TokenStore,
-        cache: TokenCache,
-        timeout: float,
-        miss_timeout: float,
-        prefix: Prefix = None,
+        self, inner: TokenStore, cache: TokenCache, timeout: float, miss_timeout: float
     ) -> None:
         super().__init__(inner)
         self.cache = cache
         self._timeout = timeout
         self._miss_timeout = miss_timeout if timeout else 0.0
-        self._prefix = prefix
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return what the cache has, or else load it from the other store."""
         if not self._timeout:
             return self.inner.load(key)
-        name = (self.inner.place, key) if self._prefix is None else self._name(key)
+        name = (self.inner.place, key)
         found, document, ticket = self.cache.look(name)
         if not found:
             document = self.inner.load(key)
@@ -106,7 +95,7 @@ class CachedStore(StoreWrapper):
         """Load from the other store, whatever the cache has, and tell the cache."""
         if not self._timeout:
             return self.inner.load_fresh(key)
-        name = self._name(key)
+        name = (self.inner.place, key)
         ticket = self.cache.begin(name)
         document = self.inner.load_fresh(key)
         self.cache.learn(name, ticket, document, self._seconds(document))
@@ -126,7 +115,7 @@ class CachedStore(StoreWrapper):
         document: TokenDocument,
         if_version: int | None,
     ) -> TokenDocument:
-        name = self._name(document.key)
+        name = (self.inner.place, document.key)
         ticket = self.cache.begin(name)
         saved, seconds = None, 0.0
         try:
@@ -139,7 +128,7 @@ class CachedStore(StoreWrapper):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from the other store, and tell the cache."""
-        name = self._name(key)
+        name = (self.inner.place, key)
         ticket = self.cache.begin(name)
         seconds = 0.0
         try:
@@ -147,13 +136,6 @@ class CachedStore(StoreWrapper):
             seconds = self._miss_timeout
         finally:
             self.cache.end(name, ticket, None, seconds)
-
-    def _name(self, key: TokenKey) -> Name:
-        place, prefix = self.inner.place, self._prefix
-        if prefix is None:
-            return place, key
-        text = prefix() if callable(prefix) else prefix
-        return f"{quote(text, safe='')}\0{place}", key
 
     def _seconds(self, document: TokenDocument | None) -> float:
         if document is None:

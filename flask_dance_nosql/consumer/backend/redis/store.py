@@ -15,9 +15,9 @@ from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, batches
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
-from .client import ClientSource, client_source
+from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
-from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
+from .scripts import ACQUIRE, DELETE, LOAD, RELEASE, SAVE, SHA
 
 if TYPE_CHECKING:
     import redis
@@ -76,8 +76,8 @@ class RedisStore(TokenStore):
 
     @property
     def place(self) -> str:
-        """The prefix."""
-        return f"redis:{self._keys.prefix}"
+        """The server or servers as the client was told them, the database and the prefix."""
+        return f"redis:{place_of(self._client.get())}:{self._keys.prefix}"
 
     def redis_key(self, key: TokenKey) -> str:
         """Return the Redis key under which a token lies."""
@@ -86,11 +86,22 @@ class RedisStore(TokenStore):
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by one ``GET``."""
         try:
-            text = self._client.get().get(self.redis_key(key))
+            text = self._client.get().get(self._keys.token(key))
         except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
             raise self._explained("load", key, error) from error
-        document = None if text is None else self._decode("load", key, text)
-        return None if document is None or document.expired else document
+        return None if text is None else self._live(key, text)
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load as :meth:`load` does, by a script, which a cluster's client sends to a primary."""
+        try:
+            text = self._run(LOAD, [self._keys.token(key)])
+        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
+            raise self._explained("load_fresh", key, error) from error
+        return None if text is None else self._live(key, text)
+
+    def _live(self, key: TokenKey, text: str | bytes) -> TokenDocument | None:
+        document = self._decode("load", key, text)
+        return None if document.expires_at is not None and document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Store a document by one script, which keeps the user's index in step."""
@@ -194,7 +205,7 @@ class RedisStore(TokenStore):
             document = _decode(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
-        if (document.provider, document.user_id) != (key.provider, key.user_id):
+        if document.provider != key.provider or document.user_id != key.user_id:
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
 
