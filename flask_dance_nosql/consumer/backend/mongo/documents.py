@@ -15,8 +15,6 @@ _INT64 = range(-(2**63), 2**63)
 # A server takes 100 levels, and the token itself is one level down.
 _BSON_DEPTH = 90
 _SWEEP_SECONDS = 60
-_NOW = {"$toLong": "$$NOW"}
-"""The server's time in milliseconds, as an expression."""
 
 
 def replacement(document: TokenDocument) -> list[dict[str, Any]]:
@@ -36,12 +34,18 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     return [{"$set": {**literal, "version": counted, "created_at": created_at}}]
 
 
-def taking(holder: str, seconds: float) -> list[dict[str, Any]]:
-    """Return the update by which a holder takes a lock that is free, has ended or is its own."""
+def taking(holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
+    """Return the update by which a holder takes a lock that is free, has ended or is its own.
+
+    Args:
+        holder: Who takes it.
+        seconds: For how long.
+        now: The server's time in milliseconds, as an expression.
+    """
     ours = {"$eq": ["$holder", {"$literal": holder}]}
-    ended = {"$lte": [{"$ifNull": ["$until", 0]}, _NOW]}
+    ended = {"$lte": [{"$ifNull": ["$until", 0]}, now]}
     may = {"$or": [ours, ended]}
-    until = {"$add": [_NOW, int(seconds * 1000)]}
+    until = {"$add": [now, int(seconds * 1000)]}
     taken = {
         "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
         "until": {"$cond": [may, until, "$until"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -56,6 +56,9 @@ class MongoStore(TokenStore):
         pymongo.errors.WTimeoutError,
     )
     driver_errors = (pymongo.errors.PyMongoError, bson.errors.BSONError)
+
+    _now: ClassVar[Any] = {"$toLong": "$$NOW"}
+    """The server's time in milliseconds, as an expression."""
 
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
         self._collections = collection_source(collection)
@@ -176,7 +179,7 @@ class MongoStore(TokenStore):
         take = partial(
             primary.find_one_and_update,
             wanted,
-            taking(holder, seconds),
+            taking(holder, seconds, self._now),
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-# What GET gives, from a primary: a client that sends GET to replicas never sends scripts there.
-LOAD = "return redis.call('GET', KEYS[1])"
-
 # Splices the version and the time of creation into the new document's text, so that Lua need not
 # parse the token: its JSON would not survive that exactly. The index is a sorted set whose scores
 # are the ends of the records, so that what expired leaves it at the next write.
@@ -90,6 +87,6 @@ return 1
 
 SHA = {
     script: sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (LOAD, SAVE, DELETE, ACQUIRE, RELEASE)
+    for script in (SAVE, DELETE, ACQUIRE, RELEASE)
 }
 """The name by which a server knows each script that it has run."""

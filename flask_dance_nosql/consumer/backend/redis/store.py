@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
-from .scripts import ACQUIRE, DELETE, LOAD, RELEASE, SAVE, SHA
+from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
 
 if TYPE_CHECKING:
     import redis
@@ -85,21 +86,22 @@ class RedisStore(TokenStore):
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by one ``GET``."""
-        try:
-            text = self._client.get().get(self._keys.token(key))
-        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
-            raise self._explained("load", key, error) from error
-        return None if text is None else self._live(key, text)
+        return self._load(self._client.get().get, key)
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
-        """Load as :meth:`load` does, by a script, which a cluster's client sends to a primary."""
-        try:
-            text = self._run(LOAD, [self._keys.token(key)])
-        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
-            raise self._explained("load_fresh", key, error) from error
-        return None if text is None else self._live(key, text)
+        """Load as :meth:`load` does, from the primary."""
+        # A cluster's client that sends GET to replicas sends scripts to primaries all the same.
+        return self._load(
+            partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1), key
+        )
 
-    def _live(self, key: TokenKey, text: str | bytes) -> TokenDocument | None:
+    def _load(self, get: Callable[[str], Any], key: TokenKey) -> TokenDocument | None:
+        try:
+            text = get(self._keys.token(key))
+        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
+            raise self._explained("load", key, error) from error
+        if text is None:
+            return None
         document = self._decode("load", key, text)
         return None if document.expires_at is not None and document.expired else document
 
