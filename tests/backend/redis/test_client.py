@@ -126,7 +126,9 @@ def test_place_of_a_cluster_stays(redis_cluster: RedisClusterServers) -> None:
             assert place_of(client) == ",".join(nodes)
     port = redis_cluster.nodes[2].port
     with redis.RedisCluster(host="127.0.0.1", port=port) as client:
-        assert place_of(client) == f"127.0.0.1:{port}"
+        # Old versions of redis-py forget what they were told.
+        if hasattr(client, "startup_nodes"):
+            assert place_of(client) == f"127.0.0.1:{port}"
 
 
 def test_place_of_a_sentinels_master(redis_sentinel: RedisSentinelServers) -> None:

@@ -28,7 +28,11 @@ from redis.retry import Retry
 from examples.demo.embedded import RedisServer, free_port
 from flask_dance_nosql.consumer.backend import InvalidatedCache, LocalCache, TokenKey
 from flask_dance_nosql.consumer.backend.cache.base import CachedStore
-from flask_dance_nosql.consumer.backend.redis.channel import TRUST_SECONDS, Subscription
+from flask_dance_nosql.consumer.backend.redis.channel import (
+    THREAD,
+    TRUST_SECONDS,
+    Subscription,
+)
 from flask_dance_nosql.consumer.backend.redis.client import open_url
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
@@ -64,7 +68,7 @@ def is_trusted(store: CachedStore, until: float) -> bool:
 
 def listeners() -> list[threading.Thread]:
     """Return the threads that listen."""
-    return [each for each in threading.enumerate() if each.name == "flask-dance-invalidation"]
+    return [each for each in threading.enumerate() if each.name == THREAD]
 
 
 def is_kept(store: CachedStore, key: TokenKey = KEY) -> bool:

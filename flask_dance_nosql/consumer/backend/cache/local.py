@@ -54,7 +54,7 @@ class LocalCache(TokenCache):
         self._memory = PerProcess(partial(_Memory, maxsize))
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
-        """Return whether it is known what is there, and that, or else a ticket to the store."""
+        """Return whether there is an entry, its document, and a ticket for a reader if not."""
         memory = self._memory.get()
         with memory.mutex:
             try:
@@ -72,7 +72,7 @@ class LocalCache(TokenCache):
     def fill(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what a reader has found, if nobody has taken a ticket or come back since."""
+        """Keep what a reader has found, if no other ticket was taken since its own."""
         text = b"" if document is None else _encode(document)
         memory = self._memory.get()
         with memory.mutex:
@@ -91,7 +91,7 @@ class LocalCache(TokenCache):
     def end(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what was written, or nothing if somebody else took a ticket meanwhile."""
+        """Keep what was written, if no other ticket was taken since the writer's own."""
         text = b"" if document is None else _encode(document)
         memory = self._memory.get()
         with memory.mutex:

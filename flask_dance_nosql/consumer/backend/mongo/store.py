@@ -170,7 +170,7 @@ class MongoStore(TokenStore):
         collection.create_index([("user_id", 1), ("provider", 1)])
 
     def ping(self) -> None:
-        """Ask the server for a sign of life."""
+        """Check that the server answers."""
         self._collections.get().primary.database.command("ping")
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -194,7 +194,7 @@ class MongoStore(TokenStore):
         return lock is not None and bool(lock["holder"] == holder)
 
     def release(self, key: TokenKey, holder: str) -> None:
-        """Give up the lock of a key."""
+        """Release the lock of a key."""
         lock = {"_id": f"!lock:{key.text}", "holder": holder}
         self._collections.get().primary.delete_one(lock)
 

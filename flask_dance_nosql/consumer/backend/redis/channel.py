@@ -7,9 +7,8 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable
-from functools import partial
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -20,10 +19,8 @@ from ..store.document import TokenKey
 from ..store.driver import DriverSource
 from .client import own_connection
 
-if TYPE_CHECKING:
-    import redis
-
 log = logging.getLogger(__name__)
+THREAD = "flask-dance-invalidation"
 
 BEAT_SECONDS = 3.0
 """How often a process sends itself a message, to learn whether messages arrive."""
@@ -31,10 +28,7 @@ BEAT_SECONDS = 3.0
 TRUST_SECONDS = 10.0
 """How long entries may be served after the last such message that came back was sent."""
 
-TIMEOUT_SECONDS = 2.0
-_RETRY_SECONDS = 1.0
-_POLL_SECONDS = 0.25
-_QUIET_SECONDS = 60.0
+_TIMEOUT_SECONDS, _RETRY_SECONDS, _POLL_SECONDS, _QUIET_SECONDS = 2.0, 1.0, 0.25, 60.0
 
 
 class Written(msgspec.Struct, tag=True):
@@ -81,10 +75,10 @@ class Subscription:
         self._warned: dict[str, float] = {}
 
     def is_live(self) -> bool:
-        """Whether entries may be served."""
+        """Whether entries may be served: a beat has been back in the last seconds."""
         return (until := self.trusted_until) is not None and self._timer() < until
 
-    def begin(self, source: DriverSource[redis.Redis]) -> None:
+    def begin(self, source: DriverSource[Any]) -> None:
         """Start the thread, unless it was started or ended before, or has just failed to start."""
         # Nobody waits for this lock: it is held while a client connects.
         if self._thread or self._ended.is_set() or not self._starting.acquire(blocking=False):
@@ -94,8 +88,7 @@ class Subscription:
             if self._thread is None and (last is None or now >= last + _RETRY_SECONDS):
                 self._tried_at = now
                 # Here and not in the thread, where there is no app context for a function or proxy.
-                target = partial(self._run, source.get())
-                thread = Thread(target=target, name="flask-dance-invalidation", daemon=True)
+                thread = Thread(target=self._run, args=(source.get(),), name=THREAD, daemon=True)
                 thread.start()
                 self._thread = thread
         except ConfigurationError:
@@ -109,9 +102,9 @@ class Subscription:
         """End the thread, waiting for it some seconds at most, and start none any more."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(2 * TIMEOUT_SECONDS)
+            self._thread.join(2 * _TIMEOUT_SECONDS)
 
-    def tell(self, source: DriverSource[redis.Redis], name: Name) -> None:
+    def tell(self, source: DriverSource[Any], name: Name) -> None:
         """Tell the others that something was written."""
         place, key = name
         message = Written(self._sender, place, key.provider, key.user_id)
@@ -120,7 +113,7 @@ class Subscription:
         except Exception as error:  # noqa: BLE001 - the write itself is done
             self._warn("tell other processes of a write", error)
 
-    def _run(self, client: redis.Redis) -> None:
+    def _run(self, client: Any) -> None:
         while self._cache() is not None and not self._ended.is_set():
             try:
                 self._listen(client)
@@ -128,10 +121,10 @@ class Subscription:
                 self._warn("listen, so nothing is kept", error)
                 self._ended.wait(_RETRY_SECONDS)
 
-    def _listen(self, client: redis.Redis) -> None:
+    def _listen(self, client: Any) -> None:
         # Nobody hears this one. A cluster's client learns by it which node has the channel now.
         client.publish(self._channel, _encode(Beat(self._sender, 0)))
-        connection = own_connection(client, self._channel, TIMEOUT_SECONDS)
+        connection = own_connection(client, self._channel, _TIMEOUT_SECONDS)
         number, sent_at, is_subscribed = 0, self._timer(), False
         deadline = sent_at + TRUST_SECONDS
         try:

@@ -65,15 +65,13 @@ def _close(client: redis.Redis) -> None:
 
 @Remembered
 def place_of(client: Any) -> str:
-    """Return what tells the server and database of a client from all others, in each process.
-
-    It is made of the addresses that the client was told. Nothing is asked of a server, and what a
-    cluster's client finds at run time does not count.
-    """
-    nodes = getattr(client, "startup_nodes", None)
-    pool = getattr(client, "connection_pool", None)
-    if nodes is not None:
+    """Return the server and database of a client, by the addresses that it was configured with."""
+    if hasattr(client, "nodes_manager"):
+        # Old versions of redis-py keep no more than the nodes that they found at first.
+        found = client.nodes_manager.startup_nodes.values()
+        nodes = getattr(client, "startup_nodes", found)
         return _joined((node.host, node.port) for node in nodes)
+    pool = getattr(client, "connection_pool", None)
     if pool is None:
         return random_name(client)
     options = pool.connection_kwargs
@@ -141,6 +139,8 @@ def _cluster(scheme: str, login: str, addresses: str, rest: str) -> redis.RedisC
     cluster: redis.RedisCluster = redis.RedisCluster.from_url(
         f"{scheme}://{login}@{first}{rest}", startup_nodes=nodes, **_patience()
     )
+    # For place_of(), with old versions of redis-py. The first node has been added to the list.
+    cluster.startup_nodes = nodes
     return cluster
 
 

@@ -48,7 +48,7 @@ class InvalidatedCache(LocalCache):
         self._is_closed = False
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
-        """Return whether it is known what is there, and that, or else a ticket to the store."""
+        """Return whether there is an entry, its document, and a ticket for a reader if not."""
         subscription = self._subscription.get()
         if subscription.is_live():
             return super().look(name)
@@ -59,14 +59,14 @@ class InvalidatedCache(LocalCache):
     def end(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what was written, unless somebody else was there meanwhile, and tell the others."""
+        """Keep what was written, as :class:`LocalCache` does, and tell other processes."""
         self.learn(name, ticket, document, seconds)
         self._subscription.get().tell(self._source, name)
 
     def learn(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what is there now, unless somebody else was there meanwhile, and tell nobody."""
+        """Keep what was read, and tell nobody, since nothing has changed."""
         is_live = self._subscription.get().is_live()
         super().end(name, ticket, document, seconds if is_live else 0)
 

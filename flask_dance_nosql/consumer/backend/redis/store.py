@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
-# What a server answers that can't work just now: it was demoted, lost its master or its replicas,
-# still reads its data, or is busy. Of an error within a script, Redis 6 has the code amid the text.
+# The codes of a server that can't serve requests at the moment. In an error of a script, Redis 6
+# has the code in the middle of the text.
 _NOT_READY = re.compile(
     r"(?:^|: -)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|LOADING|TRYAGAIN|BUSY|MISCONF)\b"
 )
@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder(TokenDocument).decode
 
 
 class ServerNotReady(redis.exceptions.ResponseError):
-    """The server can't do this now, and says so in an answer of no class of its own."""
+    """The server can't do this at the moment; redis-py has no class for its answer."""
 
 
 class RedisStore(TokenStore):
@@ -48,7 +48,7 @@ class RedisStore(TokenStore):
     - ``prefix:{u:user}:tokens``, a sorted set of the providers, for listing;
     - ``prefix:{u:user}:lock:provider``, while a lock is held.
 
-    The braces are a hash tag: all of them lie in one slot of a cluster.
+    The braces are a hash tag, which puts all keys of a user into one slot of a cluster.
 
     Args:
         client: A client of redis-py (``Redis``, ``RedisCluster``, or what a Sentinel's
@@ -172,7 +172,7 @@ class RedisStore(TokenStore):
         """Do nothing: Redis needs no preparation."""
 
     def ping(self) -> None:
-        """Ask the server for a sign of life."""
+        """Check that the server answers."""
         self._client.get().ping()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -180,7 +180,7 @@ class RedisStore(TokenStore):
         return bool(self._run(ACQUIRE, [self._keys.lock(key)], holder, round(seconds * 1000)))
 
     def release(self, key: TokenKey, holder: str) -> None:
-        """Give up the lock of a key, by one script."""
+        """Release the lock of a key, by one script."""
         self._run(RELEASE, [self._keys.lock(key)], holder)
 
     def _run(self, script: str, keys: list[str], *arguments: Any) -> Any:

@@ -71,15 +71,15 @@ class TokenKey(msgspec.Struct, frozen=True):
 
 
 class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A token and what is known of it: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
+    """A token and its metadata: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
 
     Args:
-        version: Changes with each write, by one where the store counts; 0 before the first. It does
-            not begin at one, so that a document written anew after a deletion has another.
+        version: A number that grows with each write; 0 before the first. It starts at the current
+            time, so that a document never has the version of a deleted one with its key.
         created_at: When it was first stored, as aware UTC time.
         updated_at: When it was last written, as aware UTC time.
-        expires_at: When the record may be dropped, as aware UTC time, or ``None``. The end of the
-            access token is another matter.
+        expires_at: When the record may be dropped, as aware UTC time, or ``None`` for never. The
+            access token may end earlier.
         provider: The blueprint's name.
         user_id: The user's id as text, or ``None``.
         provider_user_id: The account at the provider, or ``None`` if it is not known.
@@ -108,7 +108,7 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expired(self) -> bool:
-        """Whether the record's time is up. An expired record counts as none."""
+        """Whether the record may be dropped. An expired record counts as none."""
         return self.expires_at is not None and self.expires_at <= clock.now()
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
