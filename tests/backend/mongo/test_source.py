@@ -117,3 +117,17 @@ def test_decisions_are_made_by_the_primary(
     asked.clear()
     assert store.load(KEY) == saved
     assert asked == ["SecondaryPreferred"]
+
+
+def test_records_of_nobody_are_left_out(
+    mongo_collection: Tokens, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A document whose fields can be nobody's is logged, and a scan goes on."""
+    store = MongoStore(mongo_collection)
+    saved = store.save(make_document(KEY))
+    record = mongo_collection.find_one({"_id": KEY.text})
+    assert record is not None
+    for number, user_id in enumerate(["4\x002", "", 5]):
+        mongo_collection.insert_one({**record, "_id": str(number), "user_id": user_id})
+    assert list(store.scan()) == [saved]
+    assert len(caplog.records) == 3

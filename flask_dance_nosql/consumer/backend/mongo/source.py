@@ -54,10 +54,6 @@ class Collections:
         """What tells the collection from all others, on any server."""
         return f"mongo:{_server(self.wanted.database.client)}/{self.wanted.full_name}"
 
-    def close(self) -> None:
-        """Close the client."""
-        self.wanted.database.client.close()
-
 
 def collection_source(collection: CollectionSource) -> DriverSource[Collections]:
     """Return what gives the collection whenever it is needed.
@@ -67,10 +63,14 @@ def collection_source(collection: CollectionSource) -> DriverSource[Collections]
     """
     if isinstance(collection, str):
         check_url(collection)
-    return DriverSource(collection, _is_collection, _WANTED, _prepared, open_url, Collections.close)
+    return DriverSource(collection, _is_collection, _WANTED, _prepared, open_url, _close)
 
 
 _prepared = Remembered(Collections)
+
+
+def _close(collections: Collections) -> None:
+    collections.wanted.database.client.close()
 
 
 def _is_collection(value: object) -> bool:

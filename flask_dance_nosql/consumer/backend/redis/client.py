@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -45,7 +46,9 @@ def client_source(client: ClientSource, taker: str = "RedisBackend") -> DriverSo
     wanted = f"{taker} {_WANTED}"
     if isinstance(client, str) and not is_redis_url(client):
         raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
-    return DriverSource(client, _is_client, wanted, _as_it_is, open_url, _close)
+    return DriverSource(
+        client, _is_client, wanted, lambda client: client, open_url, methodcaller("close")
+    )
 
 
 def _is_client(value: object) -> bool:
@@ -53,14 +56,6 @@ def _is_client(value: object) -> bool:
     return has_sync_methods(value, "get", "evalsha", "execute_command") and not hasattr(
         type(value), "execute"
     )
-
-
-def _as_it_is(client: redis.Redis) -> redis.Redis:
-    return client
-
-
-def _close(client: redis.Redis) -> None:
-    client.close()
 
 
 @Remembered

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ import msgspec
 
 from .... import clock
 from ....errors import CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore, batches
+from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from .client import ClientSource, client_source, place_of
@@ -135,7 +136,8 @@ class RedisStore(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
         client = self._client.get()
-        for names in batches(self._token_keys(client, provider, user_id), SCAN_BATCH):
+        every_name = self._token_keys(client, provider, user_id)
+        while names := list(islice(every_name, SCAN_BATCH)):
             with client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.get(name)
@@ -154,19 +156,24 @@ class RedisStore(TokenStore):
             return
         members: Any = client.zrange(self._keys.index(TokenKey("any", user_id)), 0, -1)
         for member in map(unquote, map(_text, members)):
-            if provider in (None, member):
+            # Names with NUL, which were allowed once, name nobody.
+            if provider in (None, member) and member and "\0" not in member:
                 yield self._keys.token(TokenKey(member, user_id))
 
     def _scanned(self, name: str, text: Any) -> TokenDocument | None:
         if text is None:
             return None
-        key = self._keys.key(name)
         try:
+            key = self._keys.key(name)
             if isinstance(text, Exception):
                 raise self._explained("scan", key, text)
             return self._decode("scan", key, text)
+        except ValueError:
+            # An empty name, or one with NUL.
+            log.error("A scan left a record out, since its Redis key names nobody.")
         except CorruptToken:
-            return None
+            pass
+        return None
 
     def prepare(self) -> None:
         """Do nothing: Redis needs no preparation."""

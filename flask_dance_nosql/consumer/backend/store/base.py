@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import wraps
-from itertools import islice
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from ....errors import (
     BackendError,
@@ -21,8 +20,6 @@ from .lease import Lease
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
-
-T = TypeVar("T")
 
 _OPERATIONS = (
     "load",
@@ -274,10 +271,3 @@ def _translation(store: TokenStore, operation: str, error: Exception) -> Backend
         reason = f"no answer ({name}). Is the server up and within reach?"
         return BackendUnavailable(operation, backend, reason)
     return BackendError(operation, backend, f"refused ({name}). The cause says more.")
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of at most ``size`` items."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
