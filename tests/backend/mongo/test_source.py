@@ -57,6 +57,14 @@ def test_places_of_imitations() -> None:
     assert stores[0].place == stores[1].place != stores[2].place
 
 
+@mongomock.patch(servers=(("db.example", 27017),))
+def test_places_of_patched_clients() -> None:
+    """Clients that mongomock puts in place of PyMongo's have one place for one server."""
+    url = "mongodb://db.example/app"
+    stores = [MongoStore(pymongo.MongoClient(url)["app"]["tokens"]) for _ in range(2)]
+    assert stores[0].place == stores[1].place
+
+
 def test_places_hold_no_client() -> None:
     """What is remembered of a client goes with it."""
     before = len(_server._results)

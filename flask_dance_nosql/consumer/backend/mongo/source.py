@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     import bson.codec_options
     import pymongo
     from pymongo.collection import Collection
+    from pymongo.mongo_client import MongoClient
 else:
     _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
     pymongo = require("pymongo", **_NEEDED)
     bson = require("bson", **_NEEDED)
+    # Tests of applications may have a function in place of pymongo.MongoClient.
+    MongoClient = require("pymongo.mongo_client", **_NEEDED).MongoClient
 
 CollectionSource = Any
 """A collection, a URL with a database, or a function or proxy that returns a collection."""
@@ -80,7 +83,7 @@ def _is_collection(value: object) -> bool:
 @Remembered
 def _server(client: Any) -> str:
     """Return the configured addresses of a client, which are the same in each process."""
-    if not isinstance(client, pymongo.MongoClient):
+    if not isinstance(client, MongoClient):
         # Clients of mongomock that are patched to be of one server share a store.
         return random_name(getattr(client, "_store", client))
     # PyMongo tells only the discovered addresses publicly, which change while it runs. The settings
