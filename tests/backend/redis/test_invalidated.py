@@ -369,7 +369,9 @@ def test_without_the_server_nothing_is_kept(
                 save(here, NEW)
                 assert token_of(there) == NEW
                 assert is_kept(there)
-            wait_until(lambda: not is_kept(there), "the server is missed", 10)
+            for each in (here, there):
+                live = cache_of(each)._subscription.get().is_live
+                wait_until(lambda live=live: not live(), "the server is missed", 10)
             save(here, OLD)
             inner.calls.clear()
             assert [token_of(each) for each in (here, there) for _ in range(3)] == [OLD] * 6
