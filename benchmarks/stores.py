@@ -11,7 +11,6 @@ from pymongo import MongoClient, WriteConcern
 from redis import Redis
 
 from flask_dance_nosql.consumer.backend import LocalCache, MongoBackend, RedisBackend, TokenKey
-from flask_dance_nosql.consumer.backend.mongo.store import document_id
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 
 from .rounds import Row, compare
@@ -36,7 +35,7 @@ def mongo_rows(url: str) -> Iterator[Row]:
         )
         backend = MongoBackend(tokens, user_id=42)
         backend.set(BLUEPRINT, TOKEN)
-        wanted = {"_id": document_id(KEY)}
+        wanted = {"_id": KEY.text}
         document = {**(tokens.find_one(wanted) or {})}
         yield compare(
             "MongoBackend.get",

@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 KEY = TokenKey("provider", "42")
 TOKEN = {"access_token": "at", "refresh_token": "rt", "expires_at": 1_700_000_000.5}
-HOSTILE = "AaBb09:|{}%/\\\0 \n.$*?[]\u00e9\u6f22\U0001f511"
+HOSTILE = "AaBb09:|{}%/\\ \n.$*?[]\u00e9\u6f22\U0001f511"
 
 
 def make_document(

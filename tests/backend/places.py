@@ -22,7 +22,7 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.mongo.source import COLLECTION
-from flask_dance_nosql.consumer.backend.mongo.store import MongoStore, document_id
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 from flask_dance_nosql.consumer.backend.redis.client import open_url
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
@@ -63,7 +63,7 @@ class MongoPlace:
 
     def record(self, key: TokenKey) -> Any:
         """Return the document under a key, or ``None``."""
-        return self.collection.find_one({"_id": document_id(key)})
+        return self.collection.find_one({"_id": key.text})
 
     def change(self, key: TokenKey, changes: Record) -> None:
         """Change fields of the document under a key."""
@@ -71,14 +71,14 @@ class MongoPlace:
 
     def copy(self, key: TokenKey, to: TokenKey) -> None:
         """Insert the document under a key under another one, too."""
-        self._put(to, {**self.record(key), "_id": document_id(to)})
+        self._put(to, {**self.record(key), "_id": to.text})
 
     def count(self) -> int:
         """Return how many documents there are."""
         return int(self.collection.count_documents({}))
 
     def _put(self, key: TokenKey, record: Record) -> None:
-        self.collection.replace_one({"_id": document_id(key)}, record, upsert=True)
+        self.collection.replace_one({"_id": key.text}, record, upsert=True)
 
 
 class RedisPlace:

@@ -17,8 +17,8 @@ EXTRAS = [
 MODULES = {
     "MongoBackend": "mongo",
     "RedisBackend": "redis",
-    "InvalidatedCache": "invalidation",
-    "TokenCipher": "cipher",
+    "InvalidatedCache": "redis",
+    "TokenCipher": "cipher.envelope",
 }
 
 
@@ -71,7 +71,7 @@ def test_a_missing_driver_is_told(name: str, driver: str, extra: str, way: str) 
     """However a backend is reached, the error names it, the package and the extra to install."""
     statement = {
         "package": f"from flask_dance_nosql.consumer.backend import {name}",
-        "module": f"import flask_dance_nosql.consumer.backend.{MODULES[name]}",
+        "module": f"from flask_dance_nosql.consumer.backend.{MODULES[name]} import {name}",
         "attribute": f"import flask_dance_nosql.consumer.backend as b; b.{name}",
     }[way]
     program = f"""
@@ -87,6 +87,18 @@ for _ in range(2):
         print(error.feature, error.package, error.extra, "[{extra}]" in str(error))
 """
     assert run(program).splitlines() == [f"{name} {driver} {extra} True"] * 2
+
+
+def test_redis_backend_needs_no_cachetools() -> None:
+    """What the cache of the same folder needs, the backend does without."""
+    program = """
+import sys
+sys.modules["cachetools"] = None
+from flask_dance_nosql.consumer.backend import RedisBackend
+from flask_dance_nosql.consumer.backend.redis import RedisStore
+print(RedisBackend.__name__, RedisStore.__name__)
+"""
+    assert run(program) == "RedisBackend RedisStore"
 
 
 def test_object_ids_of_users_need_no_driver_of_ours() -> None:

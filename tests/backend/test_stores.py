@@ -24,7 +24,6 @@ from flask_dance_nosql.consumer.backend import LocalCache, TokenCipher, TokenKey
 from flask_dance_nosql.consumer.backend.cache.base import CachedStore, TokenCache
 from flask_dance_nosql.consumer.backend.cache.shared import SharedCache
 from flask_dance_nosql.consumer.backend.cipher.sealed import SealedStore
-from flask_dance_nosql.consumer.backend.mongo.documents import document_id
 from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 from flask_dance_nosql.consumer.backend.redis.client import open_url
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
@@ -153,7 +152,7 @@ class MongoConformance(Conformance, CorruptRecords):
             except ValueError:
                 fields = {"token": text}
             fields = fields if isinstance(fields, dict) else {"token": fields}
-            collection.replace_one({"_id": document_id(key)}, fields, upsert=True)
+            collection.replace_one({"_id": key.text}, fields, upsert=True)
 
         return write
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .base import BaseBackend, MemoryBackend, NullBackend
 from .file.backend import FileBackend
@@ -11,6 +10,7 @@ from .scoped import UserScopedBackend
 from .session import SessionBackend
 from .store.base import TokenStore
 from .store.document import TokenDocument, TokenKey
+from .store.driver import importer
 
 if TYPE_CHECKING:
     from .cache.local import LocalCache
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from .mongo import MongoBackend
     from .redis import InvalidatedCache, RedisBackend
     from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
-
-_LAZY = {
-    "InvalidatedCache": "redis.invalidated",
-    "LocalCache": "cache.local",
-    "MongoBackend": "mongo",
-    "OAuthConsumerMixin": "sqla",
-    "OAuthTokenMixin": "sqla",
-    "RedisBackend": "redis",
-    "SQLAlchemyBackend": "sqla",
-    "TokenCipher": "cipher.envelope",
-}
 
 __all__ = [
     "BaseBackend",
@@ -51,8 +40,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f".{_LAZY[name]}", __name__)
-    return getattr(module, name)
+__getattr__ = importer(
+    __name__,
+    {
+        "InvalidatedCache": "redis",
+        "LocalCache": "cache.local",
+        "MongoBackend": "mongo",
+        "OAuthConsumerMixin": "sqla",
+        "OAuthTokenMixin": "sqla",
+        "RedisBackend": "redis",
+        "SQLAlchemyBackend": "sqla",
+        "TokenCipher": "cipher.envelope",
+    },
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from ...errors import ConfigurationError
-from .cache.base import Prefix, TokenCache
+from .cache.base import TokenCache
 from .cache.shared import SharedCache
 from .owner import Scope
 
@@ -35,7 +35,6 @@ class MoreOptions(TypedDict, total=False):
     cipher: TokenCipher | None
     cache_timeout: float
     cache_miss_timeout: float
-    cache_prefix: Prefix
 
 
 class Caching(TypedDict, total=False):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ... import clock
 from ...errors import BackendError, UserRequired
 from .base import NOTHING, BaseBackend, BlueprintLike, StoredToken, TokenSlot
-from .cache.base import CachedStore, Prefix
+from .cache.base import CachedStore
 from .cipher.sealed import SealedStore
 from .options import People, Ttl, checked_seconds, checked_ttl, token_cache
 from .owner import (
@@ -203,9 +203,6 @@ class UserScopedBackend(BaseBackend):
         cache_timeout: How many seconds the cache keeps a token at most. With 0 it is not read, and
             is told of writes for the sake of other backends.
         cache_miss_timeout: How many seconds it keeps that there is none; 0 for not at all.
-        cache_prefix: What tells the store from others of the same name, on other servers, in the
-            same cache: text, or a function that returns it, for a store whose client or session is
-            chosen by a function.
 
     Raises:
         ConfigurationError: If ``scope``, ``ttl`` or a timeout is none of these, ``scope``
@@ -222,15 +219,12 @@ class UserScopedBackend(BaseBackend):
         cache: Any = None,
         cache_timeout: float = 300.0,
         cache_miss_timeout: float = 30.0,
-        cache_prefix: Prefix = None,
         **people: Unpack[People],
     ) -> None:
         cache_timeout = checked_seconds("cache_timeout", cache_timeout)
         cache_miss_timeout = checked_seconds("cache_miss_timeout", cache_miss_timeout)
         if cache is not None:
-            store = CachedStore(
-                store, token_cache(cache), cache_timeout, cache_miss_timeout, cache_prefix
-            )
+            store = CachedStore(store, token_cache(cache), cache_timeout, cache_miss_timeout)
         # What is cached is sealed.
         self.store = store if cipher is None else SealedStore(store, cipher)
         self._ttl = checked_ttl(ttl)

@@ -15,6 +15,8 @@ from itertools import product
 from typing import Any
 
 import cachelib
+import fakeredis
+import mongomock
 import msgspec
 import pytest
 import redis
@@ -35,6 +37,8 @@ from flask_dance_nosql.consumer.backend import (
 from flask_dance_nosql.consumer.backend.cache import shared as shared_cache
 from flask_dance_nosql.consumer.backend.cache.base import CachedStore, TokenCache
 from flask_dance_nosql.consumer.backend.cache.shared import SharedCache
+from flask_dance_nosql.consumer.backend.mongo import MongoStore
+from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError, VersionConflict
 from flask_dance_nosql.testing import make_document
@@ -595,7 +599,8 @@ def test_local_cache_is_bounded() -> None:
     before = inner.loads
     store.load(TokenKey("demo", "0"))
     assert inner.loads == before
-    assert max(len(part) for part in (cache._found, cache._missing, cache._tickets)) == 10
+    memory = cache._memory.get()
+    assert max(len(part) for part in (memory.found, memory.missing, memory.tickets)) == 10
 
 
 def test_flood_of_strangers_evicts_no_token() -> None:
@@ -779,31 +784,14 @@ def test_cache_can_be_off(inner: SlowStore, cache: Any, blueprint: Any) -> None:
         assert inner.loads == before + 4
 
 
-class Alike(SlowStore):
-    """A store that looks like others."""
-
-    place = "alike"
-
-
-def test_stores_that_look_alike_have_a_prefix_each(cache: Any, blueprint: Any) -> None:
-    """Two backends with a prefix each can share a cache, though their stores look alike."""
-    one = scoped(Alike(), user_id=1, cache=cache, cache_prefix="one")
-    two = scoped(Alike(), user_id=1, cache=cache, cache_prefix="two")
-    one.set(blueprint, OLD)
-    two.set(blueprint, NEW)
-    assert [backend.get(blueprint) for _ in range(2) for backend in (one, two)] == [OLD, NEW] * 2
-
-
-def test_prefix_that_is_chosen_at_each_use(
+def test_tenants_share_a_cache(
     cache: Any, blueprint: Any, redis_client: redis.Redis, redis_server: RedisServer
 ) -> None:
-    """A function that chooses among servers goes with one that chooses the prefix."""
+    """A function that chooses among databases chooses among their entries."""
     clients = {"a": redis_client, "b": redis.Redis.from_url(redis_server.url, db=1)}
     clients["b"].flushdb()
     tenant = "a"
-    backend = RedisBackend(
-        lambda: clients[tenant], user_id=1, cache=cache, cache_prefix=lambda: tenant
-    )
+    backend = RedisBackend(lambda: clients[tenant], user_id=1, cache=cache)
     backend.set(blueprint, OLD)
     assert backend.get(blueprint) == OLD
     tenant = "b"
@@ -813,6 +801,18 @@ def test_prefix_that_is_chosen_at_each_use(
     tenant = "a"
     assert backend.get(blueprint) == OLD
     clients["b"].close()
+
+
+def test_fake_servers_share_a_cache(cache: Any, blueprint: Any) -> None:
+    """Imitations of servers have no address, and are told apart all the same."""
+    stores = [RedisStore(fakeredis.FakeRedis()) for _ in range(2)]
+    stores += [MongoStore(mongomock.MongoClient()["t"]["t"]) for _ in range(2)]
+    backends = [scoped(store, user_id=1, cache=cache) for store in stores]
+    for number, backend in enumerate(backends):
+        assert backend.get(blueprint) is None
+        backend.set(blueprint, {"n": number})
+    for _ in range(2):
+        assert [backend.get(blueprint) for backend in backends] == [{"n": n} for n in range(4)]
 
 
 @pytest.mark.parametrize("kind", ["simple", "file"])

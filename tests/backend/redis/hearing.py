@@ -49,7 +49,7 @@ def main(url: str, *task: str) -> None:
             cache.close()
             sys.exit(os.waitpid(child, 0)[1])
         # What the parent has is not served: nobody tells the child yet that it is old.
-        assert not cache._subscription.is_live()
+        assert not cache._subscription.get().is_live()
         assert not len(cache)
         await_live(cache)
     with closing(cache), redis.Redis.from_url(url) as client:

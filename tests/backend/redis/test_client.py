@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from typing import Any
 
+import fakeredis
 import pytest
 import redis
 
-from flask_dance_nosql.consumer.backend.redis.client import SECONDS, open_url
+from flask_dance_nosql.consumer.backend.redis.client import SECONDS, open_url, place_of
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.errors import BackendUnavailable
-from flask_dance_nosql.testing.documents import KEY
+from flask_dance_nosql.testing.documents import KEY, make_document
 
-from ...topologies import RedisClusterServers
+from ...topologies import SERVICE, RedisClusterServers, RedisSentinelServers
 
 SENTINELS = "redis+sentinel://127.0.0.1:1,127.0.0.1/tokens"
 
@@ -65,3 +69,125 @@ def test_a_silent_server_is_told_in_time(scheme: str, silent_port: int) -> None:
     with pytest.raises(BackendUnavailable):
         store.load(KEY)
     assert time.monotonic() - begun < 20 * limit
+
+
+PLACES = {
+    "redis://ann:secret@db.example:6380/2": "redis:db.example:6380/2:flask_dance",
+    "rediss://:secret@[::1]/0": "redis:::1:6379/0:flask_dance",
+    "unix://ann:secret@/run/a:b.sock?db=3": "redis:/run/a%3Ab.sock/3:flask_dance",
+    "redis+sentinel://ann:secret@b:2,a/tokens?db=1": "redis:tokens@a:26379,b:2/1:flask_dance",
+}
+
+
+@pytest.mark.parametrize(("url", "place"), PLACES.items())
+def test_place_is_made_of_addresses(url: str, place: str) -> None:
+    """A place has the configured addresses, the database and the prefix, and no login."""
+    assert RedisStore(url).place == place
+
+
+def test_places_of_clients() -> None:
+    """Ready clients, and those that a function chooses, have the place of their server."""
+    plain = redis.Redis(connection_pool=redis.ConnectionPool())
+    assert RedisStore(plain, "a").place == "redis:localhost:6379/0:a"
+    clients = [redis.Redis(host="h", db=number) for number in range(2)]
+    store = RedisStore(lambda: clients[0])
+    assert store.place == "redis:h:6379/0:flask_dance"
+    clients.reverse()
+    assert store.place == "redis:h:6379/1:flask_dance"
+
+
+def test_places_of_imitations() -> None:
+    """Each server of FakeRedis is a place of its own, whichever client asks."""
+    server = fakeredis.FakeServer()
+    alike = [fakeredis.FakeRedis(server=server) for _ in range(2)]
+    others = [fakeredis.FakeRedis(), fakeredis.FakeRedis(server=fakeredis.FakeServer())]
+    places = [RedisStore(client).place for client in (*alike, *others)]
+    assert places[0] == places[1]
+    assert len(set(places)) == 3
+    assert places == [RedisStore(client).place for client in (*alike, *others)]
+
+
+def test_place_of_a_wrapper() -> None:
+    """A wrapper that tells no address is a place of its own."""
+
+    class Wrapper:
+        get = evalsha = execute_command = print
+
+    one, other = RedisStore(Wrapper()), RedisStore(Wrapper())
+    assert one.place == one.place != other.place
+
+
+def test_place_of_a_cluster_stays(redis_cluster: RedisClusterServers) -> None:
+    """What a cluster's client finds at run time does not change its place."""
+    nodes = sorted(f"127.0.0.1:{node.port}" for node in redis_cluster.nodes[:2])
+    first, second = (f"redis+cluster://{','.join(some)}" for some in (nodes, nodes[::-1]))
+    for url in (first, second):
+        with open_url(url) as client:
+            assert place_of(client) == ",".join(nodes)
+    port = redis_cluster.nodes[2].port
+    with redis.RedisCluster(host="127.0.0.1", port=port) as client:
+        # Old versions of redis-py forget what they were told.
+        if hasattr(client, "startup_nodes"):
+            assert place_of(client) == f"127.0.0.1:{port}"
+
+
+def test_place_of_a_sentinels_master(redis_sentinel: RedisSentinelServers) -> None:
+    """A client that was discovered has the place of its URL, in whatever order it asks."""
+    addresses = redis_sentinel.addresses
+    sentinel = redis.Sentinel(addresses[::-1])
+    with open_url(redis_sentinel.url) as client, sentinel.master_for(SERVICE) as other:
+        client.ping()
+        known = ",".join(sorted(f"{host}:{port}" for host, port in addresses))
+        assert place_of(client) == place_of(other) == f"{SERVICE}@{known}/0"
+    for each in sentinel.sentinels:
+        each.close()
+
+
+def test_places_are_the_same_in_each_process() -> None:
+    """Another process with the same configuration has the same place."""
+    program = """
+from flask_dance_nosql.consumer.backend.redis import RedisStore
+print(RedisStore("redis+sentinel://b,a,d,c/tokens").place)
+"""
+    told = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert (
+        told[0].stdout
+        == told[1].stdout
+        == ("redis:tokens@a:26379,b:26379,c:26379,d:26379/0:flask_dance\n")
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*'read_from_replicas':DeprecationWarning")
+def test_load_fresh_asks_primaries(redis_cluster: RedisClusterServers) -> None:
+    """A client that reads from replicas reads from primaries where a refresh decides."""
+    port = redis_cluster.nodes[0].port
+    with redis.RedisCluster(host="127.0.0.1", port=port, read_from_replicas=True) as client:
+        store = RedisStore(client)
+        saved = store.save(make_document(KEY))
+        for node in redis_cluster.nodes:
+            node.client.config_resetstat()
+        assert [store.load_fresh(KEY) for _ in range(20)] == [saved] * 20
+        assert commands_of(redis_cluster.replicas) == {}
+        assert commands_of(redis_cluster.primaries) == {"eval": 20}
+        for _ in range(20):
+            store.load(KEY)
+        assert commands_of(redis_cluster.replicas)["get"] > 0
+        store.delete(KEY)
+
+
+def commands_of(nodes: list[Any]) -> dict[str, int]:
+    """Return how many commands about tokens some nodes were sent."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        stats = node.client.info("commandstats")
+        for name in ("get", "eval", "evalsha"):
+            calls = stats.get(f"cmdstat_{name}", {}).get("calls", 0)
+            if calls:
+                counts[name] = counts.get(name, 0) + calls
+    # A script's own GET counts as one.
+    if "eval" in counts:
+        counts["get"] -= counts["eval"]
+    return {name: count for name, count in counts.items() if count}

@@ -344,3 +344,17 @@ def test_rights_that_the_documentation_names(redis_server: RedisServer) -> None:
                 store.ping()
         finally:
             admin.acl_deluser("app")
+
+
+@pytest.mark.parametrize("name", ["{u:4%002}:token:demo", "{app}:token:", "{u:}:token:demo"])
+def test_names_of_nobody_are_left_out(
+    client: redis.Redis, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Redis key that can be nobody's is logged, and a scan goes on."""
+    store = RedisStore(client)
+    store.save(document(KEY))
+    client.set(f"flask_dance:{name}", "{}")
+    client.zadd("flask_dance:{u:42}:tokens", {"de%00mo": 1})
+    assert [found.key for found in store.scan()] == [KEY]
+    assert [found.key for found in store.scan(user_id="42")] == [KEY]
+    assert "names nobody" in caplog.text

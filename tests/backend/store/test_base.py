@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,7 +12,12 @@ import pytest
 from werkzeug.local import LocalProxy
 
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
-from flask_dance_nosql.consumer.backend.store.driver import DriverSource, has_sync_methods, require
+from flask_dance_nosql.consumer.backend.store.driver import (
+    DriverSource,
+    Remembered,
+    has_sync_methods,
+    require,
+)
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import (
     BackendError,
@@ -18,6 +25,7 @@ from flask_dance_nosql.errors import (
     ConfigurationError,
     MissingDependency,
 )
+from flask_dance_nosql.testing import at_once
 
 from ..places import document
 
@@ -133,6 +141,39 @@ def test_a_driver_source_asks_its_function_each_time() -> None:
     for _ in range(2):
         things.append(Thing())
         assert source.get() == (things[-1],)
+
+
+def test_a_url_is_opened_once_for_all_threads() -> None:
+    """No thread waits for another's connection; the first one counts, and others are closed."""
+    barrier, opened, closed = threading.Barrier(8, timeout=10), [], []
+
+    def open_url(_: str) -> Thing:
+        # Each thread is here before any of them goes on: a lock would end in a broken barrier.
+        barrier.wait()
+        opened.append(Thing())
+        return opened[-1]
+
+    source: DriverSource[Thing] = DriverSource(
+        "url", lambda _: True, "A Thing.", lambda thing: thing, open_url, closed.append
+    )
+    given = at_once(8, lambda _: source.get())
+    assert len(opened) == 8
+    assert {*map(id, given)} == {id(source.get())}
+    assert {*map(id, closed)} == {*map(id, opened)} - {id(source.get())}
+    assert len(closed) == 7
+
+
+@pytest.mark.parametrize("make", [Thing, object])
+def test_what_is_remembered_goes_with_its_object(make: Any) -> None:
+    """A result is remembered by identity, as long as its object exists, if that can be told."""
+    results = iter(range(10))
+    remembered = Remembered(lambda _: next(results))
+    one, other = make(), make()
+    asked = [remembered(thing) for thing in (one, one, other)]
+    assert asked == ([0, 0, 1] if make is Thing else [0, 1, 2])
+    del one, other
+    gc.collect()
+    assert remembered._results == {}
 
 
 @pytest.mark.parametrize("wrong", [None, 5, Thing, {}, object()])

@@ -1,1 +1,1 @@
-"""Documents kept at hand."""
+"""Caches of token documents."""

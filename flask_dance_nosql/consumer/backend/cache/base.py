@@ -1,10 +1,9 @@
-"""Documents kept at hand for a while, and never an older one in place of a newer one."""
+"""The contract of a cache, and the store that uses one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from urllib.parse import quote
 
 from .... import clock
 from ..store.base import TokenStore
@@ -12,32 +11,29 @@ from ..store.document import TokenDocument, TokenKey
 from ..store.wrapper import StoreWrapper
 
 Ticket = object
-"""Stands for the moment at which a reader or a writer began."""
+"""What a reader or writer takes before it asks the store."""
 
 Name = tuple[str, TokenKey]
 """The place of a store, and a key in it."""
 
-Prefix = str | Callable[[], str] | None
-"""What tells stores of the same place apart: text, or a function that returns it."""
-
 
 class TokenCache(ABC):
-    """Keeps what a store has under a key, or that it has nothing.
+    """Keeps the document that a store has under a key, or that it has none.
 
-    Whoever goes to the store takes a ticket before. What a reader brings back is kept only if no
-    writer has come back since. So a slow reader can't replace a newer document, nor can the slower
-    of two writers.
+    Whoever asks the store takes a ticket first. When a write ends, all tickets for its key become
+    invalid, and what was read or written under an invalid ticket is not kept. So neither a slow
+    reader nor the slower of two writers puts an old document in place of a newer one.
     """
 
     @abstractmethod
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
-        """Return whether it is known what is there, and that, or else a ticket to the store."""
+        """Return whether there is an entry, its document, and a ticket for a reader if not."""
 
     @abstractmethod
     def fill(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what a reader has found, unless a writer has come back since its ticket."""
+        """Keep what a reader has found, unless its ticket has become invalid."""
 
     @abstractmethod
     def begin(self, name: Name) -> Ticket:
@@ -47,55 +43,48 @@ class TokenCache(ABC):
     def end(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Forget what was kept before a writer came back, and every ticket taken before.
+        """Drop the entry of a name, and make every ticket for it invalid.
 
-        It may keep what was written, unless another writer was there at the same time.
+        What was written may be kept, unless the writer's ticket was invalid already.
 
         Args:
             name: What was written.
             ticket: The writer's ticket.
-            document: What is there now.
-            seconds: How long it may be kept; 0 if it is not known what is there now.
+            document: What the store has now.
+            seconds: How long it may be kept; 0 if it is not known what the store has now.
         """
 
     def learn(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Do as :meth:`end` for one who took a writer's ticket and has only read."""
+        """Do as :meth:`end` does, after a read past the cache, which changed nothing."""
         self.end(name, ticket, document, seconds)
 
 
 class CachedStore(StoreWrapper):
-    """Keeps what is loaded from another store in a cache.
+    """Reads another store through a cache, and tells the cache of writes.
 
     Args:
         inner: The other store.
         cache: The cache.
         timeout: How many seconds a document is kept. With 0 the cache is not read, and is told of
-            writes for those who read it.
-        miss_timeout: How many seconds it is kept that there is none; 0 for not at all.
-        prefix: What tells the other store from those with the same ``place``.
+            writes for the sake of others that read it.
+        miss_timeout: How many seconds the absence of a document is kept; 0 for not at all.
     """
 
     def __init__(
-        self,
-        inner: TokenStore,
-        cache: TokenCache,
-        timeout: float,
-        miss_timeout: float,
-        prefix: Prefix = None,
+        self, inner: TokenStore, cache: TokenCache, timeout: float, miss_timeout: float
     ) -> None:
         super().__init__(inner)
         self.cache = cache
         self._timeout = timeout
         self._miss_timeout = miss_timeout if timeout else 0.0
-        self._prefix = prefix
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return what the cache has, or else load it from the other store."""
         if not self._timeout:
             return self.inner.load(key)
-        name = (self.inner.place, key) if self._prefix is None else self._name(key)
+        name = (self.inner.place, key)
         found, document, ticket = self.cache.look(name)
         if not found:
             document = self.inner.load(key)
@@ -106,7 +95,7 @@ class CachedStore(StoreWrapper):
         """Load from the other store, whatever the cache has, and tell the cache."""
         if not self._timeout:
             return self.inner.load_fresh(key)
-        name = self._name(key)
+        name = (self.inner.place, key)
         ticket = self.cache.begin(name)
         document = self.inner.load_fresh(key)
         self.cache.learn(name, ticket, document, self._seconds(document))
@@ -117,7 +106,7 @@ class CachedStore(StoreWrapper):
         return self._save(self.inner.save, document, if_version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save as :meth:`save` does, whatever becomes of a transaction of the application."""
+        """Save as :meth:`save` does, outside of any transaction of the application."""
         return self._save(self.inner.save_apart, document, if_version)
 
     def _save(
@@ -126,20 +115,20 @@ class CachedStore(StoreWrapper):
         document: TokenDocument,
         if_version: int | None,
     ) -> TokenDocument:
-        name = self._name(document.key)
+        name = (self.inner.place, document.key)
         ticket = self.cache.begin(name)
         saved, seconds = None, 0.0
         try:
             saved = save(document, if_version)
             seconds = self._seconds(saved)
         finally:
-            # A save that failed may have been done all the same.
+            # A save that raised an error may have reached the server all the same.
             self.cache.end(name, ticket, saved, seconds)
         return saved
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from the other store, and tell the cache."""
-        name = self._name(key)
+        name = (self.inner.place, key)
         ticket = self.cache.begin(name)
         seconds = 0.0
         try:
@@ -147,13 +136,6 @@ class CachedStore(StoreWrapper):
             seconds = self._miss_timeout
         finally:
             self.cache.end(name, ticket, None, seconds)
-
-    def _name(self, key: TokenKey) -> Name:
-        place, prefix = self.inner.place, self._prefix
-        if prefix is None:
-            return place, key
-        text = prefix() if callable(prefix) else prefix
-        return f"{quote(text, safe='')}\0{place}", key
 
     def _seconds(self, document: TokenDocument | None) -> float:
         if document is None:

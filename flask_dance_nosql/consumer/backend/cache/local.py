@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ....errors import ConfigurationError
-from ....process import renew_in_child
+from ....process import PerProcess
 from ..store.document import TokenDocument
 from ..store.driver import require
 from .base import Name, Ticket, TokenCache
@@ -28,14 +29,15 @@ Entry = tuple[bytes, float]
 
 
 class LocalCache(TokenCache):
-    """Keeps documents in this process's memory, the least recently used leaving first.
+    """Keeps documents in this process's memory; the least recently used are dropped first.
 
-    Safe under threads. Other processes have caches of their own: what they write is seen here when
-    an entry's time is up, unless an :class:`InvalidatedCache` is used. See :doc:`caching`.
+    Safe under threads. A forked child begins with an empty cache. Other processes have caches of
+    their own: what they write is seen here when an entry's time is up, unless an
+    :class:`InvalidatedCache` is used. See :doc:`caching`.
 
     Args:
-        maxsize: How many documents it keeps at most. For users without a token, which a visitor can
-            ask for in any number, there is as much room apart.
+        maxsize: How many documents it keeps at most. As many more entries are kept for users
+            without a token, so that visitors can't push out the documents of others.
         timer: Returns the time in seconds; for tests.
 
     Raises:
@@ -49,84 +51,96 @@ class LocalCache(TokenCache):
             raise ConfigurationError("maxsize is how many documents are kept, at least 1.")
         self.maxsize = maxsize
         self._timer = timer
-        self._begin_anew()
-        renew_in_child(self, LocalCache._begin_anew)
-
-    def _begin_anew(self) -> None:
-        self._mutex = threading.Lock()
-        # The caches of cachetools with a time of their own take much longer for each look.
-        self._found: Any = cachetools.LRUCache(self.maxsize)
-        self._missing: Any = cachetools.LRUCache(self.maxsize)
-        self._tickets: Any = cachetools.LRUCache(self.maxsize)
+        self._memory = PerProcess(partial(_Memory, maxsize))
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
-        """Return whether it is known what is there, and that, or else a ticket to the store."""
-        with self._mutex:
-            text = self._text(self._found, name)
-            if text is None:
-                if self._text(self._missing, name) is not None:
+        """Return whether there is an entry, its document, and a ticket for a reader if not."""
+        memory = self._memory.get()
+        with memory.mutex:
+            try:
+                entry: Entry | None = memory.found[name]
+            except KeyError:
+                entry = None
+            if entry is None or self._timer() >= entry[1]:
+                missing: Entry | None = memory.missing.get(name)
+                if missing is not None and self._timer() < missing[1]:
                     return True, None, None
-                ticket = self._tickets[name] = object()
+                ticket = memory.tickets[name] = object()
                 return False, None, ticket
-        return True, _decode(text), None
-
-    def _text(self, part: Any, name: Name) -> bytes | None:
-        try:
-            entry: Entry = part[name]
-        except KeyError:
-            return None
-        return entry[0] if self._timer() < entry[1] else None
+        return True, _decode(entry[0]), None
 
     def fill(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what a reader has found, if nobody has taken a ticket or come back since."""
+        """Keep what a reader has found, if no other ticket was taken since its own."""
         text = b"" if document is None else _encode(document)
-        with self._mutex:
-            if self._tickets.get(name) is ticket:
-                del self._tickets[name]
-                self._keep(name, document, text, seconds)
+        memory = self._memory.get()
+        with memory.mutex:
+            if memory.tickets.get(name) is ticket:
+                del memory.tickets[name]
+                self._keep(memory, name, document, text, seconds)
 
     def begin(self, name: Name) -> Ticket:
         """Return the ticket of a writer."""
         ticket = object()
-        with self._mutex:
-            self._tickets[name] = ticket
+        memory = self._memory.get()
+        with memory.mutex:
+            memory.tickets[name] = ticket
         return ticket
 
     def end(
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
-        """Keep what was written, or nothing if somebody else took a ticket meanwhile."""
+        """Keep what was written, if no other ticket was taken since the writer's own."""
         text = b"" if document is None else _encode(document)
-        with self._mutex:
-            is_last = self._tickets.pop(name, None) is ticket
-            self._found.pop(name, None)
-            self._missing.pop(name, None)
+        memory = self._memory.get()
+        with memory.mutex:
+            is_last = memory.tickets.pop(name, None) is ticket
+            memory.found.pop(name, None)
+            memory.missing.pop(name, None)
             if is_last:
-                self._keep(name, document, text, seconds)
+                self._keep(memory, name, document, text, seconds)
 
     def _keep(
-        self, name: Name, document: TokenDocument | None, text: bytes, seconds: float
+        self,
+        memory: _Memory,
+        name: Name,
+        document: TokenDocument | None,
+        text: bytes,
+        seconds: float,
     ) -> None:
         if seconds > 0:
-            kept = self._missing if document is None else self._found
+            kept = memory.missing if document is None else memory.found
             kept[name] = (text, self._timer() + seconds)
 
     def clear(self) -> None:
         """Forget everything, and every ticket."""
-        with self._mutex:
-            for part in (self._found, self._missing, self._tickets):
+        memory = self._memory.get()
+        with memory.mutex:
+            for part in (memory.found, memory.missing, memory.tickets):
                 part.clear()
 
     def forget(self, name: Name) -> None:
         """Forget what is kept under a name, and every ticket for it."""
-        with self._mutex:
-            for part in (self._found, self._missing, self._tickets):
+        memory = self._memory.get()
+        with memory.mutex:
+            for part in (memory.found, memory.missing, memory.tickets):
                 part.pop(name, None)
 
     def __len__(self) -> int:
         """How many documents are kept."""
-        with self._mutex:
+        memory = self._memory.get()
+        with memory.mutex:
             now = self._timer()
-            return sum(now < end for _, end in self._found.values())
+            return sum(now < end for _, end in memory.found.values())
+
+
+class _Memory:
+    """What a process keeps: documents, names without a document, and tickets; with their lock."""
+
+    def __init__(self, maxsize: int) -> None:
+        self.mutex = threading.Lock()
+        # The caches of cachetools with a time of their own take much longer for each look.
+        self.found: Any = cachetools.LRUCache(maxsize)
+        self.missing: Any = cachetools.LRUCache(maxsize)
+        self.tickets: Any = cachetools.LRUCache(maxsize)

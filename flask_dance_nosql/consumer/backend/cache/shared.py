@@ -9,18 +9,18 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 import msgspec
 
 from ....errors import ConfigurationError
 from ..store.document import TokenDocument
+from ..store.driver import Remembered
 from .base import Name, Ticket, TokenCache
 
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 7 * 24 * 3600
-"""How long a turn is remembered. When it is forgotten, an entry does not count, and no more."""
+"""How long a turn is kept. When it is gone, the entry is ignored and the store is asked."""
 
 _QUIET_SECONDS = 60.0
 _LONGEST_NAME = 200
@@ -30,14 +30,14 @@ _PREFIX = "flask_dance"
 
 
 class Entry(msgspec.Struct):
-    """What lies in the cache: a document, or that there is none; the turn, and whose it is."""
+    """What is in the cache: a document or ``None``, its turn, and the name it was stored for."""
 
     turn: str
     of: str
     document: TokenDocument | None
 
 
-# A process has few places.
+# There are few places in a process.
 _quoted = lru_cache(maxsize=64)(quote)
 
 _encode = msgspec.json.Encoder().encode
@@ -47,13 +47,13 @@ _decode = msgspec.json.Decoder(Entry).decode
 class SharedCache(TokenCache):
     """Keeps documents in any cache that has ``get``, ``set``, ``add`` and ``get_many``.
 
-    Such a cache can't compare and set, and may lose any entry at any time. So each key has a
-    *turn*, a random text, beside its entry. An entry counts only if it bears the key's turn. A
-    reader fills in what it found under the turn that it saw before it went to the store; a writer
-    that comes back begins a new turn. An entry of an old turn may then lie there, and never counts.
+    Such a cache has no compare-and-set, and may lose any value at any time. So each key has a
+    *turn* beside its entry, a random text, and an entry counts only if it has the current turn. A
+    reader stores what it found with the turn that it saw before it asked the store. A writer sets a
+    new turn when it is done, after which entries with the old one are ignored.
 
-    What the cache fails to do is logged, at most once a minute, and is no error. When it fails to
-    begin a turn, the entries are not trusted by this process until it has.
+    Errors of the cache are logged, at most once a minute, and never raised. When a new turn can't
+    be set, this process ignores the entry until it can.
 
     Args:
         cache: The cache.
@@ -73,7 +73,7 @@ class SharedCache(TokenCache):
         self._unsettled = self._memory.unsettled
 
     def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
-        """Return whether it is known what is there, and that, or else the key's turn."""
+        """Return whether there is an entry, its document, and the key's turn if not."""
         try:
             if self._unsettled and (mark := self._unsettled.get(name)) is not None:
                 self._begin_turn(name, mark)
@@ -93,7 +93,7 @@ class SharedCache(TokenCache):
         self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
     ) -> None:
         """Keep what a reader has found, as of the turn that it saw."""
-        # A cache counts whole seconds, and 0 would be for ever.
+        # These caches count whole seconds, and take 0 for "without end".
         if not isinstance(ticket, str) or seconds < 1:
             return
         try:
@@ -114,19 +114,19 @@ class SharedCache(TokenCache):
         document: TokenDocument | None,  # noqa: ARG002 - the next reader fills it in
         seconds: float,  # noqa: ARG002 - as above
     ) -> None:
-        """Begin a new turn, so that no entry made before it counts."""
+        """Set a new turn, so that entries made before are ignored."""
         mark = self._unsettled[name] = object()
         try:
             self._begin_turn(name, mark)
         except Exception as error:  # noqa: BLE001 - as above
-            # Again, since another writer, who was luckier, may have settled it meanwhile.
+            # Another writer may have removed the mark in the meantime.
             self._unsettled[name] = mark
             self._warn("write", error)
 
     def _begin_turn(self, name: Name, mark: object) -> None:
         turn_name, turn = _names(_text(name))[1], _new_turn()
         said = self._cache.set(turn_name, turn, timeout=TURN_SECONDS)
-        # Some caches say nothing of their success.
+        # Some caches return nothing whether they succeed or not.
         if not said and self._cache.get(turn_name) != turn:
             raise CacheError("it did not take a value")
         if self._unsettled.get(name) is mark:
@@ -139,7 +139,7 @@ class SharedCache(TokenCache):
         turn = self._cache.get(turn_name)
         if isinstance(turn, str):
             return turn
-        # Some caches add nothing where something has expired; or there is no text.
+        # Some caches add nothing in place of an expired value, or the value is not text.
         self._cache.set(turn_name, _new_turn(), timeout=TURN_SECONDS)
         turn = self._cache.get(turn_name)
         if turn is not None and not isinstance(turn, str):
@@ -176,11 +176,11 @@ class CacheError(Exception):
 
 
 class _Memory:
-    """What this process remembers of a cache, which several backends may have.
+    """What this process remembers of a cache, for all backends that use it.
 
     Attributes:
-        unsettled: What it was not told of, each with a mark of the last write.
-        warned_at: When there was a warning, in seconds of the monotonic clock.
+        unsettled: The names whose new turn could not be set, each with a mark of the last write.
+        warned_at: When the last warning was logged, in seconds of the monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -188,15 +188,7 @@ class _Memory:
         self.warned_at = float("-inf")
 
 
-_memories: WeakKeyDictionary[Any, _Memory] = WeakKeyDictionary()
-
-
-def _memory_of(cache: Any) -> _Memory:
-    try:
-        return _memories.setdefault(cache, _Memory())
-    except TypeError:
-        # It can't be a key.
-        return _Memory()
+_memory_of = Remembered(lambda _: _Memory())
 
 
 def _text(name: Name) -> str:

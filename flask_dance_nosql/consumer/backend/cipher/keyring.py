@@ -1,4 +1,4 @@
-"""The keys of a cipher: where they come from, what counts as one, and which opens what."""
+"""The keys of a cipher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ....errors import ConfigurationError
-from ....process import renew_in_child
+from ....process import PerProcess
 from ..store.driver import require
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ KeySource = str | bytes | Callable[[], str | bytes]
 """A key, or a function that returns one."""
 
 KeySources = tuple[KeySource, ...]
-"""The key that seals, and behind it those that only open."""
+"""The key that seals, followed by those that only open."""
 
 KEY_SIZE = 32
 HEADER_SIZE = 9
@@ -39,10 +39,10 @@ _WANTED = (
 
 
 class Keyring:
-    """One key that seals, and all that open.
+    """One key that seals, and all keys that open.
 
-    Each is known by the header of the envelopes it seals: the format of the envelope and the key's
-    id, which is a hash and tells nothing of the key.
+    A key is found by the header of the envelopes that it seals: the format of the envelope, and the
+    key's id, which is a hash that does not reveal the key.
 
     Args:
         sources: The keys. Functions among them are called now.
@@ -69,19 +69,15 @@ class Keyring:
 
 
 class Keyrings:
-    """The keyrings made so far, each by what it was made of.
+    """The keyrings made so far, by the keys and functions that they were made from.
 
-    A function is so called once, and a configuration that has changed leads to another keyring.
+    So a function is called once, and a changed configuration leads to a new keyring.
     """
 
     def __init__(self) -> None:
         self._made: dict[KeySources, Keyring] = {}
-        self._free()
-        renew_in_child(self, Keyrings._free)
-
-    def _free(self) -> None:
-        # A function may need a token itself, and so come back here.
-        self._making = threading.RLock()
+        # Reentrant, since a function that returns a key may need a token itself.
+        self._making = PerProcess(threading.RLock)
 
     def get(self, sources: KeySources) -> Keyring:
         """Return the keyring of these sources.
@@ -97,7 +93,7 @@ class Keyrings:
         return made or self._make(sources)
 
     def _make(self, sources: KeySources) -> Keyring:
-        with self._making:
+        with self._making.get():
             if sources not in self._made:
                 self._made[sources] = Keyring(sources)
             return self._made[sources]
@@ -130,7 +126,7 @@ def _key_bytes(text: object) -> bytes | None:
         key = base64.urlsafe_b64decode(text)
     except ValueError:
         return None
-    # The decoder skips what is not of its alphabet, so that a passphrase might pass.
+    # The decoder skips characters outside of its alphabet, so a passphrase might pass.
     return key if len(key) == KEY_SIZE and base64.urlsafe_b64encode(key) == text else None
 
 

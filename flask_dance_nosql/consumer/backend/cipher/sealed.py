@@ -1,4 +1,4 @@
-"""A store whose tokens are sealed before another store gets them."""
+"""A store that encrypts tokens before it hands them to another store."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class SealedStore(StoreWrapper):
         return self._opened(key, self.inner.load_fresh(key))
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Seal a document's token and save it. What is returned has the token as it was given."""
+        """Seal a document's token and save it. The document returned has the token unsealed."""
         saved = self.inner.save(self._sealed(document), if_version)
         return msgspec.structs.replace(saved, token=document.token)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save as :meth:`save` does, whatever becomes of a transaction of the application."""
+        """Save as :meth:`save` does, outside of any transaction of the application."""
         saved = self.inner.save_apart(self._sealed(document), if_version)
         return msgspec.structs.replace(saved, token=document.token)
 

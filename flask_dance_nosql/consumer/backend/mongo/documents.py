@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .... import clock
-from ..store.document import TokenDocument, TokenKey
+from ..store.document import TokenDocument
 from ..store.values import Token, is_plain
 
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -17,21 +17,16 @@ _BSON_DEPTH = 90
 _SWEEP_SECONDS = 60
 
 
-def document_id(key: TokenKey) -> str:
-    """Return the ``_id`` of a key's document: ``provider:u:user`` or ``provider:app``, quoted."""
-    return key.text
-
-
 def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     """Return the update that puts a document in place of another and counts its version."""
     fields = {name: getattr(document, name) for name in document.__struct_fields__}
     fields["token"] = encode_token(document.token)
     first = clock.first_version()
-    # What is in place may be corrupt, and then counts for nothing.
+    # The document in place may be corrupt; then count from the start.
     is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}
     counted = {"$cond": [is_whole, {"$add": ["$version", 1]}, first]}
     counted = {"$cond": [{"$isNumber": "$version"}, counted, first]}
-    # Values of all types are in one order, so that between two dates there are only dates.
+    # BSON sorts values by type first, so that whatever lies between two dates is a date.
     is_date = {"$and": [{"$gte": ["$created_at", _FIRST]}, {"$lte": ["$created_at", _LAST]}]}
     created_at = {"$cond": [is_date, "$created_at", {"$literal": document.created_at}]}
     # $literal, or a user called "$token" would be read as the name of a field.
@@ -39,13 +34,8 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     return [{"$set": {**literal, "version": counted, "created_at": created_at}}]
 
 
-def lock_id(key: TokenKey) -> str:
-    """Return the ``_id`` of a key's lock."""
-    return f"!lock:{key.text}"
-
-
 def taking(holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
-    """Return the update by which a holder takes a lock that is free, over or its own.
+    """Return the update by which a holder takes a lock that is free, has ended or is its own.
 
     Args:
         holder: Who takes it.
@@ -53,13 +43,13 @@ def taking(holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
         now: The server's time in milliseconds, as an expression.
     """
     ours = {"$eq": ["$holder", {"$literal": holder}]}
-    over = {"$lte": [{"$ifNull": ["$until", 0]}, now]}
-    may = {"$or": [ours, over]}
+    ended = {"$lte": [{"$ifNull": ["$until", 0]}, now]}
+    may = {"$or": [ours, ended]}
     until = {"$add": [now, int(seconds * 1000)]}
     taken = {
         "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
         "until": {"$cond": [may, until, "$until"]},
-        # The server's sweep takes away what nobody released.
+        # For the TTL index, which removes the locks that nobody released.
         "expires_at": {"$literal": clock.now() + timedelta(seconds=seconds + _SWEEP_SECONDS)},
     }
     return [{"$set": taken}]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ....errors import ConfigurationError
-from ..store.driver import DriverSource, has_sync_methods, require
+from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name, require
 
 if TYPE_CHECKING:
     import bson.codec_options
     import pymongo
     from pymongo.collection import Collection
+    from pymongo.mongo_client import MongoClient
 else:
     _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
     pymongo = require("pymongo", **_NEEDED)
     bson = require("bson", **_NEEDED)
+    # Tests of applications may have a function in place of pymongo.MongoClient.
+    MongoClient = require("pymongo.mongo_client", **_NEEDED).MongoClient
 
 CollectionSource = Any
 """A collection, a URL with a database, or a function or proxy that returns a collection."""
@@ -32,7 +37,28 @@ _WANTED = (
 )
 
 
-def collection_source(collection: CollectionSource) -> DriverSource[Collection[dict[str, Any]]]:
+class Collections:
+    """A collection, prepared for the two ways in which a store asks it.
+
+    Attributes:
+        wanted: Reads where the collection's read preference says.
+        primary: Reads where writes go.
+    """
+
+    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+        concern = collection.write_concern
+        if concern.is_server_default:
+            concern = pymongo.WriteConcern("majority")
+        self.wanted = collection.with_options(codec_options=_CODEC, write_concern=concern)
+        self.primary = self.wanted.with_options(read_preference=pymongo.ReadPreference.PRIMARY)
+
+    @cached_property
+    def place(self) -> str:
+        """What tells the collection from all others, on any server."""
+        return f"mongo:{_server(self.wanted.database.client)}/{self.wanted.full_name}"
+
+
+def collection_source(collection: CollectionSource) -> DriverSource[Collections]:
     """Return what gives the collection whenever it is needed.
 
     Raises:
@@ -40,11 +66,32 @@ def collection_source(collection: CollectionSource) -> DriverSource[Collection[d
     """
     if isinstance(collection, str):
         check_url(collection)
-    return DriverSource(collection, _is_collection, _WANTED, _prepared, open_url)
+    return DriverSource(collection, _is_collection, _WANTED, _prepared, open_url, _close)
+
+
+_prepared = Remembered(Collections)
+
+
+def _close(collections: Collections) -> None:
+    collections.wanted.database.client.close()
 
 
 def _is_collection(value: object) -> bool:
     return has_sync_methods(value, "find_one_and_update", "with_options")
+
+
+@Remembered
+def _server(client: Any) -> str:
+    """Return the configured addresses of a client, which are the same in each process."""
+    if not isinstance(client, MongoClient):
+        # Clients of mongomock that are patched to be of one server share a store.
+        return random_name(getattr(client, "_store", client))
+    # PyMongo tells only the discovered addresses publicly, which change while it runs. The settings
+    # are not there before it has looked an SRV record up.
+    settings: Any = client._topology_settings
+    host = client._resolve_srv_info["fqdn"] if settings is None else settings.fqdn
+    hosts = [host] if host else [f"{name}:{port}" for name, port in sorted(settings.seeds)]
+    return quote(f"{','.join(hosts)} {client.options.replica_set_name or ''}", safe=":,[]")
 
 
 def check_url(url: str) -> None:
@@ -61,10 +108,3 @@ def open_url(url: str) -> object:
     """Return the collection ``flask_dance_tokens`` of the database that a URL names."""
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
     return client.get_default_database()[COLLECTION]
-
-
-def _prepared(collection: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:
-    concern = collection.write_concern
-    if concern.is_server_default:
-        concern = pymongo.WriteConcern("majority")
-    return collection.with_options(codec_options=_CODEC, write_concern=concern)

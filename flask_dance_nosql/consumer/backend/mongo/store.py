@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -12,14 +14,15 @@ from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
-from ..store.values import decode_token
-from .documents import document_id, encode_token, lock_id, replacement, taking
+from ..store.values import json_token
+from .documents import encode_token, replacement, taking
 from .source import CollectionSource, collection_source
 
 if TYPE_CHECKING:
     import bson.errors
     import pymongo
     import pymongo.errors
+    from pymongo.collection import Collection
 else:
     _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
     pymongo = require("pymongo", **_NEEDED)
@@ -29,12 +32,13 @@ else:
 class MongoStore(TokenStore):
     """Keeps each token as one document of a MongoDB collection.
 
-    Its ``_id`` is made of the key, so that a look-up by it needs no further index and two documents
-    for one key can't be. ``token`` is a subdocument that operators can read, or, for the rare token
-    that BSON can't hold exactly, its JSON text. Locks are documents beside the tokens, whose time
-    is the server's.
+    The ``_id`` is made of the key, so that no key can have two documents, and look-ups need no
+    other index. ``token`` is a subdocument that operators can read or, for the rare token that BSON
+    can't hold exactly, its JSON text. Locks are documents in the same collection, which end by the
+    server's time.
 
-    Writes wait for a majority, and reads ask the primary, unless the collection says otherwise.
+    Writes wait for a majority, and :meth:`load` and :meth:`scan` ask the primary, unless the
+    collection says otherwise. All other reads ask the primary in any case.
 
     Args:
         collection: A PyMongo collection, a function or proxy that returns one, such as
@@ -57,19 +61,28 @@ class MongoStore(TokenStore):
     """The server's time in milliseconds, as an expression."""
 
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
-        self._collection = collection_source(collection)
+        self._collections = collection_source(collection)
         self._indexes_wanted = create_indexes
 
     @property
     def place(self) -> str:
-        """The names of the database and the collection."""
-        return f"mongo:{self._collection.get().full_name}"
+        """The servers as the client was told them, the database and the collection."""
+        return self._collections.get().place
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by its ``_id``."""
-        found = self._collection.get().find_one({"_id": document_id(key)})
-        document = None if found is None else self._decode("load", key, found)
-        return None if document is None or document.expired else document
+        return self._load(self._collections.get().wanted, key)
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load as :meth:`load` does, from the primary."""
+        return self._load(self._collections.get().primary, key)
+
+    def _load(self, collection: Collection[dict[str, Any]], key: TokenKey) -> TokenDocument | None:
+        found = collection.find_one({"_id": key.text})
+        if found is None:
+            return None
+        document = self._decode("load", key, found)
+        return None if document.expires_at is not None and document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
@@ -81,51 +94,48 @@ class MongoStore(TokenStore):
         except pymongo.errors.DuplicateKeyError:
             if if_version is not None:
                 raise self.conflict("save", document.key) from None
-            # Two first writes at once: one inserts, and the other, tried again, replaces.
+            # Of two first writes at the same time one inserts; the other, tried again, replaces.
             stored = self._replace(document, if_version)
-        if stored is None and if_version is not None:
+        if stored is not None:
+            return msgspec.structs.replace(
+                document, version=int(stored["version"]), created_at=stored["created_at"]
+            )
+        if if_version is not None:
             raise self.conflict("save", document.key)
-        if stored is None:
-            # Another has removed it since: what it was is all there is to tell.
-            return msgspec.structs.replace(document, version=clock.first_version())
-        return msgspec.structs.replace(
-            document, version=int(stored["version"]), created_at=stored["created_at"]
-        )
+        # The document was deleted in the meantime. Return it with a new version.
+        return msgspec.structs.replace(document, version=clock.first_version())
 
     def _replace(self, document: TokenDocument, if_version: int | None) -> Any:
-        key = {"_id": document_id(document.key)}
-        if if_version is None:
-            # An upsert always leaves a document, but not every server shows it when two race.
-            return self._update(key, document, upsert=True) or self._update(key, document)
-        if if_version:
-            return self._update({**key, "version": if_version}, document)
-        ended = {**key, "expires_at": {"$lte": clock.now()}}
-        return self._update(ended, document, upsert=True) or self._ours(key, document)
-
-    def _update(
-        self, wanted: dict[str, Any], document: TokenDocument, *, upsert: bool = False
-    ) -> Any:
-        return self._collection.get().find_one_and_update(
-            wanted,
-            replacement(document),
+        """Write a document if the version is right. Returns what is stored, or ``None``."""
+        primary, key = self._collections.get().primary, {"_id": document.key.text}
+        update = partial(
+            primary.find_one_and_update,
+            update=replacement(document),
             projection={"created_at": 1, "version": 1},
-            upsert=upsert,
             return_document=pymongo.ReturnDocument.AFTER,
         )
-
-    def _ours(self, key: dict[str, Any], document: TokenDocument) -> Any:
-        written = {"updated_at": document.updated_at, "token": encode_token(document.token)}
-        return self._collection.get().find_one({**key, **written})
+        if if_version is None:
+            # With SecantusDB, the server of the tests, an upsert that races with another one may
+            # return nothing. It has stored a document all the same.
+            return update(key, upsert=True) or update(key)
+        if if_version:
+            return update({**key, "version": if_version})
+        stored = update({**key, "expires_at": {"$lte": clock.now()}}, upsert=True)
+        if stored is None:
+            # SecantusDB, as above: was it this document that was inserted?
+            written = {"updated_at": document.updated_at, "token": encode_token(document.token)}
+            stored = primary.find_one({**key, **written})
+        return stored
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
-        """Remove the document under a key; if its version does not match, a look follows."""
-        collection, wanted = self._collection.get(), {"_id": document_id(key)}
+        """Remove the document under a key; if its version does not match, a look-up follows."""
+        primary, wanted = self._collections.get().primary, {"_id": key.text}
         if if_version is None:
-            collection.delete_one(wanted)
+            primary.delete_one(wanted)
             return
-        if collection.delete_one({**wanted, "version": if_version}).deleted_count:
+        if primary.delete_one({**wanted, "version": if_version}).deleted_count:
             return
-        if collection.find_one(wanted, projection=["_id"]) is not None:
+        if primary.find_one(wanted, projection=["_id"]) is not None:
             raise self.conflict("delete", key)
 
     def scan(
@@ -136,11 +146,14 @@ class MongoStore(TokenStore):
         wanted: dict[str, Any] = {
             name: value for name, value in fields.items() if value is not None
         }
-        # Locks have none of these fields; where nothing narrows the scan, they are left out so.
+        # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
-        for found in self._collection.get().find(wanted, batch_size=SCAN_BATCH):
+        for found in self._collections.get().wanted.find(wanted, batch_size=SCAN_BATCH):
+            key = _named(found)
             try:
-                document = self._decode("scan", None, found)
+                document = self._decode("scan", key, found)
+                if found["_id"] != key.text:
+                    raise self.corrupt("scan", key, "its fields name another owner")
             except CorruptToken:
                 continue
             if not document.expired:
@@ -151,45 +164,55 @@ class MongoStore(TokenStore):
         self._create_indexes()
 
     def _create_indexes(self) -> None:
-        collection = self._collection.get()
+        # Apart from prepare(), whose errors name the operation that failed.
+        collection = self._collections.get().primary
         collection.create_index("expires_at", expireAfterSeconds=0)
         collection.create_index([("user_id", 1), ("provider", 1)])
 
     def ping(self) -> None:
-        """Ask the server for a sign of life."""
-        self._collection.get().database.command("ping")
+        """Check that the server answers."""
+        self._collections.get().primary.database.command("ping")
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the server's time, in one atomic operation."""
-        try:
-            lock = self._take_lock(key, holder, seconds)
-        except pymongo.errors.DuplicateKeyError:
-            lock = self._take_lock(key, holder, seconds)
-        return lock is not None and bool(lock["holder"] == holder)
-
-    def _take_lock(self, key: TokenKey, holder: str, seconds: float) -> Any:
-        collection, wanted = self._collection.get(), {"_id": lock_id(key)}
-        lock = collection.find_one_and_update(
+        primary, wanted = self._collections.get().primary, {"_id": f"!lock:{key.text}"}
+        take = partial(
+            primary.find_one_and_update,
             wanted,
             taking(holder, seconds, self._now),
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )
-        # As in a save: not every server shows the document when two race.
-        return collection.find_one(wanted) if lock is None else lock
+        try:
+            lock = take()
+        except pymongo.errors.DuplicateKeyError:
+            # Somebody else was first to insert it.
+            lock = take()
+        # With SecantusDB, the server of the tests, an upsert that races with another one may
+        # return nothing.
+        lock = lock or primary.find_one(wanted)
+        return lock is not None and bool(lock["holder"] == holder)
 
     def release(self, key: TokenKey, holder: str) -> None:
-        """Give up the lock of a key."""
-        self._collection.get().delete_one({"_id": lock_id(key), "holder": holder})
+        """Release the lock of a key."""
+        lock = {"_id": f"!lock:{key.text}", "holder": holder}
+        self._collections.get().primary.delete_one(lock)
 
-    def _decode(self, operation: str, key: TokenKey | None, found: dict[str, Any]) -> TokenDocument:
-        named = key or TokenKey(str(found.get("provider") or "?"), str(found.get("user_id") or "?"))
+    def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
         try:
-            found["token"] = decode_token(found.get("token"))
+            token = found.get("token")
+            found["token"] = json_token(json.loads(token) if isinstance(token, str) else token)
             document = msgspec.convert(found, TokenDocument)
-            owner = document.key
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise self.corrupt(operation, named, "it is not a token document") from error
-        if found["_id"] != document_id(owner):
-            raise self.corrupt(operation, named, "its fields name another owner")
+            raise self.corrupt(operation, key, "it is not a token document") from error
+        if document.provider != key.provider or document.user_id != key.user_id:
+            raise self.corrupt(operation, key, "its fields name another owner")
         return document
+
+
+def _named(found: dict[str, Any]) -> TokenKey:
+    """Return whose token a document is by its fields, or of ``?`` if they name nobody."""
+    try:
+        return TokenKey(found["provider"], found["user_id"])
+    except (KeyError, TypeError, ValueError):
+        return TokenKey("?")

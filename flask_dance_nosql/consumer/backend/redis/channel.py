@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from threading import Event, Lock, Thread
+from typing import Any
 
 import msgspec
 
+from ....errors import ConfigurationError
 from ..cache.base import Name
+from ..cache.local import LocalCache
 from ..store.document import TokenKey
-from ..store.driver import require
-
-if TYPE_CHECKING:
-    import redis
-
-    from ..cache.local import LocalCache
-else:
-    redis = require("redis", feature="InvalidatedCache", package="redis", extra="redis")
+from ..store.driver import DriverSource
+from .client import own_connection
 
 log = logging.getLogger(__name__)
+THREAD = "flask-dance-invalidation"
 
 BEAT_SECONDS = 3.0
-"""How often it is tried whether messages arrive."""
+"""How often a process sends itself a message, to learn whether messages arrive."""
 
 TRUST_SECONDS = 10.0
-"""How long what is kept may be served after the last such try that succeeded was begun."""
+"""How long entries may be served after the last such message that came back was sent."""
 
-RETRY_SECONDS = 1.0
-_TIMEOUT_SECONDS = 2.0
-_POLL_SECONDS = 0.25
-_QUIET_SECONDS = 60.0
-_NEVER = float("-inf")
+_TIMEOUT_SECONDS, _RETRY_SECONDS, _POLL_SECONDS, _QUIET_SECONDS = 2.0, 1.0, 0.25, 60.0
 
 
 class Written(msgspec.Struct, tag=True):
-    """Says that something was written."""
+    """Tells other processes that a token was written or deleted."""
 
     sender: str
     place: str
@@ -47,7 +41,7 @@ class Written(msgspec.Struct, tag=True):
 
 
 class Beat(msgspec.Struct, tag=True):
-    """What a process sends to itself, to learn whether messages arrive."""
+    """A message of a process to itself."""
 
     sender: str
     number: int
@@ -58,146 +52,123 @@ _decode = msgspec.json.Decoder(Written | Beat).decode
 
 
 class Subscription:
-    """Forgets what others have written, and tells whether it hears of that.
+    """Forgets what other processes have written, and tells whether it hears of their writes.
 
-    A thread listens. Messages arrive in the order in which the server took them: when a beat is
-    back, everything is known that was said before the beat was sent. When the connection is lost,
-    and again when there is a new one, all that is kept is forgotten, and the tickets of readers
-    with it: who can tell what was said meanwhile?
-
-    Args:
-        kept: What is kept in this process.
-        channel: The channel's name.
-        timer: Returns the time in seconds.
+    A thread listens. Redis delivers messages in order: when a beat is back, all that others had
+    published before it was sent has been heard. When a connection is lost, and again when there is
+    a new one, every entry and every ticket is dropped, since messages may have been missed. The
+    thread ends when nobody has the cache any more.
     """
 
-    def __init__(self, kept: LocalCache, channel: str, timer: Callable[[], float]) -> None:
-        self._kept = kept
+    def __init__(
+        self, cache: weakref.ref[LocalCache], channel: str, timer: Callable[[], float]
+    ) -> None:
+        self._cache = cache
         self._channel = channel
         self._timer = timer
         self._sender = secrets.token_hex(8)
-        self._thread: threading.Thread | None = None
-        self._ending = threading.Event()
-        self._until = _NEVER
-        self._number = 0
-        self._sent = self._next_beat = _NEVER
+        self._starting = Lock()
+        self._tried_at: float | None = None
+        self._thread: Thread | None = None
+        self._ended = Event()
+        self.trusted_until: float | None = None
         self._warned: dict[str, float] = {}
 
     def is_live(self) -> bool:
-        """Whether what is kept may be served."""
-        return self._timer() < self._until
+        """Whether entries may be served: a beat has been back in the last seconds."""
+        return (until := self.trusted_until) is not None and self._timer() < until
 
-    def can_begin(self) -> bool:
-        """Whether the thread was neither started nor told to end."""
-        return self._thread is None and not self._ending.is_set()
-
-    def begin(self, client: redis.Redis) -> None:
-        """Start the thread, which takes its connection's settings from a client."""
-        thread = threading.Thread(
-            target=self._run, args=(client,), name="flask-dance-invalidation", daemon=True
-        )
-        thread.start()
-        self._thread = thread
+    def begin(self, source: DriverSource[Any]) -> None:
+        """Start the thread, unless it was started or ended before, or has just failed to start."""
+        # Nobody waits for this lock: it is held while a client connects.
+        if self._thread or self._ended.is_set() or not self._starting.acquire(blocking=False):
+            return
+        try:
+            now, last = self._timer(), self._tried_at
+            if self._thread is None and (last is None or now >= last + _RETRY_SECONDS):
+                self._tried_at = now
+                # Here and not in the thread, where there is no app context for a function or proxy.
+                thread = Thread(target=self._run, args=(source.get(),), name=THREAD, daemon=True)
+                thread.start()
+                self._thread = thread
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a cluster's URL is opened by connecting
+            self._warn("begin, so nothing is kept", error)
+        finally:
+            self._starting.release()
 
     def end(self) -> None:
-        """Tell the thread to end."""
-        self._ending.set()
-
-    def join(self) -> None:
-        """Wait for the end of the thread, for some seconds at most."""
+        """End the thread, waiting for it some seconds at most, and start none any more."""
+        self._ended.set()
         if self._thread is not None:
             self._thread.join(2 * _TIMEOUT_SECONDS)
 
-    def tell(self, client: redis.Redis, name: Name) -> None:
+    def tell(self, source: DriverSource[Any], name: Name) -> None:
         """Tell the others that something was written."""
         place, key = name
-        self._publish(client, Written(self._sender, place, key.provider, key.user_id))
+        message = Written(self._sender, place, key.provider, key.user_id)
+        try:
+            source.get().publish(self._channel, _encode(message))
+        except Exception as error:  # noqa: BLE001 - the write itself is done
+            self._warn("tell other processes of a write", error)
 
-    def warn(self, what: str, error: Exception) -> None:
-        """Log what could not be done, each at most once a minute."""
-        now = time.monotonic()
-        if now - self._warned.get(what, _NEVER) >= _QUIET_SECONDS:
-            self._warned[what] = now
-            # The message of an error may have something in it that is nobody's business.
-            log.warning("The invalidation of tokens could not %s (%s).", what, type(error).__name__)
-
-    def _run(self, client: redis.Redis) -> None:
-        while not self._ending.is_set():
+    def _run(self, client: Any) -> None:
+        while self._cache() is not None and not self._ended.is_set():
             try:
                 self._listen(client)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may do
-                self.warn("listen, so nothing is kept", error)
-            self._ending.wait(RETRY_SECONDS)
+                self._warn("listen, so nothing is kept", error)
+                self._ended.wait(_RETRY_SECONDS)
 
-    def _listen(self, client: redis.Redis) -> None:
-        # By this, which nobody hears, a client of a cluster learns who has the channel now.
-        self._send_beat(client, _NEVER)
-        connection = own_connection(client, self._channel)
+    def _listen(self, client: Any) -> None:
+        # Nobody hears this one. A cluster's client learns by it which node has the channel now.
+        client.publish(self._channel, _encode(Beat(self._sender, 0)))
+        connection = own_connection(client, self._channel, _TIMEOUT_SECONDS)
+        number, sent_at, is_subscribed = 0, self._timer(), False
+        deadline = sent_at + TRUST_SECONDS
         try:
             connection.connect()
             connection.send_command("SUBSCRIBE", self._channel)
-            self._hear(client, connection)
+            while self._cache() is not None and not self._ended.is_set():
+                if connection.can_read(timeout=_POLL_SECONDS):
+                    kind, _, content = connection.read_response()
+                    if kind == b"subscribe":
+                        self._forget()
+                        is_subscribed = True
+                    elif kind == b"message" and self._take(content) == Beat(self._sender, number):
+                        self.trusted_until = deadline = sent_at + TRUST_SECONDS
+                now = self._timer()
+                if now >= deadline:
+                    raise TimeoutError("Messages do not arrive")
+                if is_subscribed and (number == 0 or now >= sent_at + BEAT_SECONDS):
+                    number, sent_at = number + 1, now
+                    client.publish(self._channel, _encode(Beat(self._sender, number)))
         finally:
-            self._until = _NEVER
-            self._kept.clear()
+            self.trusted_until = None
+            self._forget()
             connection.disconnect()
 
-    def _hear(self, client: redis.Redis, connection: Any) -> None:
-        begun, self._next_beat = self._timer(), float("inf")
-        while not self._ending.is_set():
-            if connection.can_read(timeout=_POLL_SECONDS):
-                self._take(*connection.read_response())
-            now = self._timer()
-            if now >= max(begun + TRUST_SECONDS, self._until):
-                raise TimeoutError("Messages do not arrive")
-            if now >= self._next_beat:
-                self._next_beat = now + BEAT_SECONDS
-                self._send_beat(client, now)
+    def _take(self, content: Any) -> Written | Beat | None:
+        """Forget what a message says was written, and return the message, if it is one."""
+        try:
+            message: Written | Beat = _decode(content)
+            if isinstance(message, Written) and message.sender != self._sender:
+                self._forget((message.place, TokenKey(message.provider, message.user_id)))
+        except Exception as error:  # noqa: BLE001 - anybody may send anything
+            self._warn("read a message", error)
+            return None
+        return message
 
-    def _send_beat(self, client: redis.Redis, now: float) -> None:
-        self._number, self._sent = self._number + 1, now
-        self._publish(client, Beat(self._sender, self._number))
+    def _forget(self, name: Name | None = None) -> None:
+        cache = self._cache()
+        if cache is not None:
+            cache.clear() if name is None else cache.forget(name)
 
-    def _take(self, kind: bytes, _: object, content: Any) -> None:
-        if kind == b"subscribe":
-            self._kept.clear()
-            self._next_beat = _NEVER
-        elif kind == b"message":
-            try:
-                self._understand(_decode(content))
-            except Exception as error:  # noqa: BLE001 - anybody may send anything
-                self.warn("read a message", error)
-
-    def _understand(self, message: Written | Beat) -> None:
-        own = message.sender == self._sender
-        if isinstance(message, Written):
-            if not own:
-                key = TokenKey(message.provider, message.user_id)
-                self._kept.forget((message.place, key))
-        elif own and message.number == self._number:
-            self._until = self._sent + TRUST_SECONDS
-
-    def _publish(self, client: redis.Redis, message: Written | Beat) -> None:
-        client.publish(self._channel, _encode(message))
-
-
-def own_connection(client: Any, channel: str) -> Any:
-    """Return a connection to where a client publishes, with short patience and no second attempt.
-
-    A ``PubSub`` of redis-py connects again by itself, and does not say that it has.
-    """
-    if hasattr(client, "get_node_from_key"):
-        client = client.get_redis_connection(client.get_node_from_key(channel))
-    pool = client.connection_pool
-    # What a pool adds for itself would tie the connection to it.
-    options = {
-        name: value
-        for name, value in pool.connection_kwargs.items()
-        if not name.startswith(("maint_", "oss_", "orig_", "retry"))
-    }
-    options |= {"retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0), "protocol": 2}
-    options |= {"decode_responses": False, "health_check_interval": 0}
-    options["socket_timeout"] = _TIMEOUT_SECONDS
-    if "path" not in options:
-        options["socket_connect_timeout"] = _TIMEOUT_SECONDS
-    return pool.connection_class(**options)
+    def _warn(self, what: str, error: Exception) -> None:
+        """Log what failed, each kind at most once a minute."""
+        now, last = time.monotonic(), self._warned.get(what)
+        if last is None or now - last >= _QUIET_SECONDS:
+            self._warned[what] = now
+            # The error's message may hold something secret.
+            log.warning("The invalidation of tokens could not %s (%s).", what, type(error).__name__)

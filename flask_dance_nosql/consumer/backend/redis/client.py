@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ....errors import ConfigurationError
-from ..store.driver import DriverSource, has_sync_methods, require
+from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name, require
 
 if TYPE_CHECKING:
     import redis
@@ -43,7 +46,9 @@ def client_source(client: ClientSource, taker: str = "RedisBackend") -> DriverSo
     wanted = f"{taker} {_WANTED}"
     if isinstance(client, str) and not is_redis_url(client):
         raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
-    return DriverSource(client, _is_client, wanted, _as_it_is, open_url)
+    return DriverSource(
+        client, _is_client, wanted, lambda client: client, open_url, methodcaller("close")
+    )
 
 
 def _is_client(value: object) -> bool:
@@ -53,8 +58,36 @@ def _is_client(value: object) -> bool:
     )
 
 
-def _as_it_is(client: redis.Redis) -> redis.Redis:
-    return client
+@Remembered
+def place_of(client: Any) -> str:
+    """Return the server and database of a client, by the addresses that it was configured with."""
+    if hasattr(client, "nodes_manager"):
+        # Old versions of redis-py keep no more than the nodes that they found at first.
+        found = client.nodes_manager.startup_nodes.values()
+        nodes = getattr(client, "startup_nodes", found)
+        return _joined((node.host, node.port) for node in nodes)
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return random_name(client)
+    options = pool.connection_kwargs
+    if isinstance(pool, redis.sentinel.SentinelConnectionPool):
+        sentinels = (
+            each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels
+        )
+        known = _joined((each["host"], each["port"]) for each in sentinels)
+        server = f"{quote(pool.service_name, safe='')}@{known}"
+    elif "server" in options:
+        # A FakeServer of FakeRedis, which any number of clients may have.
+        server = random_name(options["server"])
+    elif "path" in options:
+        server = quote(options["path"])
+    else:
+        server = _joined([(options.get("host", "localhost"), options.get("port", 6379))])
+    return f"{server}/{options.get('db') or 0}"
+
+
+def _joined(addresses: Iterable[tuple[str, int]]) -> str:
+    return ",".join(sorted(f"{host}:{port}" for host, port in addresses))
 
 
 def is_redis_url(url: str) -> bool:
@@ -96,19 +129,18 @@ def _again() -> dict[str, Any]:
 
 def _cluster(scheme: str, login: str, addresses: str, rest: str) -> redis.RedisCluster:
     first, *others = addresses.split(",")
-    try:
-        cluster: redis.RedisCluster = redis.RedisCluster.from_url(
-            f"{scheme}://{login}@{first}{rest}", **_patience()
-        )
-    except redis.exceptions.RedisClusterException:
-        if not others:
-            raise
-        return _cluster(scheme, login, ",".join(others), rest)
+    make: Any = redis.cluster.ClusterNode
+    nodes = [make(*_address(other, 6379)) for other in others]
+    cluster: redis.RedisCluster = redis.RedisCluster.from_url(
+        f"{scheme}://{login}@{first}{rest}", startup_nodes=nodes, **_patience()
+    )
+    # For place_of(), with old versions of redis-py. The first node has been added to the list.
+    cluster.startup_nodes = nodes
     return cluster
 
 
 def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis:
-    known = [_address(part) for part in addresses.split(",")]
+    known = [_address(part, 26379) for part in addresses.split(",")]
     options: Any = redis.connection.parse_url(  # type: ignore[no-untyped-call] # redis-py's own
         f"redis://{login}@{query}"
     )
@@ -122,6 +154,33 @@ def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis
     return master
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str, default_port: int) -> tuple[str, int]:
     host, _, port = text.partition(":")
-    return host, int(port or 26379)
+    return host, int(port or default_port)
+
+
+def own_connection(client: Any, channel: str, seconds: float) -> Any:
+    """Return a connection to where a client publishes on a channel, which never reconnects.
+
+    A ``PubSub`` of redis-py reconnects by itself, and does not say that it has.
+
+    Args:
+        client: The client.
+        channel: The channel.
+        seconds: How long to wait for a connection, and for an answer.
+    """
+    if hasattr(client, "get_node_from_key"):
+        client = client.get_redis_connection(client.get_node_from_key(channel))
+    pool = client.connection_pool
+    # What a pool adds for itself would tie the connection to it.
+    options = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if not name.startswith(("maint_", "oss_", "orig_", "retry"))
+    }
+    options |= {"retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0), "protocol": 2}
+    options |= {"decode_responses": False, "health_check_interval": 0}
+    options["socket_timeout"] = seconds
+    if "path" not in options:
+        options["socket_connect_timeout"] = seconds
+    return pool.connection_class(**options)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-# Splices the version and the time of creation into the new document's text, so that Lua need not
-# parse the token: its JSON would not survive that exactly. The index is a sorted set whose scores
-# are the ends of the records, so that what expired leaves it at the next write.
+# Puts the version and the time of creation into the new document's text without parsing it, since
+# Lua's JSON would not keep the token exactly. The index is a sorted set whose scores are the ends
+# of the records; expired members are removed at the next write.
 SAVE = """
 local HEAD = '^{"version":(%d+),"created_at":"(%d+%-%d+%-%d+T[%d:.]+Z)",(.*)$'
 local token_key, index_key = KEYS[1], KEYS[2]
@@ -25,7 +25,7 @@ if old then
   end
 end
 if if_version ~= '' and tonumber(if_version) ~= current then
-  -- A client whose connection dies sends a script again, and the first one may have been run.
+  -- A client that lost its connection sends the script again, and it may have been run before.
   local given = if_version == '0' and tonumber(first_version) or if_version + 1
   if is_there and given == current then
     return {string.format('%.0f', current), created_at}
@@ -41,7 +41,7 @@ if ttl ~= '' and tonumber(ttl) <= 0 then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
--- A full server refuses the first write of a script and no later one: it has to be this.
+-- A server that is out of memory refuses only the first write of a script. It has to be this one.
 if ttl == '' then
   redis.call('SET', token_key, new)
   redis.call('ZADD', index_key, '+inf', member)

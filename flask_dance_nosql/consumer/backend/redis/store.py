@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -12,10 +14,10 @@ import msgspec
 
 from .... import clock
 from ....errors import CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore, batches
+from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
-from .client import ClientSource, client_source
+from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
-# What a server answers that can't work just now: it was demoted, lost its master or its replicas,
-# still reads its data, or is busy. Of an error within a script, Redis 6 has the code amid the text.
+# The codes of a server that can't serve requests at the moment. In an error of a script, Redis 6
+# has the code in the middle of the text.
 _NOT_READY = re.compile(
     r"(?:^|: -)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|LOADING|TRYAGAIN|BUSY|MISCONF)\b"
 )
@@ -35,7 +37,7 @@ _decode = msgspec.json.Decoder(TokenDocument).decode
 
 
 class ServerNotReady(redis.exceptions.ResponseError):
-    """The server can't do this now, and says so in an answer of no class of its own."""
+    """The server can't do this at the moment; redis-py has no class for its answer."""
 
 
 class RedisStore(TokenStore):
@@ -47,7 +49,7 @@ class RedisStore(TokenStore):
     - ``prefix:{u:user}:tokens``, a sorted set of the providers, for listing;
     - ``prefix:{u:user}:lock:provider``, while a lock is held.
 
-    The braces are a hash tag: all of them lie in one slot of a cluster.
+    The braces are a hash tag, which puts all keys of a user into one slot of a cluster.
 
     Args:
         client: A client of redis-py (``Redis``, ``RedisCluster``, or what a Sentinel's
@@ -76,8 +78,8 @@ class RedisStore(TokenStore):
 
     @property
     def place(self) -> str:
-        """The prefix."""
-        return f"redis:{self._keys.prefix}"
+        """The server or servers as the client was told them, the database and the prefix."""
+        return f"redis:{place_of(self._client.get())}:{self._keys.prefix}"
 
     def redis_key(self, key: TokenKey) -> str:
         """Return the Redis key under which a token lies."""
@@ -85,12 +87,24 @@ class RedisStore(TokenStore):
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by one ``GET``."""
+        return self._load(self._client.get().get, key)
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load as :meth:`load` does, from the primary."""
+        # A cluster's client that sends GET to replicas sends scripts to primaries all the same.
+        return self._load(
+            partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1), key
+        )
+
+    def _load(self, get: Callable[[str], Any], key: TokenKey) -> TokenDocument | None:
         try:
-            text = self._client.get().get(self.redis_key(key))
+            text = get(self._keys.token(key))
         except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
             raise self._explained("load", key, error) from error
-        document = None if text is None else self._decode("load", key, text)
-        return None if document is None or document.expired else document
+        if text is None:
+            return None
+        document = self._decode("load", key, text)
+        return None if document.expires_at is not None and document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Store a document by one script, which keeps the user's index in step."""
@@ -122,7 +136,8 @@ class RedisStore(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
         client = self._client.get()
-        for names in batches(self._token_keys(client, provider, user_id), SCAN_BATCH):
+        every_name = self._token_keys(client, provider, user_id)
+        while names := list(islice(every_name, SCAN_BATCH)):
             with client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.get(name)
@@ -141,25 +156,30 @@ class RedisStore(TokenStore):
             return
         members: Any = client.zrange(self._keys.index(TokenKey("any", user_id)), 0, -1)
         for member in map(unquote, map(_text, members)):
-            if provider in (None, member):
+            # Names with NUL, which were allowed once, name nobody.
+            if provider in (None, member) and member and "\0" not in member:
                 yield self._keys.token(TokenKey(member, user_id))
 
     def _scanned(self, name: str, text: Any) -> TokenDocument | None:
         if text is None:
             return None
-        key = self._keys.key(name)
         try:
+            key = self._keys.key(name)
             if isinstance(text, Exception):
                 raise self._explained("scan", key, text)
             return self._decode("scan", key, text)
+        except ValueError:
+            # An empty name, or one with NUL.
+            log.error("A scan left a record out, since its Redis key names nobody.")
         except CorruptToken:
-            return None
+            pass
+        return None
 
     def prepare(self) -> None:
         """Do nothing: Redis needs no preparation."""
 
     def ping(self) -> None:
-        """Ask the server for a sign of life."""
+        """Check that the server answers."""
         self._client.get().ping()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -167,7 +187,7 @@ class RedisStore(TokenStore):
         return bool(self._run(ACQUIRE, [self._keys.lock(key)], holder, round(seconds * 1000)))
 
     def release(self, key: TokenKey, holder: str) -> None:
-        """Give up the lock of a key, by one script."""
+        """Release the lock of a key, by one script."""
         self._run(RELEASE, [self._keys.lock(key)], holder)
 
     def _run(self, script: str, keys: list[str], *arguments: Any) -> Any:
@@ -194,7 +214,7 @@ class RedisStore(TokenStore):
             document = _decode(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
-        if (document.provider, document.user_id) != (key.provider, key.user_id):
+        if document.provider != key.provider or document.user_id != key.user_id:
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
 

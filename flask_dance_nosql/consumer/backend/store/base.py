@@ -1,13 +1,12 @@
-"""The contract that an adapter for a database fulfils, and what every adapter needs."""
+"""The contract of an adapter for a database, and the translation of drivers' errors."""
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import wraps
-from itertools import islice
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from ....errors import (
     BackendError,
@@ -21,8 +20,6 @@ from .lease import Lease
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
-
-T = TypeVar("T")
 
 _OPERATIONS = (
     "load",
@@ -41,16 +38,16 @@ _OPERATIONS = (
 class TokenStore(ABC):
     """Moves token documents to and from a database, by key.
 
-    A store knows no Flask, no user and no blueprint.
-    :class:`~flask_dance_nosql.consumer.backend.UserScopedBackend` puts it to use, and
-    :class:`~flask_dance_nosql.testing.StoreConformance` holds it to this contract. Each operation
-    is atomic and, unless it says otherwise, one round trip. Name the driver's errors in the two
-    class attributes: each operation of the subclass then raises this package's in their place, with
-    the driver's as the cause.
+    A store knows no Flask, no user and no blueprint. To use one, give it to
+    :class:`~flask_dance_nosql.consumer.backend.UserScopedBackend`; to test one, subclass
+    :class:`~flask_dance_nosql.testing.StoreConformance`. Each operation is atomic and, unless it
+    says otherwise, one round trip. List the driver's errors in the two class attributes: each
+    operation of the subclass then raises this package's errors instead, with the driver's as the
+    cause.
     """
 
     unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """The driver's errors that mean "the server did not answer"."""
+    """The driver's errors that mean that the server did not answer."""
 
     driver_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """The driver's other errors."""
@@ -67,60 +64,63 @@ class TokenStore(ABC):
 
     @abstractmethod
     def load(self, key: TokenKey) -> TokenDocument | None:
-        """Return the document under a key, or ``None`` if there is none or its time is up.
+        """Return the document under a key, or ``None`` if there is none or it has expired.
 
         Args:
             key: Whose token.
 
         Raises:
             BackendUnavailable: If the server did not answer.
-            CorruptToken: If there is something else under the key.
+            CorruptToken: If what is stored under the key is not its document.
         """
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
-        """Load as :meth:`load` does, past any cache, and from where writes go.
+        """Load as :meth:`load` does, past any cache, and from the server that takes the writes.
 
-        Who decides by what is there, as a refresh does, must not read a copy that lags behind. The
+        A refresh reads so, since a replica that lags behind may still have the old token. The
         default is :meth:`load`.
         """
         return self.load(key)
 
     @property
     def place(self) -> str:
-        """What tells this store's records from those of other stores in a cache.
+        """The name of this store in a cache that several stores share.
 
-        The default is the name of its class.
+        Two stores with the same records have the same place, in every process, and no others. Make
+        it of the server's address as it was configured, the database and the table. It is asked for
+        at each cached read, so it must be quick, and it must hold nothing secret. The default is
+        the name of the class.
         """
         return type(self).__name__
 
     @abstractmethod
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Store a document in place of any other with its key, and return it as stored.
+        """Insert a document, or replace the one with its key, and return it as stored.
 
-        ``created_at`` stays that of the first write; the version is the store's to give.
+        A replacement keeps the ``created_at`` of the first write. The store sets the version.
 
         Args:
-            document: What to store; its version is not looked at.
-            if_version: Store it only if the document in place has this version; 0 means that there
+            document: What to store; its version is ignored.
+            if_version: Store it only if the current document has this version; 0 means that there
                 must be none. ``None``, the default, stores it in any case.
 
         Raises:
-            VersionConflict: If the document in place has another version.
+            VersionConflict: If the current document has another version.
             BackendUnavailable: If the server did not answer.
         """
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save as :meth:`save` does, whatever becomes of a transaction of the application.
+        """Save as :meth:`save` does, outside of any transaction of the application.
 
-        What a refresh has got is saved so: a view that fails and rolls back must not lose it. The
-        default is :meth:`save`, which does for all but stores that take part in transactions.
+        A refresh saves so: the new token must not be lost when a view fails and rolls back. The
+        default is :meth:`save`, which is right for stores that take no part in transactions.
 
         Args:
-            document: As of :meth:`save`.
-            if_version: Likewise.
+            document: As for :meth:`save`.
+            if_version: As for :meth:`save`.
 
         Raises:
-            VersionConflict: If the document in place has another version.
+            VersionConflict: If the current document has another version.
             BackendUnavailable: If the server did not answer.
         """
         return self.save(document, if_version)
@@ -135,7 +135,7 @@ class TokenStore(ABC):
                 any case.
 
         Raises:
-            VersionConflict: If the document in place has another version.
+            VersionConflict: If the current document has another version.
             BackendUnavailable: If the server did not answer.
         """
 
@@ -158,9 +158,9 @@ class TokenStore(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make whatever the store needs in its database: indexes, tables, folders.
+        """Create what the store needs in its database: indexes, tables, folders.
 
-        Again is no error. It may take several round trips.
+        May be called again, and may take several round trips.
 
         Raises:
             BackendUnavailable: If the server did not answer.
@@ -168,20 +168,20 @@ class TokenStore(ABC):
 
     @abstractmethod
     def ping(self) -> None:
-        """Ask the server for a sign of life.
+        """Check that the server answers.
 
         Raises:
-            BackendUnavailable: If it did not answer.
+            BackendUnavailable: If it does not.
         """
 
     @abstractmethod
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
-        """Take the lock of a key, or take it anew for its holder; never wait.
+        """Take the lock of a key, or extend it for its holder, without waiting.
 
         Args:
             key: The key to lock. It need not have a document.
             holder: A text that nobody else uses.
-            seconds: After how long the lock ends by itself.
+            seconds: How long from now the lock lasts, unless it is released.
 
         Returns:
             Whether the holder has the lock now.
@@ -192,11 +192,11 @@ class TokenStore(ABC):
 
     @abstractmethod
     def release(self, key: TokenKey, holder: str) -> None:
-        """Give up the lock of a key, if this holder has it; another's stays.
+        """Release the lock of a key, if this holder has it.
 
         Args:
             key: The locked key.
-            holder: The text that it was taken with.
+            holder: The text that the lock was taken with.
 
         Raises:
             BackendUnavailable: If the server did not answer.
@@ -207,7 +207,7 @@ class TokenStore(ABC):
 
         Args:
             key: The key to lock. It need not have a document.
-            lease: After how many seconds the lock ends by itself, should its holder die.
+            lease: How many seconds the lock lasts, unless it is released.
             wait: How many seconds to wait for it at most; 0, the default, asks once.
 
         Raises:
@@ -271,10 +271,3 @@ def _translation(store: TokenStore, operation: str, error: Exception) -> Backend
         reason = f"no answer ({name}). Is the server up and within reach?"
         return BackendUnavailable(operation, backend, reason)
     return BackendError(operation, backend, f"refused ({name}). The cause says more.")
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of at most ``size`` items."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -23,7 +23,7 @@ class TokenKey(msgspec.Struct, frozen=True):
 
     Raises:
         TypeError: If ``user_id`` is anything else; a dict, above all, could be a query.
-        ValueError: If a part is empty or is not valid Unicode.
+        ValueError: If a part is empty, is not valid Unicode or contains NUL characters.
     """
 
     provider: str
@@ -31,27 +31,38 @@ class TokenKey(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         provider, user_id = self.provider, self.user_id
-        if user_id is not None and not (type(user_id) is str and user_id and user_id.isascii()):
+        # Most ids are plain ASCII text, and are done with here.
+        if user_id is not None and not (
+            type(user_id) is str and user_id and user_id.isascii() and "\0" not in user_id
+        ):
             msgspec.structs.force_setattr(self, "user_id", user_id_text(user_id))
         if not isinstance(provider, str):
             raise TypeError(f"A provider is a str, not {type(provider).__name__}")
-        if not provider or not provider.isascii():
+        if not (provider and provider.isascii() and "\0" not in provider):
             require_text(provider, "provider")
 
     @property
     def provider_text(self) -> str:
         """The provider, percent-encoded, which is safe in any key and never ambiguous."""
-        return _quoted(self.provider)
+        provider = self.provider
+        # quote() is slow for the many texts that it leaves as they are.
+        return provider if provider.isascii() and provider.isalnum() else quote(provider, safe="")
 
     @property
     def owner_text(self) -> str:
         """The user, percent-encoded behind ``u:``, or ``app`` if there is none."""
-        return "app" if self.user_id is None else f"u:{_quoted(self.user_id)}"
+        user = self.user_id
+        if user is None:
+            return "app"
+        return f"u:{user}" if user.isascii() and user.isalnum() else f"u:{quote(user, safe='')}"
 
     @property
     def text(self) -> str:
         """Both, as ``provider:u:user`` or ``provider:app``: no other key has the same text."""
-        return f"{_quoted(self.provider)}:{self.owner_text}"
+        provider, user = self.provider, self.user_id
+        if user is not None and (both := provider + user).isascii() and both.isalnum():
+            return f"{provider}:u:{user}"
+        return f"{self.provider_text}:{self.owner_text}"
 
     @property
     def digest(self) -> str:
@@ -60,15 +71,15 @@ class TokenKey(msgspec.Struct, frozen=True):
 
 
 class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A token and what is known of it: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
+    """A token and its metadata: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
 
     Args:
-        version: Changes with each write, by one where the store counts; 0 before the first. It does
-            not begin at one, so that a document written anew after a deletion has another.
+        version: A number that grows with each write; 0 before the first. It starts at the current
+            time, so that a document never has the version of a deleted one with its key.
         created_at: When it was first stored, as aware UTC time.
         updated_at: When it was last written, as aware UTC time.
-        expires_at: When the record may be dropped, as aware UTC time, or ``None``. The end of the
-            access token is another matter.
+        expires_at: When the record may be dropped, as aware UTC time, or ``None`` for never. The
+            access token may end earlier.
         provider: The blueprint's name.
         user_id: The user's id as text, or ``None``.
         provider_user_id: The account at the provider, or ``None`` if it is not known.
@@ -97,7 +108,7 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expired(self) -> bool:
-        """Whether the record's time is up. An expired record counts as none."""
+        """Whether the record may be dropped. An expired record counts as none."""
         return self.expires_at is not None and self.expires_at <= clock.now()
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
@@ -111,8 +122,3 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     __str__ = __repr__
-
-
-def _quoted(text: str) -> str:
-    # Most texts stay as they are, and quote() takes long to say so.
-    return text if text.isascii() and text.isalnum() else quote(text, safe="")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
-import threading
+import secrets
+import weakref
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from inspect import iscoroutinefunction
 from types import FunctionType, MethodType
 from typing import Any, Generic, TypeVar
@@ -14,10 +14,9 @@ from typing import Any, Generic, TypeVar
 from werkzeug.local import LocalProxy
 
 from ....errors import ConfigurationError, MissingDependency
-from ....process import renew_in_child
+from ....process import PerProcess
 
 D = TypeVar("D")
-
 
 _SUPPLIERS = (LocalProxy, FunctionType, MethodType, partial, type(cache(str)))
 
@@ -26,7 +25,8 @@ class DriverSource(Generic[D]):
     """A driver's object that is ready, a URL, or a function or proxy that returns an object.
 
     A URL is opened when it is first needed, and anew in a forked child, which must not share its
-    parent's sockets.
+    parent's sockets. No lock is held meanwhile: of several threads that open it at the same time,
+    the first one's object is kept for all, and the others' are closed.
 
     Args:
         source: The object, URL, function or proxy.
@@ -34,6 +34,7 @@ class DriverSource(Generic[D]):
         wanted: What is accepted, as the sentence of an error message.
         prepare: Turns the object into the one to work with.
         open_url: Makes an object from a URL.
+        close: Closes a prepared object that was made from a URL; ``None`` if it needs no closing.
 
     Raises:
         ConfigurationError: If it is none of these; from :meth:`get`, if it returned none.
@@ -46,35 +47,27 @@ class DriverSource(Generic[D]):
         wanted: str,
         prepare: Callable[[Any], D],
         open_url: Callable[[str], object],
+        close: Callable[[D], object] | None = None,
     ) -> None:
-        self._source = partial(open_url, source) if isinstance(source, str) else source
-        self._is_url = isinstance(source, str)
         self._accepts = accepts
         self._wanted = wanted
         self._prepare = prepare
         self._ready: D | None = None
-        self._pid = os.getpid()
-        self._free()
-        renew_in_child(self, DriverSource._free)
+        self._supply: Callable[[], D] = partial(self._supplied, source)
+        if isinstance(source, str):
+            self._supply = PerProcess(lambda: self._checked(open_url(source)), close).get
         # Not callable(): drivers make objects callable only to refuse the call.
-        if not isinstance(self._source, _SUPPLIERS):
+        elif not isinstance(source, _SUPPLIERS):
             self._ready = self._checked(source)
-
-    def _free(self) -> None:
-        self._opening = threading.Lock()
 
     def get(self) -> D:
         """Return the driver's object, prepared."""
-        if self._is_url:
-            return self._opened()
-        return self._checked(_supplied(self._source)) if self._ready is None else self._ready
+        return self._supply() if self._ready is None else self._ready
 
-    def _opened(self) -> D:
-        with self._opening:
-            if self._ready is None or self._pid != os.getpid():
-                self._ready = self._checked(_supplied(self._source))
-                self._pid = os.getpid()
-            return self._ready
+    def _supplied(self, source: Any) -> D:
+        if isinstance(source, LocalProxy):
+            source = source._get_current_object()
+        return self._checked(source() if isinstance(source, _SUPPLIERS) else source)
 
     def _checked(self, value: object) -> D:
         if not self._accepts(value):
@@ -82,10 +75,36 @@ class DriverSource(Generic[D]):
         return self._prepare(value)
 
 
-def _supplied(source: Any) -> object:
-    if isinstance(source, LocalProxy):
-        source = source._get_current_object()
-    return source() if isinstance(source, _SUPPLIERS) else source
+class Remembered(Generic[D]):
+    """A function of an object whose result is remembered for as long as the object exists.
+
+    Objects are told apart by identity, since drivers have clients of different servers that are
+    equal. For an object that can't be weakly referenced the function is called each time.
+
+    Args:
+        function: The function.
+    """
+
+    def __init__(self, function: Callable[[Any], D]) -> None:
+        self._function = function
+        self._results: dict[int, tuple[weakref.ref[Any], D]] = {}
+
+    def __call__(self, thing: Any) -> D:
+        """Return the result for an object."""
+        found = self._results.get(id(thing))
+        if found is not None and found[0]() is thing:
+            return found[1]
+        result, number = self._function(thing), id(thing)
+        try:
+            reference = weakref.ref(thing, lambda _: self._results.pop(number, None))
+        except TypeError:
+            return result
+        # Another thread may have been first, whose result is the one that counts.
+        return self._results.setdefault(number, (reference, result))[1]
+
+
+random_name = Remembered(lambda _: secrets.token_hex(8))
+"""Returns a name for an object, which no other object has in any process."""
 
 
 def has_sync_methods(value: object, *names: str) -> bool:
@@ -93,7 +112,13 @@ def has_sync_methods(value: object, *names: str) -> bool:
 
     The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
     """
-    methods = [getattr(type(value), name, None) for name in names]
+    kind: Any = type(value)
+    return _has_sync_methods(kind, names)
+
+
+@lru_cache(maxsize=64)
+def _has_sync_methods(kind: Any, names: tuple[str, ...]) -> bool:
+    methods = [getattr(kind, name, None) for name in names]
     return all(methods) and not any(map(iscoroutinefunction, methods))
 
 
@@ -113,3 +138,23 @@ def require(module: str, *, feature: str, package: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingDependency(feature, package, extra) from error
+
+
+def importer(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
+    """Return a package's ``__getattr__``, which imports what a name needs when it is first used.
+
+    Args:
+        package: The package's name.
+        modules: The public names, each with the module in the package that has it.
+    """
+
+    def find(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            module = importlib.import_module(f".{modules[name]}", package)
+        except MissingDependency as error:
+            raise MissingDependency(name, error.package, error.extra) from error.__cause__
+        return getattr(module, name)
+
+    return find

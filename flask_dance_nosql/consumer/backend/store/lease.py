@@ -32,14 +32,12 @@ class Locks(Protocol):
 
 
 class Lease:
-    """A lock that somebody holds until it is released or its time is up.
-
-    It is a context manager that releases it in the end.
+    """The lock of a key in a store, as a context manager that releases it.
 
     Args:
-        store: The store whose lock it is.
-        key: The locked key.
-        seconds: How long it lasts, from each renewal.
+        store: The store.
+        key: The key.
+        seconds: How long the lock lasts after each renewal.
     """
 
     def __init__(self, store: Locks, key: TokenKey, seconds: float) -> None:
@@ -62,14 +60,14 @@ class Lease:
         return True
 
     def renew(self) -> bool:
-        """Begin the time anew. Returns whether the lock is still, or again, ours."""
+        """Take or extend the lock. Returns whether it is ours."""
         return self._store.acquire(self._key, self._holder, self._seconds)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Renew the lock, from a thread, while the block runs, however long that is."""
         ended = threading.Event()
-        # The store may be reached through the app.
+        # The store's client may come from the current app.
         context = copy_context()
         thread = threading.Thread(target=context.run, args=(self._keep, ended), daemon=True)
         thread.start()
@@ -87,7 +85,7 @@ class Lease:
                 log.warning("A lock could not be renewed. %s", error)
 
     def release(self) -> None:
-        """Give the lock up. One that was lost to another holder meanwhile stays theirs."""
+        """Release the lock, unless somebody else has it by now."""
         self._store.release(self._key, self._holder)
 
     def __enter__(self) -> Self:

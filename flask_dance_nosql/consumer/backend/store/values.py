@@ -12,6 +12,8 @@ from uuid import UUID
 Token = dict[str, Any]
 
 MAX_DEPTH = 100
+_EXACT = (bool, int, type(None))
+"""Types whose values JSON can hold, whatever they are."""
 
 
 def user_id_text(user_id: object) -> str:
@@ -19,7 +21,7 @@ def user_id_text(user_id: object) -> str:
 
     Raises:
         TypeError: If it is not a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``.
-        ValueError: If it is empty or not valid Unicode.
+        ValueError: If it is empty, is not valid Unicode or contains NUL characters.
     """
     if isinstance(user_id, str):
         require_text(user_id, "user_id")
@@ -40,7 +42,7 @@ def require_text(text: str, what: str) -> None:
         what: What it is, for the message of the error.
 
     Raises:
-        ValueError: If it is empty, is not valid Unicode or holds a NUL character.
+        ValueError: If it is empty, is not valid Unicode or contains NUL characters.
     """
     if not text:
         raise ValueError(f"A {what} must not be empty")
@@ -48,6 +50,8 @@ def require_text(text: str, what: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"A {what} must be valid Unicode text") from None
+    if "\0" in text:
+        raise ValueError(f"A {what} must not contain NUL characters")
 
 
 def json_token(token: object) -> Token:
@@ -69,32 +73,43 @@ def json_token(token: object) -> Token:
 
 
 def _json_value(value: Any, depth: int) -> Any:
+    if not isinstance(value, dict | list | tuple):
+        return _json_scalar(value)
+    if depth == 0:
+        raise ValueError(f"A token can't be nested deeper than {MAX_DEPTH} levels")
+    # Most of what a token holds is copied as it is, without a call.
+    if isinstance(value, dict):
+        copied: Token = {}
+        for name, item in value.items():
+            kind = type(item)
+            if kind is str:
+                as_is = item.isascii()
+            else:
+                as_is = kind in _EXACT or (kind is float and math.isfinite(item))
+            own_name = name if type(name) is str and name.isascii() else _json_name(name)
+            copied[own_name] = item if as_is else _json_value(item, depth - 1)
+        return copied
+    items = []
+    for item in value:
+        kind = type(item)
+        as_is = item.isascii() if kind is str else kind in _EXACT
+        items.append(item if as_is else _json_value(item, depth - 1))
+    return items
+
+
+def _json_scalar(value: Any) -> Any:
     if isinstance(value, str):
         return _json_text(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
+    if not isinstance(value, float):
+        kind = type(value).__name__
+        raise TypeError(f"A token can't hold a {kind}, since JSON has no such type")
+    if not math.isfinite(value):
         raise ValueError("A token can't hold a number that is infinite or not a number")
-    if depth == 0:
-        raise ValueError(f"A token can't be nested deeper than {MAX_DEPTH} levels")
-    # Most of what a token holds is plain ASCII text, which needs no further look.
-    if isinstance(value, dict):
-        return {
-            name if type(name) is str and name.isascii() else _json_name(name): (
-                item if type(item) is str and item.isascii() else _json_value(item, depth - 1)
-            )
-            for name, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [
-            item if type(item) is str and item.isascii() else _json_value(item, depth - 1)
-            for item in value
-        ]
-    raise TypeError(f"A token can't hold a {type(value).__name__}, since JSON has no such type")
+    return float(value)
 
 
 def is_plain(

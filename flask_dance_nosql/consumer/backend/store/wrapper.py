@@ -36,7 +36,7 @@ class StoreWrapper(TokenStore):
         return self.inner.save(document, if_version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save to the other store, whatever becomes of a transaction of the application."""
+        """Save to the other store, outside of any transaction of the application."""
         return self.inner.save_apart(document, if_version)
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
@@ -54,7 +54,7 @@ class StoreWrapper(TokenStore):
         self.inner.prepare()
 
     def ping(self) -> None:
-        """Ask the other store for a sign of life."""
+        """Check that the other store's server answers."""
         self.inner.ping()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -62,7 +62,7 @@ class StoreWrapper(TokenStore):
         return self.inner.acquire(key, holder, seconds)
 
     def release(self, key: TokenKey, holder: str) -> None:
-        """Give up a lock in the other store."""
+        """Release a lock in the other store."""
         self.inner.release(key, holder)
 
     def require_expiry(self) -> None:
