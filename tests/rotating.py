@@ -285,7 +285,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
-    do_PUT = do_PATCH = do_DELETE = do_POST
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def do_PATCH(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
