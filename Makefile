@@ -1,6 +1,7 @@
 # Needs python3.11 or newer with venv, and make. Everything else is installed into .venv.
+# For another Python beside it: make test PYTHON=python3.13 VENV=.venv-3.13
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$name -c '' 2>/dev/null && break; done; echo $$name)
 VENV := .venv
 BIN := $(VENV)/bin
 METADATA := setup.cfg setup.py pyproject.toml
@@ -20,16 +21,17 @@ $(VENV)/installed-%: $(METADATA) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|file|session)
+demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|sqlite|file|session)
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
 
-lint: $(VENV)/installed-dev  ## Check style and formatting
+lint: $(VENV)/installed-dev  ## Check style, formatting, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev  ## Mend style and formatting
 	$(BIN)/ruff check --fix .
@@ -50,5 +52,5 @@ bench: $(VENV)/installed-test  ## Measure, side by side with Flask-Dance
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove everything that these commands made
-	rm -rf $(VENV) $(VENV)-lowest build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv .venv-* build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

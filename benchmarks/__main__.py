@@ -19,12 +19,13 @@ from .requests import request_rows
 from .rounds import Row
 from .sqla import sqla_rows
 from .stores import mongo_rows, redis_rows
+from .ways import way_rows
 
 
 def main() -> None:
     """Measure everything and print the tables."""
     print(f"{'what':50}  {'here':>6}  Flask-Dance")
-    for count in count_rows():
+    for count in chain(way_rows(), count_rows()):
         print(_line_of_count(count), flush=True)
     print()
     with ExitStack() as stack:

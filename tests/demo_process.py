@@ -16,6 +16,8 @@ from urllib.parse import urljoin
 
 import requests
 
+from examples.demo.launch import SERVERS
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -30,9 +32,14 @@ class DemoProcess:
         backend: The value of ``BACKEND``.
         folder: An empty folder; the demo's temporary files go into its folder ``tmp``.
         **environment: Further environment variables.
+
+    Raises:
+        ServerMissing: If the backend's server is not installed.
     """
 
     def __init__(self, backend: str, folder: Path, **environment: str) -> None:
+        if backend in SERVERS:
+            SERVERS[backend].program()
         self.backend = backend
         self.temporary = folder / "tmp"
         self.temporary.mkdir()

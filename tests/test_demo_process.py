@@ -14,7 +14,7 @@ from examples.demo.provider import create_provider
 from examples.demo.serving import LocalServer
 from tests.demo_process import DemoProcess, Visitor, running_demo
 
-BACKENDS = ["mongo", "redis", "file", "session"]
+BACKENDS = ["mongo", "redis", "sqlite", "file", "session"]
 SERVERS = ["mongo", "redis"]
 
 
@@ -107,7 +107,7 @@ def test_server_that_does_not_start_is_said_and_leaves_no_trace(tmp_path: Path) 
     [
         (
             {"BACKEND": "cassandra"},
-            "BACKEND=cassandra is unknown. Choose one of: mongo, redis, file, session.",
+            "BACKEND=cassandra is unknown. Choose one of: mongo, redis, sqlite, file, session.",
         ),
         ({"PORT": "http"}, "PORT=http is not a port number."),
         ({"PROVIDER_PORT": "65536"}, "PROVIDER_PORT=65536 is not a port number."),

@@ -52,6 +52,7 @@ def ping_until_it_ends(client: redis.Redis) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends orphans")
 def test_server_ends_with_a_killed_parent(tmp_path: Path) -> None:
     """A server whose parent is killed outright does not stay behind."""
+    RedisServer.program()
     program = (
         "import os, signal\n"
         "from examples.demo.embedded import RedisServer\n"

@@ -1,7 +1,8 @@
 """Runs the demo: ``python -m examples.demo``.
 
 Environment variables:
-    BACKEND: ``mongo`` (default), ``redis``, ``file`` or ``session``.
+    BACKEND: ``mongo``, ``redis``, ``sqlite``, ``file`` or ``session``; default: the first of these
+        whose server is there.
     PORT: The app's port; default: a free one.
     PROVIDER_PORT: The provider's port, likewise.
     TOKEN_SECONDS: How long an access token lives, in seconds; default: 60.

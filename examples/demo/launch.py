@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from .app import create_app
 from .backends import KINDS, PROVIDER, Storage
-from .embedded import MongoServer, RedisServer, Server
+from .embedded import MongoServer, RedisServer, Server, ServerMissing
 from .provider import CLIENT_ID, create_provider, provider_state
 from .serving import LocalServer
 
-SERVERS = {"mongo": MongoServer, "redis": RedisServer}
+SERVERS: dict[str, type[Server]] = {"mongo": MongoServer, "redis": RedisServer}
 PORTS = range(2**16)
 
 
@@ -26,6 +26,8 @@ class Settings(NamedTuple):
     port: int
     provider_port: int
     token_seconds: int = 60
+    missing: str = ""
+    """Why the backend is not the one that is usual, or an empty text."""
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -34,10 +36,29 @@ class Settings(NamedTuple):
         Raises:
             ValueError: If one of them has no meaning; the message says which.
         """
-        backend = os.environ.get("BACKEND") or "mongo"
+        backend, missing = os.environ.get("BACKEND"), ""
+        if not backend:
+            backend, missing = usual_backend()
         if backend not in KINDS:
             raise ValueError(f"BACKEND={backend} is unknown. Choose one of: {', '.join(KINDS)}.")
-        return cls(backend, _port("PORT"), _port("PROVIDER_PORT"), _seconds("TOKEN_SECONDS", 60))
+        ports = _port("PORT"), _port("PROVIDER_PORT")
+        return cls(backend, *ports, _seconds("TOKEN_SECONDS", 60), missing)
+
+
+def usual_backend() -> tuple[str, str]:
+    """Return the first backend whose server is there, and what was missing for those before it.
+
+    SQLite, the last one, needs no server.
+    """
+    missing = []
+    for name, server in SERVERS.items():
+        try:
+            server.program()
+        except ServerMissing as error:
+            missing.append(str(error))
+        else:
+            return name, "\n  ".join(missing)
+    return "sqlite", "\n  ".join(missing)
 
 
 def _port(name: str) -> int:
@@ -58,7 +79,7 @@ def start(stack: ExitStack, settings: Settings) -> None:
     """Start everything and say where it is; leaving the stack ends it.
 
     Raises:
-        OSError: If a program or a file can't be used.
+        OSError: If a program or a file is missing or can't be used.
         RuntimeError: If the database server does not start.
         SystemExit: If a port is taken; the reason has been said then.
     """
@@ -80,13 +101,15 @@ def start(stack: ExitStack, settings: Settings) -> None:
 def _place(stack: ExitStack, backend: str, folder: Path) -> str:
     """Return where the tokens go, with a server started for it if it needs one."""
     if backend in SERVERS:
-        server: Server = stack.enter_context(SERVERS[backend](folder))
-        return server.url
-    return str(folder / "token.json") if backend == "file" else ""
+        return stack.enter_context(SERVERS[backend](folder)).url
+    files = {"sqlite": f"sqlite:///{folder}/tokens.db", "file": str(folder / "token.json")}
+    return files.get(backend, "")
 
 
 def _announce(settings: Settings, storage: Storage, places: tuple[str, str, str]) -> None:
     app_url, provider_url, place = places
+    if settings.missing:
+        print(f"\n  {settings.missing}\n  The demo takes {storage.kind.title} in its place.")
     print(
         f"""
   Flask-Dance-NoSQL demo: OAuth tokens, kept in {storage.kind.title}

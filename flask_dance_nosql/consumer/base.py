@@ -4,40 +4,81 @@ from __future__ import annotations
 
 import logging
 import os
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any, ClassVar, cast
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, ClassVar, Self, cast, overload
 
 from flask import Blueprint, current_app, url_for
 from flask.blueprints import BlueprintSetupState
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from ..errors import ConfigurationError, UserRequired
+from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
-from .backend.base import BaseBackend
+from .backend.base import BackendLike, BaseBackend, TokenSlot, issued_digest, slot_of
+from .backend.owner import CURRENT, NOT_GIVEN, Who
+from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
-from .backend.slot import TokenSlot, slot_of
-from .backend.store.document import TokenDocument, TokenKey
-from .context import ContextConfig, current_state
-from .flights import Flights
-from .session import ConsumerSession
-from .settings import Setting, configured
-from .signals import token_deleted, token_saved
+from .backend.store.document import TokenDocument
+from .backend.store.values import Token
+from .context import ContextConfig, ContextState, current_state
+from .dance import DanceViews
+from .refresh.flights import Flights
+from .requests import ConsumerSession
+from .settings import Argument, Configurable, Setting, argument, configured, refuse_unknown
+from .signals import oauth_authorized, token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
-from .views import DanceViews
 
 log = logging.getLogger(__name__)
 
-Token = dict[str, Any]
 SessionClass = Callable[..., ConsumerSession]
 Backend = BaseBackend | Callable[[], BaseBackend]
 
 _SESSION_PATH = "session."
+_OF_FLASK = (
+    "name",
+    "import_name",
+    "static_folder",
+    "static_url_path",
+    "template_folder",
+    "url_prefix",
+    "subdomain",
+    "url_defaults",
+    "root_path",
+)
+_MARGIN = 10.0
+_WITHOUT_TIMEOUT = 300.0
 
 
-class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
+class BackendSetting(Argument):
+    """Where a blueprint keeps its tokens: its attributes ``backend`` and ``storage``.
+
+    An object with ``get``, ``set`` and ``delete`` as of :class:`BaseBackend`; assigning a class or
+    function makes one by calling it. The session then reads the token anew.
+    """
+
+    @overload
+    def __get__(self, blueprint: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, blueprint: object, owner: type) -> BaseBackend: ...
+    def __get__(self, blueprint: Any, owner: type) -> Self | BaseBackend:
+        return self if blueprint is None else cast(BaseBackend, blueprint._backend)
+
+    def __set__(self, blueprint: Any, value: Backend | None) -> None:
+        if isinstance(value, type) or (callable(value) and not _is_backend(value)):
+            value = value()
+        if not _is_backend(value):
+            raise ConfigurationError(
+                f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
+            )
+        blueprint._backend = value
+        # What is known of the tokens in the last one says nothing of those in this one.
+        blueprint._flights = PerProcess(Flights)
+        blueprint.forget_token()
+
+
+class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
     """A :class:`flask.Blueprint` with a login view, a callback view and a token backend.
 
     Nothing of a request, a user or an app is kept on it: one blueprint serves many threads and may
@@ -69,79 +110,68 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         adapter: Makes the :class:`requests.adapters.BaseAdapter` that calls go through, in place of
             one with ``pool_maxsize``; called once in each process. For retries, client
             certificates, or a proxy that needs more than a URL.
-        **kwargs: Further arguments of the session class.
+        **kwargs: Further arguments that the session class names.
 
     Raises:
-        ConfigurationError: If the backend is none, or both its names are used.
+        ConfigurationError: If the backend is none, both its names are used, or neither the
+            blueprint nor its session class has an argument of that name.
     """
 
     default_session_class: ClassVar[SessionClass]
 
-    base_url = Setting[str | None]()
-    client_secret = Setting[str | None]()
-    kwargs = Setting[dict[str, Any]]()
-    proxies = Setting[dict[str, str] | None]()
-    redirect_to = Setting[str | None]()
-    redirect_url = Setting[str | None]()
-    session_class = Setting[SessionClass]()
-    timeout = Setting[Timeout]()
+    session_settings: ClassVar[tuple[str, ...]] = ()
+    """The settings that a session is made with."""
 
-    def __init__(
-        self,
-        name: str,
-        import_name: str,
-        *,
-        static_folder: str | os.PathLike[str] | None = None,
-        static_url_path: str | None = None,
-        template_folder: str | os.PathLike[str] | None = None,
-        url_prefix: str | None = None,
-        subdomain: str | None = None,
-        url_defaults: dict[str, Any] | None = None,
-        root_path: str | None = None,
-        login_url: str | None = None,
-        authorized_url: str | None = None,
-        base_url: str | None = None,
-        redirect_url: str | None = None,
-        redirect_to: str | None = None,
-        session_class: SessionClass | None = None,
-        backend: Backend | None = None,
-        storage: Backend | None = None,
-        rule_kwargs: dict[str, Any] | None = None,
-        timeout: Timeout = DEFAULT_TIMEOUT,
-        pool_maxsize: int = DEFAULT_POOL_MAXSIZE,
-        proxies: dict[str, str] | None = None,
-        adapter: Callable[[], BaseAdapter] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            name,
-            import_name,
-            static_folder=static_folder,
-            static_url_path=static_url_path,
-            template_folder=template_folder,
-            url_prefix=url_prefix,
-            subdomain=subdomain,
-            url_defaults=url_defaults,
-            root_path=root_path,
-        )
+    # Of a Flask blueprint.
+    name: str = argument(kw_only=False)
+    import_name: str = argument(kw_only=False)
+    static_folder: str | os.PathLike[str] | None = argument(default=None)  # type: ignore[assignment] # wider
+    static_url_path: str | None = argument(default=None)
+    template_folder: str | os.PathLike[str] | None = argument(default=None)
+    url_prefix: str | None = argument(default=None)
+    subdomain: str | None = argument(default=None)
+    url_defaults: dict[str, Any] | None = argument(default=None)  # type: ignore[assignment] # Flask's
+    root_path: str = argument(default=None)
+
+    # Of the two views.
+    login_url: str | None = argument(default=None)
+    authorized_url: str | None = argument(default=None)
+    rule_kwargs: dict[str, Any] | None = argument(default=None)
+    redirect_url: Setting[str | None] = Setting(default=None)
+    redirect_to: Setting[str | None] = Setting(default=None)
+
+    # Of the session.
+    base_url: Setting[str | None] = Setting(default=None)
+    session_class: Setting[SessionClass | None] = Setting(default=None)
+    timeout: Setting[Timeout] = Setting(default=DEFAULT_TIMEOUT)
+    pool_maxsize: Setting[int] = Setting(default=DEFAULT_POOL_MAXSIZE)
+    proxies: Setting[dict[str, str] | None] = Setting(default=None)
+    adapter: Setting[Callable[[], BaseAdapter] | None] = Setting(default=None)
+
+    backend: BackendSetting = BackendSetting(default=None)
+    storage: BackendSetting = BackendSetting(default=None)
+
+    def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
+        self._backend: BaseBackend
+        self._flights: PerProcess[Flights]
+        Blueprint.__init__(self, **{name: values.pop(name) for name in _OF_FLASK})
+        backend, storage = values.pop("backend"), values.pop("storage")
         if backend is not None and storage is not None:
             raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
-        self.from_config: dict[str, str] = {}
+        login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
+        rule_kwargs = values.pop("rule_kwargs") or {}
         self.config: MutableMapping[str, Any] = ContextConfig(self)
         self.transport = Transport(self._make_adapter)
-        self._flights = PerProcess(Flights)
-        self.adapter = adapter
-        self.pool_maxsize = pool_maxsize
-        self.proxies = proxies
-        self.base_url = base_url
-        self.kwargs = kwargs
-        self.redirect_to = redirect_to
-        self.redirect_url = redirect_url
-        self.session_class = session_class or self.default_session_class
-        self.timeout = timeout
-        chosen = storage if backend is None else backend
-        self.backend = SessionBackend() if chosen is None else chosen
-        self._add_views(login_url, authorized_url, rule_kwargs or {})
+        for name, value in values.items():
+            setattr(self, name, value)
+        if self.session_class is None:
+            self.session_class = self.default_session_class
+        refuse_unknown(type(self), further, self.session_class)
+        self.kwargs = further
+        self.backend = next(
+            (each for each in (backend, storage) if each is not None), SessionBackend
+        )
+        self._add_views(login_url, authorized_url, rule_kwargs)
 
     def _add_views(
         self, login_url: str | None, authorized_url: str | None, rule_kwargs: dict[str, Any]
@@ -176,92 +206,70 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         return f"{names.get(self, self.name)}.{view}"
 
     @property
-    def backend(self) -> BaseBackend:
-        """Where this blueprint keeps its tokens.
-
-        An object with ``get``, ``set`` and ``delete`` as of :class:`BaseBackend`; assigning a class
-        or function makes one by calling it. The session then reads the token anew.
-        """
-        return self._backend
-
-    @backend.setter
-    def backend(self, value: Backend) -> None:
-        if isinstance(value, type) or (callable(value) and not _is_backend(value)):
-            value = value()
-        if not _is_backend(value):
-            raise ConfigurationError(
-                f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
-            )
-        self._backend = cast(BaseBackend, value)
-        self.forget_token()
-
-    @property
-    def storage(self) -> BaseBackend:
-        """Another name of :attr:`backend`."""
-        return self.backend
-
-    @storage.setter
-    def storage(self, value: Backend) -> None:
-        self.backend = value
-
-    @property
     def token(self) -> Token | None:
         """The current user's token in the backend, or ``None``.
 
         It is the caller's own: changing it changes nothing stored. ``expires_in``, in seconds, is
         counted anew at each reading. Assigning stores a token, with ``expires_at`` added (seconds
         since the epoch); ``del`` removes it, and is no error if there is none.
+
+        A receiver of ``oauth_authorized`` that assigns the token that it was given stores it as the
+        blueprint would: a refresh token that the provider sends once only is kept.
         """
-        token = self.read_token()
+        token = self.slot_of().read().token
         return None if token is None else with_expires_in(token)
 
     @token.setter
     def token(self, value: Token) -> None:
-        self.backend.set(self, with_expires_at(value))
-        self.forget_token()
-        token_saved.send(self, user_id=self.slot().user_id)
+        state = current_state(self)
+        if state is not None and state.arriving is not None and _is_same(state.arriving, value):
+            self._store_login(value)()
+            return
+        slot = self.slot_of()
+        slot.write(with_expires_at(value))
+        if state is not None and state.session is not None:
+            del cast(ConsumerSession, state.session).token
+        token_saved.send(self, user_id=slot.user_id)
 
     @token.deleter
     def token(self) -> None:
-        self.backend.delete(self)
+        slot = self.slot_of()
+        if not slot.is_shared:
+            # An old copy of a cookie must not lead to what was issued in its place.
+            with suppress(CorruptToken):
+                self.flights.forget(slot.read().token)
+        slot.erase()
         self.forget_token()
-        token_deleted.send(self, user_id=self.slot().user_id)
+        token_deleted.send(self, user_id=slot.user_id)
 
-    def read_token(self, **who: Any) -> Token | None:
-        """Return the token as the backend has it: the current user's, or another's.
+    def slot(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> TokenSlot:
+        """Return one owner's token in the backend: the current user's, or another's.
 
-        Args:
-            **who: ``user`` or ``user_id``, for backends that keep a token for each.
-        """
-        return self.backend.get(self, **who)
-
-    def slot(self, user: Any = None, user_id: Any = None) -> TokenSlot:
-        """Return the place of a token in the backend: the current user's, or another's.
+        Whose it is is asked here and never again: all that is done with the slot is about one
+        owner.
 
         Args:
-            user: Whose, in place of the user that the backend was given.
+            user: Whose, in place of the user that the backend was given. Somebody who turns out to
+                be nobody, as ``None`` and an anonymous user do, has no token.
             user_id: The same by id; it wins over ``user``.
 
         Raises:
             ConfigurationError: If a user is named and the backend keeps no token for each.
-            UserRequired: If there is no user and one is required.
         """
-        return slot_of(self.backend, self, user, user_id)
+        return self.slot_of(Who(user, user_id))
+
+    def slot_of(self, who: Who = CURRENT) -> TokenSlot:
+        """Return one owner's token, as :meth:`slot` does."""
+        backend: object = self._backend
+        if isinstance(backend, BaseBackend):
+            return backend.slot(self, who)
+        return slot_of(cast(BackendLike, backend), self, who)
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""
         state = current_state(self)
         if state is not None and state.session is not None:
             del cast(ConsumerSession, state.session).token
-
-    def token_owner(self, **who: Any) -> object:
-        """Return whose token the backend would now give; it changes when the user does.
-
-        Args:
-            **who: As for :meth:`read_token`.
-        """
-        owner = getattr(self.backend, "owner", None)
-        return None if owner is None else owner(self, **who)
 
     @property
     def session(self) -> Any:
@@ -272,13 +280,15 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """
         state = current_state(self)
         if state is None:
-            return self._configured_session()
+            session = self._make_session()
+            session.is_kept = False
+            return session
         if state.session is None:
-            state.session = self._configured_session()
+            state.session = self._make_session()
         return state.session
 
     @contextmanager
-    def user_session(self, user: Any = None, user_id: Any = None) -> Iterator[Any]:
+    def user_session(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> Iterator[Any]:
         """Give a session with a user's token, outside of any request of theirs.
 
         For background jobs, scheduled tasks and threads. It needs an app context where the backend
@@ -291,14 +301,13 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
 
         Raises:
             ConfigurationError: If the backend keeps no token for each user.
-            UserRequired: If no user is named.
+            UserRequired: If no user is named, or the user turns out to be nobody.
             TypeError: If the id is of a type that can't be one.
         """
-        if user is None and user_id is None:
+        who = Who(user, user_id)
+        if not who.is_named or self.slot_of(who).key is None:
             raise UserRequired("get")
-        who = {"user": user, "user_id": user_id}
-        self.slot(**who)
-        session = self._configured_session()
+        session = self._make_session()
         session.who = who
         with session:
             yield session
@@ -313,13 +322,12 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
             ConfigurationError: If the backend keeps no token for each user.
             TypeError: If the id is of a type that can't be one.
         """
-        tokens_of = getattr(self.backend, "tokens_of", None)
-        if tokens_of is None:
+        if not isinstance(self._backend, UserScopedBackend):
             raise ConfigurationError(
-                f"{type(self.backend).__name__} keeps no token for each user, so that it can't "
+                f"{type(self._backend).__name__} keeps no token for each user, so that it can't "
                 "list a user's."
             )
-        return cast(list[TokenDocument], tokens_of(user_id))
+        return self._backend.tokens_of(user_id)
 
     def close(self) -> None:
         """Close the connections to the provider that are not in use. A later call makes new ones.
@@ -333,13 +341,22 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
         """What the threads of this process know of each other's refreshes."""
         return self._flights.get()
 
+    @property
+    def turn_seconds(self) -> float:
+        """How many seconds to wait for somebody else's call to the token endpoint."""
+        timeout = self.timeout
+        parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        return _MARGIN + sum(_WITHOUT_TIMEOUT if part is None else part for part in parts)
+
     def _make_adapter(self) -> BaseAdapter:
         if self.adapter is not None:
             return self.adapter()
         return HTTPAdapter(pool_maxsize=self.pool_maxsize)
 
-    def _configured_session(self) -> ConsumerSession:
-        session: ConsumerSession = self.session_created(self._make_session())
+    def _make_session(self) -> Any:
+        arguments = self.session_arguments()
+        make = arguments.pop("session_class")
+        session = self.session_created(make(blueprint=self, **arguments))
         for path, key in self.from_config.items():
             value = configured(key)
             if path.startswith(_SESSION_PATH) and value is not None:
@@ -350,16 +367,19 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
                 setattr(target, name, value)
         return session
 
-    def _make_session(self) -> ConsumerSession:
-        make = self.session_class
-        if make is self.default_session_class and not self.from_config:
-            # It asks for its other arguments when it needs them.
-            return make(self, self.base_url)
-        return make(blueprint=self, base_url=self.base_url, **self.session_arguments())
+    def settings(self, *names: str) -> dict[str, Any]:
+        """Return the values of several settings, as their attributes would give them."""
+        state, ties = vars(self), self.from_config
+        values: dict[str, Any] = {}
+        for name in names:
+            value = configured(ties[name]) if name in ties else None
+            values[name] = state.get(name) if value is None else value
+        return values
 
-    @abstractmethod
     def session_arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a session is made, but for ``blueprint``."""
+        """Return the class of a session, and the arguments that it is made with."""
+        settings = self.settings("session_class", "base_url", *self.session_settings)
+        return {**settings, **self.kwargs}
 
     def session_created(self, session: Any) -> Any:
         """Change a new session before it is used; a hook for subclasses.
@@ -386,16 +406,35 @@ class BaseOAuthConsumerBlueprint(DanceViews, Blueprint):
             return self.redirect_url
         return url_for(self.redirect_to) if self.redirect_to else "/"
 
-    def _store(self, token: Token) -> None:
-        self.token = token
-        owner = self.token_owner()
-        if isinstance(owner, TokenKey) and owner.user_id is None:
+    def _announce(self, token: Token) -> list[tuple[Any, Any]]:
+        state = cast(ContextState, current_state(self))
+        state.arriving = token
+        try:
+            return oauth_authorized.send(self, token=token)
+        finally:
+            state.arriving = None
+
+    def _store_login(self, token: Token) -> Callable[[], object]:
+        slot = self.slot_of()
+        self._write_login(slot, with_expires_at(token))
+        self.forget_token()
+        if slot.key is not None and slot.key.user_id is None:
             log.warning(
                 "A visitor's token of provider %r is now the whole application's: everybody "
                 "uses it. To keep one for each user, give the backend user= or user_id=; to keep "
                 "one for each visitor, give it scope='browser'.",
                 self.name,
             )
+        return partial(token_saved.send, self, user_id=slot.user_id)
+
+    def _write_login(self, slot: TokenSlot, token: Token) -> None:
+        """Store a new token in place of whatever a slot has."""
+        slot.write(token)
+
+
+def _is_same(arriving: Token, token: Any) -> bool:
+    """Whether a token is the one that a dance has given, however a receiver has changed it."""
+    return isinstance(token, dict) and issued_digest(token) == issued_digest(arriving)
 
 
 def _is_backend(value: Any) -> bool:

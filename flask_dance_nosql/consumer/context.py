@@ -18,12 +18,19 @@ _KEY = "flask_dance_nosql"
 
 
 class ContextState:
-    """One blueprint's state in one context: its OAuth session and its configuration."""
+    """One blueprint's state in one context.
 
-    __slots__ = ("config", "session")
+    Attributes:
+        session: Its OAuth session.
+        arriving: The token of a dance that ends now, while receivers may store it themselves.
+        config: Its configuration.
+    """
+
+    __slots__ = ("arriving", "config", "session")
 
     def __init__(self) -> None:
         self.session: Session | None = None
+        self.arriving: dict[str, Any] | None = None
         self.config: dict[str, Any] = {}
 
 
@@ -55,7 +62,8 @@ def current_state(blueprint: Blueprint) -> ContextState | None:
         holder = g.setdefault(_KEY, {})
     else:
         return None
-    key = (_current_app(), blueprint)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
+    key = (app, blueprint)
     state = holder.get(key)
     if state is None:
         state = holder[key] = ContextState()

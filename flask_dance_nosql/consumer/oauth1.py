@@ -9,7 +9,8 @@ from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
 from requests import RequestException
 from requests_oauthlib.oauth1_session import TokenRequestDenied
 
-from .base import BaseOAuthConsumerBlueprint, Token
+from .backend.store.values import Token
+from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .requests import OAuth1Session
 from .settings import Setting
@@ -40,57 +41,26 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth1Session
 
-    client_key = Setting[str | None]()
-    signature_method = Setting[str]()
-    signature_type = Setting[str]()
-    rsa_key = Setting[str | None]()
-    client_class = Setting[type[Client] | None]()
-    force_include_body = Setting[bool]()
-    request_token_url = Setting[str | None]()
-    authorization_url = Setting[str | None]()
-    access_token_url = Setting[str | None]()
+    session_settings = (
+        "client_key",
+        "client_secret",
+        "signature_method",
+        "signature_type",
+        "rsa_key",
+        "client_class",
+        "force_include_body",
+    )
 
-    def __init__(
-        self,
-        name: str,
-        import_name: str,
-        client_key: str | None = None,
-        client_secret: str | None = None,
-        *,
-        signature_method: str = SIGNATURE_HMAC,
-        signature_type: str = SIGNATURE_TYPE_AUTH_HEADER,
-        rsa_key: str | None = None,
-        client_class: type[Client] | None = None,
-        force_include_body: bool = False,
-        request_token_url: str | None = None,
-        authorization_url: str | None = None,
-        access_token_url: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(name, import_name, **kwargs)
-        self.client_key = client_key
-        self.client_secret = client_secret
-        self.signature_method = signature_method
-        self.signature_type = signature_type
-        self.rsa_key = rsa_key
-        self.client_class = client_class
-        self.force_include_body = force_include_body
-        self.request_token_url = request_token_url
-        self.authorization_url = authorization_url
-        self.access_token_url = access_token_url
-
-    def session_arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a session is made."""
-        return {
-            "client_key": self.client_key,
-            "client_secret": self.client_secret,
-            "signature_method": self.signature_method,
-            "signature_type": self.signature_type,
-            "rsa_key": self.rsa_key,
-            "client_class": self.client_class,
-            "force_include_body": self.force_include_body,
-            **self.kwargs,
-        }
+    client_key: Setting[str | None] = Setting(default=None, kw_only=False)
+    client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
+    signature_method: Setting[str] = Setting(default=SIGNATURE_HMAC)
+    signature_type: Setting[str] = Setting(default=SIGNATURE_TYPE_AUTH_HEADER)
+    rsa_key: Setting[str | None] = Setting(default=None)
+    client_class: Setting[type[Client] | None] = Setting(default=None)
+    force_include_body: Setting[bool] = Setting(default=False)
+    request_token_url: Setting[str | None] = Setting(default=None)
+    authorization_url: Setting[str | None] = Setting(default=None)
+    access_token_url: Setting[str | None] = Setting(default=None)
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(
@@ -98,11 +68,9 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         )
 
     def _begin(self) -> str:
-        session = self.session
+        session = self.session.for_call()
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("access_token_url")
-        session.token = None
-        session.load_token()
         session.auth.client.callback_uri = url_for(".authorized", _external=True)
         temporary = self._credentials(session.fetch_request_token, "request_token_url")
         self._pending().add(temporary["oauth_token"], temporary["oauth_token_secret"])
@@ -123,13 +91,14 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         return login
 
     def _exchange(self, login: PendingLogin) -> Token:
-        session = self.session
+        session = self.session.for_call()
         client = session.auth.client
         client.resource_owner_key = login.handle
         client.resource_owner_secret = login.secret
         client.verifier = request.args["oauth_verifier"]
         token = self._credentials(session.fetch_access_token, "access_token_url")
         token.pop("oauth_verifier", None)
+        self.session.token = token
         return token
 
     def _credentials(self, fetch: Any, setting: str) -> Token:

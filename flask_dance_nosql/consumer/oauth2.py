@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -11,14 +10,16 @@ from flask import request, url_for
 from oauthlib.oauth2 import Client, OAuth2Error
 from requests import RequestException
 
-from ..errors import ConfigurationError, UserRequired
-from .backend.store.document import TokenKey
-from .base import BaseOAuthConsumerBlueprint, Token
+from ..errors import ConfigurationError
+from .backend.base import TokenSlot
+from .backend.owner import NOT_GIVEN
+from .backend.store.values import Token
+from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure, PendingLogin, PendingLogins
+from .refresh.login import store_login
+from .refresh.revocation import revoke
 from .requests import OAuth2Session
-from .revocation import Revocation
 from .settings import Setting
-from .token import same_account
 
 
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
@@ -39,6 +40,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         auto_refresh_kwargs: Further parameters for the refresh request.
         refresh_leeway: How many seconds before its end a token is refreshed; default 60. For a
             short-lived token it is half its life at most.
+        refresh_on_401: Whether a token that the API refuses with status 401 before its end is
+            refreshed, and the call made once more; default: yes.
         revocation_url: The provider's revocation endpoint, for :meth:`revoke`.
         scope: The scopes to ask for: a list, or a string sent as it is.
         state: A fixed state, or a function that makes one; ``None`` makes a random one. Fix it in
@@ -58,75 +61,44 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth2Session
 
-    client_id = Setting[str | None]()
-    client = Setting[Client | None]()
-    auto_refresh_url = Setting[str | None]()
-    auto_refresh = Setting[bool]()
-    auto_refresh_kwargs = Setting[dict[str, Any] | None]()
-    refresh_leeway = Setting[float]()
-    revocation_url = Setting[str | None]()
-    scope = Setting[list[str] | str | None]()
-    state = Setting[str | Callable[[], str] | None]()
-    authorization_url = Setting[str | None]()
-    authorization_url_params = Setting[dict[str, Any]]()
-    token_url = Setting[str | None]()
-    token_url_params = Setting[dict[str, Any]]()
-    use_pkce = Setting[bool | None]()
-    code_challenge_method = Setting[str]()
-    issuer = Setting[str | None]()
+    session_settings = (
+        "client_id",
+        "client",
+        "auto_refresh_url",
+        "auto_refresh_kwargs",
+        "scope",
+        "state",
+    )
 
-    def __init__(
-        self,
-        name: str,
-        import_name: str,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        *,
-        client: Client | None = None,
-        auto_refresh_url: str | None = None,
-        auto_refresh: bool = False,
-        auto_refresh_kwargs: dict[str, Any] | None = None,
-        refresh_leeway: float = 60.0,
-        revocation_url: str | None = None,
-        scope: list[str] | str | None = None,
-        state: str | Callable[[], str] | None = None,
-        authorization_url: str | None = None,
-        authorization_url_params: dict[str, Any] | None = None,
-        token_url: str | None = None,
-        token_url_params: dict[str, Any] | None = None,
-        use_pkce: bool | None = None,
-        code_challenge_method: str = "S256",
-        issuer: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(name, import_name, **kwargs)
-        self.client_id = client_id
-        self.client_secret = client_secret
-        self.client = client
-        self.auto_refresh_url = auto_refresh_url
-        self.auto_refresh = auto_refresh
-        self.auto_refresh_kwargs = auto_refresh_kwargs
-        self.refresh_leeway = refresh_leeway
-        self.revocation_url = revocation_url
-        self.scope = scope
-        self.state = state
-        self.authorization_url = authorization_url
-        self.authorization_url_params = authorization_url_params or {}
-        self.token_url = token_url
-        self.token_url_params = token_url_params or {}
-        self.use_pkce = use_pkce
-        self.code_challenge_method = code_challenge_method
-        self.issuer = issuer
+    client_id: Setting[str | None] = Setting(default=None, kw_only=False)
+    client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
+    client: Setting[Client | None] = Setting(default=None)
+    auto_refresh_url: Setting[str | None] = Setting(default=None)
+    auto_refresh: Setting[bool] = Setting(default=False)
+    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None)
+    refresh_leeway: Setting[float] = Setting(default=60.0)
+    refresh_on_401: Setting[bool] = Setting(default=True)
+    revocation_url: Setting[str | None] = Setting(default=None)
+    scope: Setting[list[str] | str | None] = Setting(default=None)
+    state: Setting[str | Callable[[], str] | None] = Setting(default=None)
+    authorization_url: Setting[str | None] = Setting(default=None)
+    authorization_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
+    token_url: Setting[str | None] = Setting(default=None)
+    token_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
+    use_pkce: Setting[bool | None] = Setting(default=None)
+    code_challenge_method: Setting[str] = Setting(default="S256")
+    issuer: Setting[str | None] = Setting(default=None)
 
     @property
     def refresh_url(self) -> str | None:
         """Where tokens are refreshed, or ``None`` if they are not."""
         return self.auto_refresh_url or (self.token_url if self.auto_refresh else None)
 
-    def revoke(self, user: Any = None, user_id: Any = None) -> bool:
+    def revoke(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> bool:
         """End the current user's grant at the provider, and remove the token here.
 
-        The refresh token is revoked and then the access token. The stored token goes in any case.
+        The refresh token is revoked and then the access token: those that were issued last, for a
+        refresh in flight is waited for. The stored token goes in any case.
 
         Source: RFC 7009.
 
@@ -142,22 +114,12 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             ConfigurationError: If there is no ``revocation_url``, or it is not https.
             BackendUnavailable: If the store did not answer.
         """
-        return Revocation(self, user, user_id).run()
-
-    def session_arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a session is made."""
-        client = copy.copy(self.client)
-        if client is not None and self.client_id is not None:
-            client.client_id = self.client_id
-        return {
-            "client_id": self.client_id,
-            "client": client,
-            "auto_refresh_url": self.refresh_url,
-            "auto_refresh_kwargs": self.auto_refresh_kwargs,
-            "scope": self.scope,
-            "state": self.state,
-            **self.kwargs,
-        }
+        self.endpoint_url("revocation_url")
+        slot = self.slot(user, user_id)
+        try:
+            return revoke(self, self.session.token_endpoint(), slot)
+        finally:
+            self.forget_token()
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
@@ -171,7 +133,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         url, state = session.authorization_url(
             authorization_url,
             state=self.state() if callable(self.state) else self.state,
-            **{**self.authorization_url_params, **self._challenge(session, verifier)},
+            **{**(self.authorization_url_params or {}), **self._challenge(session, verifier)},
         )
         self._pending().add(state, verifier)
         return cast(str, url)
@@ -220,7 +182,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         arguments = {"timeout": self.timeout, "client_secret": self.client_secret}
         if self.use_pkce is not False and login.secret is not None:
             arguments["code_verifier"] = login.secret
-        arguments |= self.token_url_params
+        arguments |= self.token_url_params or {}
         try:
             token = session.fetch_token(
                 self.endpoint_url("token_url"), code=request.args["code"], **arguments
@@ -237,28 +199,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             raise DanceFailure("temporarily_unavailable", reason) from error
         return cast(Token, token)
 
-    def _store(self, token: Token) -> None:
-        super()._store(self._with_refresh_token(token))
-
-    def _with_refresh_token(self, token: Token) -> Token:
-        """Keep the stored refresh token if the same user's new token comes without one.
-
-        Google, for one, sends it at the first consent only.
-        """
-        if token.get("refresh_token"):
-            return token
-        try:
-            previous = self.backend.get(self) or {}
-        except UserRequired:
-            return token
-        kept = previous.get("refresh_token")
-        if not kept or not same_account(previous, token, default=self._owner_is_a_person()):
-            return token
-        return {**token, "refresh_token": kept}
-
-    def _owner_is_a_person(self) -> bool:
-        owner = self.token_owner()
-        return not isinstance(owner, TokenKey) or owner.user_id is not None
+    def _write_login(self, slot: TokenSlot, token: Token) -> None:
+        store_login(self, slot, token, takes_turns=bool(self.refresh_url or self.revocation_url))
 
 
 def _without(text: str | None, hidden: Iterable[str | None]) -> str | None:

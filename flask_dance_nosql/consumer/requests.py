@@ -2,29 +2,255 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self
+from urllib.parse import urljoin
 
-from oauthlib.oauth2 import Client, MissingTokenError
-from requests import Response
-from requests.auth import HTTPBasicAuth
+from flask import current_app, redirect, url_for
+from oauthlib.oauth2 import Client, TokenExpiredError
+from requests import PreparedRequest, Request, Response
+from requests.cookies import RequestsCookieJar
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
-from requests_oauthlib import OAuth2Session as _BaseOAuth2Session
 
-from .refresh import keep_fresh
-from .secrecy import quiet
-from .session import ConsumerSession, Token
-from .token import TokenStatus, token_status
-from .transport import require_tls
-
-if TYPE_CHECKING:
-    from .oauth2 import OAuth2ConsumerBlueprint
+from ..errors import (
+    ConfigurationError,
+    CorruptToken,
+    FlaskDanceNoSQLError,
+    TokenRefreshError,
+    TokenRevoked,
+    UserRequired,
+)
+from .backend.base import NOTHING, StoredToken, TokenSlot
+from .backend.owner import CURRENT, Who
+from .backend.store.values import Token
+from .refresh.attempt import Refresh, RefreshingBlueprint
+from .refresh.flights import digest_of
+from .signals import token_saved
+from .token import TokenStatus, token_status, with_expires_at, with_expires_in
+from .token_endpoint import EXCHANGE_ERRORS, TokenCalls, TokenEndpoint
+from .transport import Transport, TransportSession, quiet, require_tls, rewinding
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 
-class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
+_NO_TOKEN: Token = {}
+
+
+class SessionBlueprint(RefreshingBlueprint, Protocol):
+    """What a session needs of its blueprint."""
+
+    refresh_url: str | None
+    session: Any
+    settings: Callable[..., dict[str, Any]]
+    slot_of: Callable[[Who], TokenSlot]
+    transport: Transport
+    view_endpoint: Callable[[str], str]
+
+
+class Reading(NamedTuple):
+    """A token as a session has it.
+
+    Args:
+        slot: Whose it is, or ``None`` if it was assigned to the session.
+        stored: The token.
+        is_tried: Whether it is used although it has ended: it was issued so just now, and clocks
+            differ.
+    """
+
+    slot: TokenSlot | None
+    stored: StoredToken
+    is_tried: bool = False
+
+
+NO_READING = Reading(None, NOTHING)
+
+
+class ConsumerSession(TransportSession, ABC):
+    """What the sessions of OAuth 1 and OAuth 2 share: the blueprint's token, and relative URLs.
+
+    The session itself keeps the token that was read last, with its owner. Each call is made by a
+    copy of the session, which has its own token, client and cookies: several threads of one request
+    may make calls, and a user who has changed meanwhile gets nothing of the last one's.
+
+    Attributes:
+        who: Whose token; by default the current user's.
+        is_kept: Whether the next access to ``blueprint.session`` gives this session again.
+        call_settings: The blueprint's settings that each call needs, as of the session's making.
+    """
+
+    call_setting_names: ClassVar[tuple[str, ...]] = ("timeout", "proxies")
+
+    blueprint: SessionBlueprint | None = None
+    base_url: str | None = None
+    who: Who = CURRENT
+    is_kept = True
+    _assigned: Token | None = None
+    _is_assigned = False
+    _reading: Reading | None = None
+
+    def __init__(
+        self, blueprint: Any = None, base_url: str | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        self.blueprint = blueprint
+        self.base_url = base_url
+        self._first_owner: dict[str, object] = {}
+        self._jars: list[tuple[object, RequestsCookieJar]] = []
+        self.call_settings: dict[str, Any] = {}
+        if blueprint is not None:
+            self.transport = blueprint.transport
+            self.call_settings = blueprint.settings(*self.call_setting_names)
+        super().__init__(*args, **kwargs)
+        # The classes below assign an empty token where none was given.
+        self._is_assigned = bool(self._assigned)
+
+    @property
+    def token(self) -> Token | None:
+        """The current user's token, read from the backend once, or ``None``.
+
+        It is read again when the user changes within the request. A token assigned here is used by
+        this session alone and is not stored; ``del`` goes back to the backend's.
+        """
+        if self._is_assigned:
+            return self._assigned
+        token = self.read().stored.token
+        return None if token is None else with_expires_in(token)
+
+    @token.setter
+    def token(self, value: Token | None) -> None:
+        if not self.is_kept:
+            raise ConfigurationError(
+                "Outside of a request or an app context each access to blueprint.session makes a "
+                "new session, so that a token assigned to it is lost. Within a context, write "
+                "blueprint.token = ... to store it; in tests, use "
+                "flask_dance_nosql.testing.connected(app, provider, token)."
+            )
+        self.use(value)
+
+    @token.deleter
+    def token(self) -> None:
+        self._assigned, self._is_assigned = None, False
+        self._reading = None
+
+    def use(self, token: Token | None) -> None:
+        """Use a token for the calls of this session, in place of the backend's."""
+        self._assigned, self._is_assigned = token, True
+
+    def read(self) -> Reading:
+        """Return the token that calls use now. Whose it is is asked once, here.
+
+        What was read before is used again while it is of the same owner.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
+            BackendUnavailable: If the store did not answer.
+            CorruptToken: If what is stored can't be read.
+        """
+        if self._is_assigned:
+            return Reading(None, StoredToken(self._assigned))
+        if self.blueprint is None:
+            return NO_READING
+        slot = self.blueprint.slot_of(self.who)
+        known = self._reading
+        if known is None or known.slot is None or known.slot.owner != slot.owner:
+            known = self._reading = Reading(slot, slot.read())
+        return known
+
+    def for_call(self, reading: Reading = NO_READING) -> Self:
+        """Return a copy of the session that makes one call, with a token and cookies of its own.
+
+        Args:
+            reading: The token, and whose it is; default: none.
+        """
+        call = object.__new__(type(self))
+        vars(call).update(vars(self))
+        call._assigned, call._is_assigned, call.is_kept = reading.stored.token or {}, True, True
+        call.cookies = self._cookies_of(None if reading.slot is None else reading.slot.owner)
+        return call
+
+    def _cookies_of(self, owner: object) -> RequestsCookieJar:
+        """Return the cookies of an owner; the first one has those that the session began with."""
+        if owner is None and not self._first_owner:
+            return self.cookies
+        if self._first_owner.setdefault("owner", owner) == owner:
+            return self.cookies
+        for known, jar in self._jars:
+            if known == owner:
+                return jar
+        jar = RequestsCookieJar()
+        self._jars.append((owner, jar))
+        return jar
+
+    @property
+    def has_assigned_token(self) -> bool:
+        """Whether a token was assigned to this session, in place of the backend's."""
+        return self._is_assigned
+
+    def load_token(self) -> bool:
+        """Return whether the current user has a token, as in Flask-Dance."""
+        return bool(self.read().stored.token)
+
+    @property
+    @abstractmethod
+    def authorized(self) -> bool:
+        """Whether there is a token to call the provider with."""
+
+    def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
+        """Decorate a view so that a visitor without a usable token is sent to the login view.
+
+        So is one whom nobody knows yet, one whose record can't be read, and one whose token turns
+        out, within the view, to have ended for good. A backend or a provider that does not answer
+        is no reason for a login: those errors are passed on.
+
+        It may be used at import time: whose token counts is asked anew at each request.
+        """
+        blueprint = self.blueprint
+        if blueprint is None:
+            raise ConfigurationError("A session made without a blueprint has no login view.")
+
+        @wraps(view)
+        def check(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                is_authorized = blueprint.session.authorized
+            except UserRequired:
+                is_authorized = False
+            if is_authorized:
+                try:
+                    return current_app.ensure_sync(view)(*args, **kwargs)
+                except (TokenRevoked, CorruptToken) as error:
+                    if error.provider != blueprint.name:
+                        raise
+                except TokenExpiredError:
+                    if blueprint.session.authorized:
+                        raise
+            return redirect(url_for(blueprint.view_endpoint("login")))
+
+        return check
+
+    def resolve(self, url: str | bytes) -> str:
+        """Return the full URL for one that may be relative to ``base_url``, as a browser would."""
+        text = url.decode() if isinstance(url, bytes) else str(url)
+        return urljoin(self.base_url, text) if self.base_url else text
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Prepare a request whose URL may be relative to ``base_url``."""
+        request.url = self.resolve(request.url or "")
+        return super().prepare_request(request)
+
+    def _set_defaults(self, kwargs: dict[str, Any]) -> None:
+        if self.blueprint is None:
+            return
+        kwargs.setdefault("timeout", self.call_settings["timeout"])
+        # Those of a session would give way to the environment's.
+        if kwargs.get("proxies") is None:
+            kwargs["proxies"] = self.call_settings["proxies"]
+
+
+class OAuth2Session(ConsumerSession, TokenCalls):
     """A :class:`requests.Session` that sends the current user's OAuth 2 token.
 
     It is a session between your application and the provider, not between a visitor and your
@@ -36,38 +262,88 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         **kwargs: As of :class:`requests_oauthlib.OAuth2Session`.
     """
 
-    blueprint: OAuth2ConsumerBlueprint | None
+    call_setting_names = (
+        *ConsumerSession.call_setting_names,
+        "client_secret",
+        "refresh_leeway",
+        "refresh_on_401",
+        "revocation_url",
+        "token_url_params",
+    )
+
     _client: Client
-    _scope: Any
+    _refresh_url: str | None = None
+    _updater: Callable[[Token], object] | None = None
 
-    def _construct(self) -> None:
-        was_assigned = "_assigned" in vars(self)
-        super()._construct()
-        self._blank_client = dict(vars(self._client))
-        # The base assigns an empty token where none was given.
-        if not was_assigned and not self._assigned:
-            del self._assigned
+    def __init__(
+        self,
+        blueprint: Any = None,
+        base_url: str | None = None,
+        client_id: str | None = None,
+        client: Client | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if client is not None:
+            # It carries a token, and others use it, too.
+            client = copy.copy(client)
+            if client_id is not None:
+                client.client_id = client_id
+        super().__init__(blueprint, base_url, client_id, client, **kwargs)
 
-    def load_token(self) -> bool:
-        """Give the current token to the oauthlib client. Returns whether there is one."""
-        token = self.token
-        forget_token(self._client, self._blank_client)
-        if not token:
-            return False
-        self._client.token = token
-        self._client.populate_token_attributes(token)
-        return True
+    @property
+    def auto_refresh_url(self) -> str | None:
+        """Where tokens are refreshed, or ``None`` if they are not."""
+        if self._refresh_url or self.blueprint is None:
+            return self._refresh_url
+        return self.blueprint.refresh_url
+
+    @auto_refresh_url.setter
+    def auto_refresh_url(self, value: str | None) -> None:
+        self._refresh_url = value
+
+    def for_call(self, reading: Reading = NO_READING) -> Self:
+        """Return a copy of the session that makes one call, with a client of its own, too."""
+        call = super().for_call(reading)
+        call._client = copy.copy(self._client)
+        return call
 
     @property  # type: ignore[misc] # the token decides, so there is no setter
     def access_token(self) -> str | None:
         """The access token of the current user's token, or ``None``."""
-        return (self.token or {}).get("access_token")
+        return (self.read().stored.token or {}).get("access_token")
+
+    @property
+    def token_updater(self) -> Callable[[Token], object]:
+        """What stores a token that you have refreshed yourself; by default in the backend."""
+        return self._updater or self._store
+
+    @token_updater.setter
+    def token_updater(self, value: Callable[[Token], object] | None) -> None:
+        self._updater = value
+
+    def _store(self, token: Token) -> None:
+        if self.blueprint is None:
+            raise ConfigurationError("A session made without a blueprint has no backend.")
+        slot = self.blueprint.slot_of(self.who)
+        self._reading = Reading(slot, slot.write(with_expires_at(token)))
+        self._assigned, self._is_assigned = None, False
+        token_saved.send(self.blueprint, user_id=slot.user_id)
 
     @property
     def authorized(self) -> bool:
-        """Whether the current user has a token that works, or that can be refreshed."""
-        status = self.token_status
-        return status in ("active", "expiring") or (status == "expired" and self.refreshable)
+        """Whether the current user has a token that works, or that can be refreshed.
+
+        A record that can't be read is logged, and counts as none: a new login replaces it.
+        """
+        try:
+            reading = self.read()
+        except CorruptToken:
+            return False
+        status = self._status_of(reading)
+        is_refreshable = bool((reading.stored.token or {}).get("refresh_token"))
+        return status in ("active", "expiring") or (
+            status == "expired" and is_refreshable and bool(self.auto_refresh_url)
+        )
 
     @property
     def token_status(self) -> TokenStatus:
@@ -76,27 +352,37 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         ``"active"``, ``"expiring"`` (it works, and its end is within the blueprint's
         ``refresh_leeway``), ``"expired"`` or ``"none"``.
         """
-        token = self.token
-        lifetime = None if self.has_assigned_token or self._read is None else self._read[2]
-        return token_status(token, self._leeway, lifetime)
-
-    def status_of(self, token: Token) -> TokenStatus:
-        """Return what another token, as it is stored, is good for."""
-        return token_status(token, self._leeway, token.get("expires_in"))
-
-    @property
-    def _leeway(self) -> float:
-        return 0.0 if self.blueprint is None else self.blueprint.refresh_leeway
+        return self._status_of(self.read())
 
     @property
     def refreshable(self) -> bool:
         """Whether there are a refresh token and an endpoint to refresh the current token with."""
-        return bool((self.token or {}).get("refresh_token") and self.auto_refresh_url)
+        return bool(self.auto_refresh_url and (self.token or {}).get("refresh_token"))
 
-    @property
-    def provider(self) -> str:
-        """The blueprint's name."""
-        return "" if self.blueprint is None else self.blueprint.name
+    def status_of(self, token: Token) -> TokenStatus:
+        """Return what another token, as it is stored, is good for."""
+        leeway = self.call_settings.get("refresh_leeway", 0.0)
+        return token_status(token, leeway, token.get("expires_in"))
+
+    def _status_of(self, reading: Reading) -> TokenStatus:
+        token, leeway = reading.stored.token, self.call_settings.get("refresh_leeway", 0.0)
+        # What is said of its whole life by a token that was assigned may be what was left of it.
+        lifetime = None if reading.slot is None or token is None else token.get("expires_in")
+        return token_status(token, leeway, lifetime)
+
+    def keep_fresh(self) -> None:
+        """Refresh the current user's token now, if it is near its end.
+
+        A call does so by itself. Where tokens are in the Flask session, do it before a streamed
+        response begins: what is put into the session later does not reach the browser.
+
+        Raises:
+            TokenRefreshError: If the token has ended and the provider gives no new one.
+            TokenRevoked: If the provider says that there will be none without a new login.
+            BackendUnavailable: If the token has ended and the store did not answer.
+        """
+        with quiet():
+            self._fresh(self.read())
 
     def request(  # type: ignore[override] # as requests-oauthlib: the rest is in kwargs
         self,
@@ -108,6 +394,10 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         **kwargs: Any,
     ) -> Response:
         """Call the provider with the current user's token, refreshing it first if it has expired.
+
+        If the API answers with 401 although the token should work, it is refreshed and the call is
+        made once more, provided that its body can be sent again. It is not done twice for a token,
+        and not at all where the blueprint's ``refresh_on_401`` is off.
 
         Args:
             method: The HTTP method.
@@ -127,127 +417,140 @@ class OAuth2Session(ConsumerSession, _BaseOAuth2Session):
         require_tls(url)
         self._set_defaults(kwargs)
         with quiet():
-            if not withhold_token:
-                keep_fresh(self)
-                if self.load_token():
-                    url, headers, data = self._sign(method, url, headers, data)
-            return super().request(
-                method, url, data=data, headers=headers, withhold_token=True, **kwargs
-            )
+            if withhold_token:
+                call = self.for_call()
+                return super(OAuth2Session, call).request(
+                    method, url, data=data, headers=headers, withhold_token=True, **kwargs
+                )
+            rewind = rewinding(data, kwargs.get("files"))
+            reading = self._fresh(self.read())
+            response = self._signed(reading, method, url, data, headers, kwargs)
+            if response.status_code == 401 and rewind is not None:
+                renewed = self._renewed(reading)
+                if renewed is not None:
+                    response.close()
+                    rewind()
+                    response = self._signed(renewed, method, url, data, headers, kwargs)
+                    if response.status_code == 401:
+                        self._mark_forced(renewed.stored.token)
+            return response
 
-    def _sign(self, method: str, url: str, headers: Any, data: Any) -> tuple[str, Any, Any]:
-        # oauthlib writes the token into the dict that it is given, and this one is the caller's.
-        headers = dict(headers or {})
-        for hook in self.compliance_hook["protected_request"]:
-            url, headers, data = hook(url, headers, data)
-        signed: tuple[str, Any, Any] = self._client.add_token(
-            url,
-            http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
-            body=data,
-            headers=headers,
+    def _fresh(self, reading: Reading) -> Reading:
+        """Return a token that can be used, if there is a way to one."""
+        token, slot = reading.stored.token or _NO_TOKEN, reading.slot
+        status = self._status_of(reading)
+        if status in ("active", "none") or (slot is None and status == "expiring"):
+            return reading
+        if reading.is_tried:
+            return reading
+        if not token.get("refresh_token") or not self.auto_refresh_url:
+            if status == "expired":
+                raise TokenExpiredError
+            return reading
+        if slot is None:
+            return self._refresh_assigned(token)
+        return self._refreshed(reading)
+
+    def _refreshed(self, reading: Reading, *, is_forced: bool = False) -> Reading:
+        blueprint, slot = self.blueprint, reading.slot
+        assert blueprint is not None  # noqa: S101 - a slot is a blueprint's
+        assert slot is not None  # noqa: S101 - as the callers have seen
+
+        def adopt(stored: StoredToken) -> None:
+            ended = self.status_of(stored.token or _NO_TOKEN) == "expired"
+            self._reading = Reading(slot, stored, is_tried=ended)
+
+        stored = Refresh(
+            blueprint,
+            self.token_endpoint(),
+            slot,
+            reading.stored,
+            status_of=self.status_of,
+            adopt=adopt,
+            is_forced=is_forced,
+        ).run()
+        return Reading(slot, stored)
+
+    def _refresh_assigned(self, token: Token) -> Reading:
+        """Refresh a token that was assigned: it is not stored, and need not be the user's."""
+        try:
+            issued = self.token_endpoint().refresh(token)
+        except EXCHANGE_ERRORS as error:
+            reason = str(getattr(error, "error", None) or type(error).__name__)
+            provider = "" if self.blueprint is None else self.blueprint.name
+            raise TokenRefreshError(provider, reason) from error
+        self._assigned = {**token, **issued}
+        return Reading(None, StoredToken(self._assigned))
+
+    def _renewed(self, reading: Reading) -> Reading | None:
+        """Return a new token in place of one that the API has refused, or ``None``."""
+        blueprint, token = self.blueprint, reading.stored.token or _NO_TOKEN
+        if (
+            blueprint is None
+            or reading.slot is None
+            or not self.call_settings["refresh_on_401"]
+            or not self.auto_refresh_url
+            or not token.get("refresh_token")
+            or blueprint.flights.forced.get(digest_of(token.get("access_token"))) is not None
+        ):
+            return None
+        try:
+            renewed = self._refreshed(reading, is_forced=True)
+        except TokenRevoked:
+            raise
+        except FlaskDanceNoSQLError as error:
+            log.warning("The API refused a token of provider %r. %s", blueprint.name, error)
+            return None
+        self._mark_forced(token)
+        is_other = (renewed.stored.token or {}).get("access_token") != token.get("access_token")
+        return renewed if is_other and renewed.stored.token else None
+
+    def _mark_forced(self, token: Token | None) -> None:
+        if self.blueprint is not None and token:
+            self.blueprint.flights.forced.put(digest_of(token.get("access_token")), True)
+
+    def _signed(
+        self, reading: Reading, method: str, url: str, data: Any, headers: Any, kwargs: Any
+    ) -> Response:
+        """Sign a call with one token, and send it."""
+        call, token = self.for_call(reading), reading.stored.token
+        if token:
+            # oauthlib writes the token into the dict that it is given; this one is the caller's.
+            headers = dict(headers or {})
+            for hook in self.compliance_hook["protected_request"]:
+                url, headers, data = hook(url, headers, data)
+            call._client.token = token
+            call._client.populate_token_attributes(token)
+            # Whether it has ended was judged before; a token that was just issued is tried.
+            call._client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
+            url, headers, data = call._client.add_token(
+                url,
+                http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
+                body=data,
+                headers=headers,
+            )
+        return super(OAuth2Session, call).request(
+            method, url, data=data, headers=headers, withhold_token=True, **kwargs
         )
-        return signed
 
-    def fetch_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
-        """Exchange an authorization code for a token.
-
-        The token is used by this session from then on. A granted scope that differs from the one
-        asked for is logged and is no error.
-
-        Source: RFC 6749 sections 4.1.3, 5.1 and 3.3.
-
-        Raises:
-            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
-            requests.RequestException: If the provider can't be reached.
-        """
-        return self._token_call(super().fetch_token, self.resolve(token_url), *args, **kwargs)
-
-    def refresh_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
-        """Exchange a refresh token for a new token, with the arguments of requests-oauthlib.
-
-        The result is used by this session from then on; it is not stored.
-
-        Source: RFC 6749 section 6.
-        """
-        used = kwargs.get("refresh_token") or (args[0] if args else None)
-        used = used or (self.token or {}).get("refresh_token")
-        token = self._token_call(super().refresh_token, self.resolve(token_url), *args, **kwargs)
-        if not token.get("refresh_token"):
-            token["refresh_token"] = used
-        return token
-
-    def exchange_refresh_token(self, token: Token) -> Token:
-        """Exchange a token's refresh token for a new token, and use and store neither.
-
-        Source: RFC 6749 section 6.
-
-        Raises:
-            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
-            requests.RequestException: If the provider can't be reached.
-        """
-        # Without a scope it is the one that was granted; asking for more is an error.
-        assigned, scope, clients_scope = self._assigned, self._scope, self._client.scope
-        self._scope = self._client.scope = None  # type: ignore[assignment] # oauthlib's default
-        try:
-            return self.refresh_token(
-                cast(str, self.auto_refresh_url),
-                refresh_token=token["refresh_token"],
-                **self.client_authentication(self.auto_refresh_kwargs),
-            )
-        finally:
-            self._assigned, self._scope, self._client.scope = assigned, scope, clients_scope
-
-    def client_authentication(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that say who asks, as was chosen for the authorization code.
-
-        Source: RFC 6749 section 2.3.1.
-
-        Args:
-            given: Parameters that are sent in any case, and may have the client's secret in them.
-        """
-        blueprint, client_id = self.blueprint, self.client_id
-        if blueprint is None or not client_id:
-            return {}
-        secret, timeout = blueprint.client_secret, blueprint.timeout
-        if not secret:
-            return {"client_id": client_id, "timeout": timeout}
-        if blueprint.token_url_params.get("include_client_id"):
-            return {"client_id": client_id, "client_secret": secret, "timeout": timeout}
-        if "client_secret" in given:
-            return {"timeout": timeout}
-        return {"auth": HTTPBasicAuth(client_id, secret), "timeout": timeout}
-
-    def _token_call(self, call: Callable[..., Token], *args: Any, **kwargs: Any) -> Token:
-        try:
-            with quiet():
-                token = call(*args, **kwargs)
-        except Warning as change:
-            token = self._accept_scope(change)
-        except (AttributeError, TypeError, OverflowError) as error:
-            # oauthlib takes it for granted that a JSON answer is an object of the right types.
-            raise MissingTokenError(description="The answer is no token response.") from error
-        if not isinstance(token.get("access_token"), str) or not token["access_token"]:
-            raise MissingTokenError(description="The answer has no usable access token.")
-        # Some providers send all their fields: one that is null is as one that is missing.
-        for name in [name for name, value in token.items() if value is None]:
-            del token[name]
-        self.token = token
-        return token
-
-    def _accept_scope(self, change: Warning) -> Token:
-        # oauthlib reports a changed scope by raising a Warning that carries the valid token. That
-        # the user granted less than was asked is legal: RFC 6749 section 3.3.
-        token: Token | None = getattr(change, "token", None)
-        if token is None:
-            raise change
-        asked, granted = (_scopes(getattr(change, name)) for name in ("old_scope", "new_scope"))
-        if asked != granted:
-            log.warning(
-                "The scope granted differs from the one asked for: missing %s, added %s",
-                sorted(asked - granted),
-                sorted(granted - asked),
-            )
-        return token
+    def token_endpoint(self) -> TokenEndpoint:
+        """Return what calls the token and revocation endpoints, on a copy of this session."""
+        blueprint = self.blueprint
+        provider = "" if blueprint is None else blueprint.name
+        call = self.for_call()
+        call.cookies = RequestsCookieJar()
+        settings = self.call_settings
+        revocation_url = settings.get("revocation_url")
+        params = settings.get("token_url_params") or {}
+        return TokenEndpoint(
+            provider,
+            call,
+            url=self.auto_refresh_url,
+            revocation_url=revocation_url and self.resolve(revocation_url),
+            client_secret=settings.get("client_secret"),
+            include_client_id=bool(params.get("include_client_id")),
+            timeout=settings.get("timeout"),
+        )
 
 
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] # its token is a TypedDict
@@ -259,20 +562,30 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] 
         **kwargs: As of :class:`requests_oauthlib.OAuth1Session`.
     """
 
-    def load_token(self) -> bool:
-        """Give the current token to the oauthlib client. Returns whether there is one."""
-        client = self.auth.client
+    def for_call(self, reading: Reading = NO_READING) -> Self:
+        """Return a copy of the session that makes one call, with a client of its own, too."""
+        call = super().for_call(reading)
+        call.auth = call._client = copy.copy(self.auth)  # type: ignore[attr-defined] # likewise
+        call.auth.client = client = copy.copy(self.auth.client)
         # Without a blueprint it has what it was made with.
-        if self.blueprint is not None or self.has_assigned_token:
-            token = self.token or {}
+        if self.blueprint is not None or self._is_assigned:
+            token = reading.stored.token or {}
             client.resource_owner_key = token.get("oauth_token")
             client.resource_owner_secret = token.get("oauth_token_secret")
-        return client.resource_owner_key is not None
+        return call
 
     @property
     def authorized(self) -> bool:
-        """Whether there are a client credential and a user's token to sign calls with."""
-        return self.load_token() and bool(super(ConsumerSession, self).authorized)
+        """Whether there are a client credential and a user's token to sign calls with.
+
+        A record that can't be read is logged, and counts as none: a new login replaces it.
+        """
+        try:
+            call = self.for_call(self.read())
+        except CorruptToken:
+            return False
+        has_key = call.auth.client.resource_owner_key is not None
+        return has_key and bool(super(ConsumerSession, call).authorized)
 
     def request(  # type: ignore[override] # as requests-oauthlib: the rest is in kwargs
         self,
@@ -295,36 +608,9 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session):  # type: ignore[misc] 
             **kwargs: As of :meth:`requests.Session.request`. ``timeout`` is in seconds and defaults
                 to the blueprint's.
         """
-        if should_load_token:
-            self.load_token()
+        call = self.for_call(self.read()) if should_load_token else self
         self._set_defaults(kwargs)
         with quiet():
-            return super().request(method, self.resolve(url), data=data, headers=headers, **kwargs)
-
-
-_TOKEN_ATTRIBUTES = (
-    "token",
-    "token_type",
-    "access_token",
-    "refresh_token",
-    "expires_in",
-    "expires_at",
-    "_expires_at",
-    "mac_key",
-    "mac_algorithm",
-)
-
-
-def forget_token(client: Client, blank: dict[str, Any]) -> None:
-    """Give an oauthlib client back the token attributes that it had in ``blank``."""
-    state = vars(client)
-    for name in _TOKEN_ATTRIBUTES:
-        if name in blank:
-            state[name] = blank[name]
-        else:
-            state.pop(name, None)
-
-
-def _scopes(scopes: Any) -> set[str]:
-    # Some providers separate by commas, which is no difference worth a word.
-    return {part for scope in scopes or () for part in str(scope).replace(",", " ").split()}
+            return super(OAuth1Session, call).request(
+                method, self.resolve(url), data=data, headers=headers, **kwargs
+            )

@@ -1,29 +1,59 @@
-"""Blueprint attributes whose value an app's configuration may give."""
+"""What a blueprint is set up with: each argument declared once, with its type and default."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, overload
 
 from flask import current_app, has_app_context
 
-if TYPE_CHECKING:
-    from .base import BaseOAuthConsumerBlueprint
+from ..errors import ConfigurationError
 
 T = TypeVar("T")
 
+_REQUIRED: Any = object()
 
-class Setting(Generic[T]):
-    """An attribute of a blueprint that ``from_config`` can tie to a key of the app's configuration.
 
-    Reading it gives the current app's value when ``blueprint.from_config`` names a key and the app
-    has that key with a value other than ``None``; otherwise what was assigned to the attribute.
-    Nothing of an app is ever written to the blueprint, so one blueprint serves several apps.
+class Argument:
+    """An argument of a blueprint's constructor that is used while it is made, and not kept here.
+
+    Args:
+        default: Its default; without one it is required.
+        kw_only: Whether it is given by name only.
+    """
+
+    def __init__(self, *, default: Any = _REQUIRED, kw_only: bool = True) -> None:
+        self.default = default
+        self.kw_only = kw_only
+
+
+def argument(*, default: Any = _REQUIRED, kw_only: bool = True) -> Any:
+    """Declare an :class:`Argument`; type checkers take the type from the annotation."""
+    return Argument(default=default, kw_only=kw_only)
+
+
+class Setting(Argument, Generic[T]):
+    """An argument of a blueprint's constructor, and its attribute of the same name.
+
+    ``from_config`` can tie it to a key of the app's configuration. Reading it then gives the
+    current app's value if the app has that key with a value other than ``None``, and otherwise what
+    was given or assigned. Nothing of an app is ever written to the blueprint, so one blueprint
+    serves several apps.
 
     A subclass adds its own like this::
 
         class MyBlueprint(OAuth2ConsumerBlueprint):
-            user_agent = Setting[str | None]()
+            user_agent: Setting[str | None] = Setting(default=None)
+
+    Args:
+        default: Its default.
+        kw_only: Whether it is given by name only.
     """
+
+    def __init__(self, *, default: Any = None, kw_only: bool = True) -> None:
+        super().__init__(default=default, kw_only=kw_only)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -31,19 +61,19 @@ class Setting(Generic[T]):
     @overload
     def __get__(self, blueprint: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, blueprint: BaseOAuthConsumerBlueprint, owner: type) -> T: ...
-    def __get__(self, blueprint: BaseOAuthConsumerBlueprint | None, owner: type) -> Self | T:
+    def __get__(self, blueprint: object, owner: type) -> T: ...
+    def __get__(self, blueprint: object | None, owner: type) -> Self | T:
         if blueprint is None:
             return self
-        state = blueprint.__dict__
+        state = vars(blueprint)
         if state["from_config"]:
             value = configured(state["from_config"].get(self._name))
             if value is not None:
-                return value  # type: ignore[no-any-return] # what the app's configuration holds is the app's word
+                return value  # type: ignore[no-any-return] # the app's configuration is Any
         return state.get(self._name)  # type: ignore[return-value] # as assigned
 
-    def __set__(self, blueprint: BaseOAuthConsumerBlueprint, value: T) -> None:
-        blueprint.__dict__[self._name] = value
+    def __set__(self, blueprint: object, value: T) -> None:
+        vars(blueprint)[self._name] = value
 
 
 def configured(key: str | None) -> Any:
@@ -51,3 +81,97 @@ def configured(key: str | None) -> Any:
     if key is None or not has_app_context():
         return None
     return current_app.config.get(key)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(argument, Setting))
+class Configurable:
+    """A class whose constructor takes the arguments that it and its bases declare.
+
+    Attributes:
+        arguments: The arguments by name, those of the bases first.
+        from_config: Which settings are taken from which keys of the app's configuration.
+    """
+
+    arguments: ClassVar[dict[str, Argument]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {name: each for name, each in vars(cls).items() if isinstance(each, Argument)}
+        inherited = [vars(base).get("arguments", {}) for base in reversed(cls.__mro__[1:])]
+        cls.arguments = {name: each for known in [*inherited, own] for name, each in known.items()}
+        for name, each in own.items():
+            if type(each) is Argument:
+                # It hides an attribute of a base that the constructor is to set.
+                delattr(cls, name)
+        if "__init__" not in vars(cls):
+            cls.__signature__ = _signature(cls.arguments)  # type: ignore[attr-defined] # for readers
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        positional = [name for name, each in self.arguments.items() if not each.kw_only]
+        if len(args) > len(positional):
+            raise TypeError(f"{type(self).__name__} takes {len(positional)} positional arguments.")
+        for name, value in zip(positional, args, strict=False):
+            if name in kwargs:
+                raise TypeError(f"{type(self).__name__} got two values for {name!r}.")
+            kwargs[name] = value
+        missing = [
+            name
+            for name, each in self.arguments.items()
+            if each.default is _REQUIRED and name not in kwargs
+        ]
+        if missing:
+            raise TypeError(f"{type(self).__name__} needs the argument {missing[0]!r}.")
+        further = {name: kwargs.pop(name) for name in kwargs.keys() - self.arguments.keys()}
+        values = {name: each.default for name, each in self.arguments.items()} | kwargs
+        self.from_config: dict[str, str] = {}
+        self._set_up(values, further)
+
+    def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
+        """Take the values of all arguments, and further ones that are not declared."""
+        raise NotImplementedError
+
+
+def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> None:
+    """Make sure that further arguments of a blueprint are ones of its session class.
+
+    Raises:
+        ConfigurationError: If one is not, with the name that it may be meant to have.
+    """
+    known = set(owner.arguments)  # type: ignore[attr-defined] # a Configurable
+    constructors = (
+        [vars(each)["__init__"] for each in session_class.__mro__ if "__init__" in vars(each)]
+        if isinstance(session_class, type)
+        else [session_class]
+    )
+    for constructor in constructors:
+        parameters = _parameters(constructor)
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        if takes_any and not isinstance(session_class, type):
+            return
+        known |= {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, sorted(known), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigurationError(
+                f"{owner.__name__} has no argument {name!r}, and its session class has none.{hint}"
+            )
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _signature(arguments: dict[str, Argument]) -> inspect.Signature:
+    parameters = []
+    for name, each in sorted(arguments.items(), key=lambda item: item[1].kw_only):
+        kind = inspect.Parameter.KEYWORD_ONLY if each.kw_only else _POSITIONAL
+        default = inspect.Parameter.empty if each.default is _REQUIRED else each.default
+        parameters.append(inspect.Parameter(name, kind, default=default))
+    return inspect.Signature(parameters)
+
+
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD

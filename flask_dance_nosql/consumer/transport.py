@@ -1,8 +1,11 @@
-"""How a session reaches the provider: connections, timeouts, TLS."""
+"""How a session reaches the provider: connections, timeouts, TLS, and what is kept out of logs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -93,3 +96,66 @@ def require_tls(url: str) -> None:
             "tokens to the network. Use an https URL; for local development only, set the "
             "environment variable OAUTHLIB_INSECURE_TRANSPORT=1."
         )
+
+
+def rewinding(data: Any, files: Any) -> Callable[[], object] | None:
+    """Return what makes a body ready to be sent again, or ``None`` if that can't be done.
+
+    Args:
+        data: As of :meth:`requests.Session.request`.
+        files: As there.
+    """
+    streams: list[Any] = []
+    for part in [data, *_file_parts(files)]:
+        if part is None or isinstance(part, str | bytes | bytearray | Mapping | list | tuple):
+            continue
+        try:
+            if part.tell() != 0:
+                return None
+            part.seek(0)
+        except (AttributeError, OSError, ValueError):
+            return None
+        streams.append(part)
+
+    def rewind() -> None:
+        for stream in streams:
+            stream.seek(0)
+
+    return rewind
+
+
+def _file_parts(files: Any) -> Iterator[Any]:
+    pairs = files.items() if isinstance(files, Mapping) else files or ()
+    for _, value in pairs:
+        yield value[1] if isinstance(value, list | tuple) else value
+
+
+# requests-oauthlib and oauthlib write tokens, client secrets and signatures to their loggers at
+# level DEBUG.
+_TALKATIVE = (
+    "requests_oauthlib.oauth1_auth",
+    "requests_oauthlib.oauth1_session",
+    "requests_oauthlib.oauth2_session",
+    "oauthlib.oauth1.rfc5849",
+    "oauthlib.oauth1.rfc5849.signature",
+)
+
+_quiet: ContextVar[bool] = ContextVar("flask_dance_nosql_quiet", default=False)
+
+
+def _speaks(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG or not _quiet.get()
+
+
+for _name in _TALKATIVE:
+    logging.getLogger(_name).addFilter(_speaks)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop debug records that could hold a secret, in this thread or task, while the block runs."""
+    reset = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(reset)

@@ -129,7 +129,7 @@ def test_sealed_and_cached_on_redis(
     assert [backend.get(blueprint) for _ in range(100)] == [TOKEN] * 100
     assert counter.total == (0 if isinstance(cache, LocalCache) else 1)
     counter.clear()
-    backend.get(blueprint, fresh=True)
+    backend.slot(blueprint).read(fresh=True)
     assert counter.total == 1
 
 

@@ -176,7 +176,7 @@ def test_app_token_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     with make_app(
         blueprint := make_blueprint(backend=RedisBackend(fakeredis.FakeRedis()))
     ).test_request_context():
-        blueprint._store({"access_token": "x", "refresh_token": "r"})
+        blueprint._store_login({"access_token": "x", "refresh_token": "r"})()
     [record] = caplog.records
     assert "everybody uses it" in record.getMessage()
     assert "scope='browser'" in record.getMessage()
@@ -191,10 +191,10 @@ def test_users_token_is_not_announced(caplog: pytest.LogCaptureFixture) -> None:
     for scoping in ({"user_id": 7}, {"scope": "browser"}):
         blueprint = make_blueprint(backend=RedisBackend(fakeredis.FakeRedis(), **scoping))
         with make_app(blueprint).test_request_context():
-            blueprint._store({"access_token": "x", "refresh_token": "r"})
+            blueprint._store_login({"access_token": "x", "refresh_token": "r"})()
     blueprint = make_blueprint(backend=MemoryBackend())
     with make_app(blueprint).test_request_context():
-        blueprint._store({"access_token": "x", "refresh_token": "r"})
+        blueprint._store_login({"access_token": "x", "refresh_token": "r"})()
     assert not caplog.records
 
 

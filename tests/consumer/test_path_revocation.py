@@ -16,7 +16,7 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
-from flask_dance_nosql.errors import BackendError, BackendUnavailable
+from flask_dance_nosql.errors import BackendError, BackendUnavailable, TokenRevoked
 
 from ..rotating import RotatingProvider
 from ..topologies import wait_until
@@ -69,7 +69,8 @@ class TestRefreshInFlight:
             assert not (revoking.result and rotating.live())
         issued.go()
         assert isinstance(revoking.result, bool)
-        assert not isinstance(refreshing.result, Exception)
+        # Its own call may come after the revocation.
+        assert refreshing.result in (200, 401) or isinstance(refreshing.result, TokenRevoked)
         assert not rotating.live()
         assert browser.stored is None
         assert rotating.spent == 0
@@ -90,7 +91,8 @@ class TestRefreshInFlight:
         assert rotating.revoked == []
         issued.go()
         assert revoking.result is True
-        assert not isinstance(refreshing.result, Exception)
+        # Its own call may come after the revocation.
+        assert refreshing.result in (200, 401) or isinstance(refreshing.result, TokenRevoked)
         assert [form["token"] for form in rotating.revoked] == ["rt-ann-1", "at-ann-1"]
         assert not rotating.live()
 
@@ -110,7 +112,8 @@ class TestRefreshInFlight:
         assert store.load(KEY) is None
         assert rotating.live()
         issued.go()
-        assert not isinstance(refreshing.result, Exception)
+        # Its own call may come after the revocation.
+        assert refreshing.result in (200, 401) or isinstance(refreshing.result, TokenRevoked)
         assert not rotating.live()
         assert store.load(KEY) is None
         assert here.browser().do(lambda: here.blueprint.session.authorized) is False
@@ -233,7 +236,8 @@ class TestLogoutDuringARefresh:
         leaving = Task(lambda: log_out(browser))
         leaving.waits()
         issued.go()
-        assert not isinstance(refreshing.result, Exception)
+        # Its own call may come after the revocation.
+        assert refreshing.result in (200, 401) or isinstance(refreshing.result, TokenRevoked)
         assert leaving.result is None
         assert browser.stored is None
 

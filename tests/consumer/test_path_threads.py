@@ -89,8 +89,8 @@ class TestOldCopies:
             rotating.gate.set()
             assert new is not None
             assert (old.result, new.result) == (200, 200)
+            assert new_copy.stored["refresh_token"] == "rt-ann-2"
         assert (rotating.refreshes, rotating.spent) == (2, 0)
-        assert new_copy.stored["refresh_token"] == "rt-ann-2"
 
     @pytest.mark.parametrize("kind", COPIED)
     def test_copy_that_is_two_generations_old(

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from flask_dance_nosql.consumer.backend import MemoryBackend
-from flask_dance_nosql.consumer.secrecy import quiet
+from flask_dance_nosql.consumer.transport import quiet
 
 from .conftest import RealProvider, make_app
 

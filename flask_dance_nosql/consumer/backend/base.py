@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
-from .store.values import json_token
+from ...errors import ConfigurationError, CorruptToken, VersionConflict
+from .owner import CURRENT, Who
+from .store.document import TokenDocument, TokenKey
+from .store.values import Token, json_token
 
-Token = dict[str, Any]
+_ISSUED = ("access_token", "refresh_token", "oauth_token", "oauth_token_secret")
 
 
 class BlueprintLike(Protocol):
@@ -21,6 +27,177 @@ class BlueprintLike(Protocol):
     @property
     def config(self) -> Any:
         """A mapping that may hold ``user`` and ``user_id``."""
+
+
+class BackendLike(Protocol):
+    """The three methods of a backend, whatever its class."""
+
+    def get(self, blueprint: Any) -> Any:
+        """Return the token, or ``None``."""
+
+    def set(self, blueprint: Any, token: Token) -> Any:
+        """Store the token."""
+
+    def delete(self, blueprint: Any) -> Any:
+        """Remove the token."""
+
+
+class StoredToken(NamedTuple):
+    """A token as it was read, and the document that it was in, if the backend has documents."""
+
+    token: Token | None
+    document: TokenDocument | None = None
+
+    @property
+    def issued(self) -> str | None:
+        """A digest of what the provider has issued; what an app adds to the token is no part."""
+        return None if self.token is None else issued_digest(self.token)
+
+
+def issued_digest(token: Token) -> str:
+    """Return a digest of the fields of a token that the provider has issued as secrets."""
+    parts = (str(token.get(name)) for name in _ISSUED)
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+NOTHING = StoredToken(None)
+
+
+class TokenSlot(ABC):
+    """One owner's token in one backend.
+
+    An operation asks for it once, and does everything through it: what it reads, stores, locks and
+    signals is then about one owner, whatever happens to the current user meanwhile.
+
+    Attributes:
+        key: Whose token it is, or ``None`` if the backend keeps no token for each, or it is nobody.
+        user_id: The user's id as signals may tell it, or ``None``.
+        owner: Equal for two slots if they are of one owner.
+        name: Names the slot among those of the blueprint in a process, or ``None`` if the backend
+            does not tell owners apart.
+        is_shared: Whether each request is sure to read what another has written. A cookie is not.
+        is_person: Whether two logins are of one person, unless their tokens say otherwise. In a
+            browser, and where all share a token, it is not so.
+    """
+
+    key: TokenKey | None = None
+    user_id: str | None = None
+    owner: object = None
+    name: TokenKey | None = None
+    is_shared = False
+    is_person = False
+
+    @abstractmethod
+    def read(self, fresh: bool = False) -> StoredToken:
+        """Return what is there.
+
+        Args:
+            fresh: Whether to read past the cache, and from where writes go.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
+            BackendUnavailable: If the store did not answer.
+            CorruptToken: If what is there is no token, or can't be opened.
+        """
+
+    @abstractmethod
+    def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
+        """Store a token and return it as it is stored.
+
+        Args:
+            token: The token: a dict that JSON can hold.
+            seen: What it takes the place of. The write is then refused if something else is there,
+                and stays if the application rolls a transaction back. ``None``, the default,
+                replaces whatever is there.
+
+        Raises:
+            TypeError, ValueError: If JSON can't hold the token.
+            UserRequired: If there is nobody whose token it could be.
+            VersionConflict: If something else than ``seen`` is there.
+            BackendUnavailable: If the store did not answer.
+        """
+
+    @abstractmethod
+    def erase(self, seen: StoredToken | None = None) -> None:
+        """Remove the token; it is no error if there is none.
+
+        Args:
+            seen: What is to be removed; something else stays. ``None``, the default, removes
+                whatever is there.
+
+        Raises:
+            UserRequired: If there is no user and one is required.
+            VersionConflict: If something else than ``seen`` is there.
+            BackendUnavailable: If the store did not answer.
+        """
+
+    @contextmanager
+    def lease(self, seconds: float = 30.0, wait: float = 0.0) -> Iterator[bool]:  # noqa: ARG002
+        """Lock the slot among processes while the block runs. Gives whether it is ours.
+
+        Args:
+            seconds: After how long the lock ends by itself, should this process die.
+            wait: How many seconds to wait for it at most.
+        """
+        yield True
+
+
+class PlainSlot(TokenSlot):
+    """What a backend with the three methods has for the caller.
+
+    Such a backend can't lock, nor compare and set: what is done here holds among the threads of one
+    process, if they take turns.
+
+    Args:
+        backend: The backend.
+        blueprint: The blueprint that asks.
+        owner: What the backend says of the owner.
+    """
+
+    is_person = True
+
+    def __init__(
+        self, backend: BackendLike, blueprint: BlueprintLike, owner: object = None
+    ) -> None:
+        self._backend = backend
+        self._blueprint = blueprint
+        self.owner = owner
+
+    def read(self, fresh: bool = False) -> StoredToken:  # noqa: ARG002 - there is no other way
+        """Return what the backend's ``get`` gives."""
+        token = self._backend.get(self._blueprint)
+        if token is not None and not isinstance(token, dict):
+            name, reason = type(self._backend).__name__, "it is no dict"
+            raise CorruptToken("get", name, self._blueprint.name, None, reason)
+        return StoredToken(token)
+
+    def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
+        """Store a token by the backend's ``set``."""
+        if seen is not None:
+            current = self._require(seen, "set").token or {}
+            # What others have changed meanwhile stays, unless this write changes it, too.
+            kept = {
+                name: value
+                for name, value in current.items()
+                if token.get(name) == (seen.token or {}).get(name)
+            }
+            token = {**token, **kept}
+        self._backend.set(self._blueprint, token)
+        return StoredToken(token)
+
+    def erase(self, seen: StoredToken | None = None) -> None:
+        """Remove the token by the backend's ``delete``."""
+        if seen is not None:
+            self._require(seen, "delete")
+        self._backend.delete(self._blueprint)
+
+    def _require(self, seen: StoredToken, operation: str) -> StoredToken:
+        current = self.read()
+        # Not the whole token: a backend may add to it at each reading.
+        if current.issued != seen.issued:
+            name = type(self._backend).__name__
+            raise VersionConflict(operation, name, self._blueprint.name, self.user_id)
+        return current
 
 
 class BaseBackend(ABC):
@@ -68,6 +245,37 @@ class BaseBackend(ABC):
             blueprint: The blueprint that asks.
         """
         return None
+
+    def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
+        """Return one owner's token, as the package itself reads and writes it.
+
+        The default works by the three methods.
+
+        Args:
+            blueprint: The blueprint that asks.
+            who: Whose token; by default the current user's.
+
+        Raises:
+            ConfigurationError: If a user is named and the backend keeps no token for each.
+        """
+        _refuse_named(self, who)
+        return PlainSlot(self, blueprint, self.owner(blueprint))
+
+
+def slot_of(backend: BackendLike, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
+    """Return one owner's token in any backend, also in one that is no :class:`BaseBackend`."""
+    if isinstance(backend, BaseBackend):
+        return backend.slot(blueprint, who)
+    _refuse_named(backend, who)
+    return PlainSlot(backend, blueprint)
+
+
+def _refuse_named(backend: BackendLike, who: Who) -> None:
+    if who.is_named:
+        raise ConfigurationError(
+            f"{type(backend).__name__} can't be asked for the token of a user. Use MongoBackend, "
+            "RedisBackend, SQLAlchemyBackend or another UserScopedBackend."
+        )
 
 
 class NullBackend(BaseBackend):

@@ -1,23 +1,53 @@
-"""Whose token? Answers it from ``user``, ``user_id``, ``scope`` and the blueprint's ``config``."""
+"""Whose token? Answered from ``user``, ``user_id``, ``scope`` and the blueprint's ``config``."""
 
 from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
-from typing import Any, Literal
+from enum import Enum
+from inspect import getattr_static
+from typing import Any, Literal, NamedTuple
 
 from flask import session as flask_session
+from werkzeug.local import LocalProxy
 
-from ...errors import ConfigurationError, UserRequired
-from .base import BlueprintLike
+from ...errors import ConfigurationError
 from .store.document import TokenKey
-from .store.driver import dereference
 
 Scope = Literal["user", "app", "browser"]
-Operation = Literal["get", "set", "delete"]
 
-BROWSER_KEY = "flask_dance_browser_id"
+
+class _NotGiven(Enum):
+    NOT_GIVEN = "not given"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+NOT_GIVEN = _NotGiven.NOT_GIVEN
+"""The default of an argument for which ``None`` has a meaning of its own: nobody."""
+
+
+class Who(NamedTuple):
+    """Whose token a call is about.
+
+    Args:
+        user: The user, or a function or proxy that returns one; by default whoever the backend was
+            given. A user that turns out to be ``None`` or anonymous is nobody.
+        user_id: The same by id; it comes first.
+    """
+
+    user: Any = NOT_GIVEN
+    user_id: Any = NOT_GIVEN
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the call names anybody, even if that turns out to be nobody."""
+        return self.user is not NOT_GIVEN or self.user_id is not NOT_GIVEN
+
+
+CURRENT = Who()
+"""Whoever the backend was given: the current user, as a rule."""
 
 
 class OwnerResolver:
@@ -45,47 +75,41 @@ class OwnerResolver:
         self.user_required = self.scope == "user" if user_required is None else user_required
         self.anon_user = anon_user
 
-    def resolve(
-        self, operation: Operation, blueprint: BlueprintLike, user: Any = None, user_id: Any = None
-    ) -> TokenKey | None:
-        """Return whose token it is, or ``None`` for a visitor who can't have one yet.
+    def user_of(self, who: Who, config: Any) -> Any:
+        """Return the id of the user that a call is about, or ``None`` if it is nobody.
 
         What the call names comes first, then what the backend was given, then the blueprint's
-        ``config``; at each, ``user_id`` before ``user``.
+        ``config``; at each, ``user_id`` before ``user``. A call for somebody who turns out to be
+        nobody does not fall back to somebody else.
 
-        Raises:
-            UserRequired: If there is no user and one is required.
-            TypeError: If a user id is of a type that can't be one.
-            ValueError: If a user id is empty.
+        Args:
+            who: Whom the call names.
+            config: The blueprint's ``config``.
         """
-        for candidate in self._candidates(blueprint, user, user_id):
-            if candidate is not None:
-                return TokenKey(blueprint.name, candidate)
-        if self.user_required:
-            raise UserRequired(operation)
-        if self.scope == "browser":
-            return _browser_key(operation, blueprint.name)
-        return TokenKey(blueprint.name)
+        if who is not CURRENT and who.is_named:
+            return self._found(who.user, who.user_id)
+        found = self._found(self.user, self.user_id)
+        return self._found(config.get("user"), config.get("user_id")) if found is None else found
 
-    def _candidates(self, blueprint: BlueprintLike, user: Any, user_id: Any) -> Iterator[Any]:
-        if user_id is not None or user is not None:
-            # A call for somebody who turns out to be nobody must not fall back to somebody else.
-            yield dereference(user_id)
-            yield self._id_of(user)
-            return
-        yield dereference(self.user_id)
-        yield self._id_of(self.user)
-        yield dereference(blueprint.config.get("user_id"))
-        yield self._id_of(blueprint.config.get("user"))
+    def _found(self, user: Any, user_id: Any) -> Any:
+        if user_id is not None and user_id is not NOT_GIVEN:
+            found = dereference(user_id)
+            if found is not None:
+                return found
+        return None if user is None or user is NOT_GIVEN else self._id_of(dereference(user))
 
-    def _id_of(self, reference: Any) -> Any:
-        user = dereference(reference)
+    def _id_of(self, user: Any) -> Any:
         if user is None or self._is_anonymous(user):
             return None
         for name in ("id", "get_id"):
-            if hasattr(user, name):
-                value = getattr(user, name)
-                return _require_id(value() if callable(value) else value)
+            found = own_attribute(user, name, NOT_GIVEN)
+            if found is not NOT_GIVEN:
+                user_id = found() if callable(found) else found
+                if user_id is None:
+                    raise ValueError(
+                        "The user has no id yet. Save it before its token is asked for."
+                    )
+                return user_id
         return user
 
     def _is_anonymous(self, user: Any) -> bool:
@@ -94,19 +118,46 @@ class OwnerResolver:
         flask_login = sys.modules.get("flask_login")
         if flask_login is not None and isinstance(user, flask_login.AnonymousUserMixin):
             return True
-        return getattr(user, "is_anonymous", False) is True
+        return own_attribute(user, "is_anonymous", False) is True
 
 
-def _require_id(value: Any) -> Any:
-    if value is None:
-        raise ValueError("The user has no id yet. Save it before its token is asked for.")
-    return value
+def dereference(reference: Any) -> Any:
+    """Return what a value, a function that returns one, or a proxy stands for."""
+    if isinstance(reference, LocalProxy):
+        reference = reference._get_current_object()
+    return reference() if callable(reference) else reference
 
 
-def _browser_key(operation: Operation, provider: str) -> TokenKey | None:
-    browser_id = flask_session.get(BROWSER_KEY)
-    if browser_id is None:
-        if operation != "set":
-            return None
-        browser_id = flask_session[BROWSER_KEY] = secrets.token_urlsafe(32)
-    return TokenKey(provider, f"browser:{browser_id}")
+def own_attribute(thing: Any, name: str, default: Any) -> Any:
+    """Return an attribute if the object has one; an error of its own code is raised as it is."""
+    try:
+        return getattr(thing, name)
+    except AttributeError:
+        # A property that raises AttributeError is there, and its error is not "there is none".
+        if getattr_static(thing, name, NOT_GIVEN) is NOT_GIVEN:
+            return default
+        raise
+
+
+def browser_key(provider: str) -> TokenKey | None:
+    """Return whose token this browser has, or ``None`` if it has no id for the provider."""
+    browser_id = flask_session.get(_session_key(provider))
+    return None if browser_id is None else TokenKey(provider, f"browser:{browser_id}")
+
+
+def new_browser_key(provider: str) -> tuple[TokenKey, str]:
+    """Return the key of a new random id, and the id, which :func:`keep_browser_id` keeps."""
+    browser_id = secrets.token_urlsafe(32)
+    return TokenKey(provider, f"browser:{browser_id}"), browser_id
+
+
+def keep_browser_id(provider: str, browser_id: str | None) -> None:
+    """Put the browser's id for a provider into the Flask session, or take it out."""
+    if browser_id is not None:
+        flask_session[_session_key(provider)] = browser_id
+    else:
+        flask_session.pop(_session_key(provider), None)
+
+
+def _session_key(provider: str) -> str:
+    return f"flask_dance_browser_id:{provider}"

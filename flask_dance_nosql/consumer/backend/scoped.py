@@ -2,58 +2,180 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ... import clock
-from ...errors import ConfigurationError
-from .base import BaseBackend, BlueprintLike, Token
-from .cache.base import CachedStore, Prefix, TokenCache
-from .cache.shared import SharedCache
+from ...errors import BackendError, UserRequired
+from .base import NOTHING, BaseBackend, BlueprintLike, StoredToken, TokenSlot
+from .cache.base import CachedStore, Prefix
 from .cipher.sealed import SealedStore
-from .owner import OwnerResolver, Scope
-from .slot import StoreSlot
+from .options import People, Ttl, checked_seconds, checked_ttl, token_cache
+from .owner import (
+    CURRENT,
+    NOT_GIVEN,
+    OwnerResolver,
+    Scope,
+    Who,
+    browser_key,
+    keep_browser_id,
+    new_browser_key,
+)
 from .store.base import TokenStore
 from .store.document import TokenDocument, TokenKey
-from .store.values import json_token, user_id_text
+from .store.values import Token, json_token, user_id_text
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
 
-_LONGEST_TTL = 100 * 366 * 24 * 3600
-
-Ttl = float | Literal["token"] | None
-"""How long a record is kept: seconds since its last write, ``"token"``, or ``None`` for ever."""
+log = logging.getLogger(__name__)
 
 
-class People(TypedDict, total=False):
-    """The keyword arguments that say whose tokens are meant; see :class:`UserScopedBackend`."""
+class StoreSlot(TokenSlot):
+    """A token in a store, which locks, and compares versions.
 
-    user: Any
-    user_id: Any
-    user_required: bool | None
-    anon_user: type | tuple[type, ...] | None
+    Args:
+        store: The store.
+        key: Whose token, or ``None`` for nobody, who has none.
+        end_of_record: Returns when a record that is written now may be dropped, or ``None``.
+        is_required: Whether every operation for nobody is an error.
+        is_person: Whether the key is of a person.
+    """
+
+    is_shared = True
+
+    def __init__(
+        self,
+        store: TokenStore,
+        key: TokenKey | None,
+        end_of_record: Callable[[Token, datetime], datetime | None],
+        *,
+        is_required: bool = False,
+        is_person: bool = False,
+    ) -> None:
+        self._store = store
+        self._end_of_record = end_of_record
+        self._is_required = is_required
+        self.is_person = is_person
+        self.key = self.owner = self.name = key
+        self.user_id = None if key is None or not is_person else key.user_id
+
+    def read(self, fresh: bool = False) -> StoredToken:
+        """Load the document."""
+        if self.key is None:
+            self._refuse_nobody("get")
+            return NOTHING
+        load = self._store.load_fresh if fresh else self._store.load
+        document = load(self.key)
+        return NOTHING if document is None else StoredToken(document.token, document)
+
+    def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
+        """Save a document."""
+        plain, now = json_token(token), clock.now()
+        if self.key is None:
+            raise UserRequired("set")
+        old = None if seen is None else seen.document
+        document = TokenDocument(
+            provider=self.key.provider,
+            user_id=self.key.user_id,
+            provider_user_id=None if old is None else old.provider_user_id,
+            token=plain,
+            created_at=now,
+            updated_at=now,
+            expires_at=self._end_of_record(plain, now),
+        )
+        if seen is None:
+            saved = self._store.save(document)
+        else:
+            saved = self._store.save_apart(document, 0 if old is None else old.version)
+        return StoredToken(plain, saved)
+
+    def erase(self, seen: StoredToken | None = None) -> None:
+        """Delete the document."""
+        if self.key is None:
+            self._refuse_nobody("delete")
+        elif seen is None:
+            self._store.delete(self.key)
+        elif seen.document is not None:
+            self._store.delete(self.key, if_version=seen.document.version)
+
+    @contextmanager
+    def lease(self, seconds: float = 30.0, wait: float = 0.0) -> Iterator[bool]:
+        """Take the store's lock, and renew it while the block runs."""
+        if self.key is None:
+            yield True
+            return
+        lock = self._store.lock(self.key, lease=seconds, wait=wait)
+        if lock is None:
+            yield False
+            return
+        try:
+            with lock.kept():
+                yield True
+        finally:
+            try:
+                lock.release()
+            except BackendError as error:
+                # What was done under the lock is done; the lock ends by itself.
+                log.warning("A lock could not be released. %s", error)
+
+    def _refuse_nobody(self, operation: str) -> None:
+        if self._is_required:
+            raise UserRequired(operation)
 
 
-class MoreOptions(TypedDict, total=False):
-    """The other keyword arguments that every user-scoped backend takes."""
+class BrowserSlot(StoreSlot):
+    """A browser's token for one provider, found by a random id in the Flask session.
 
-    scope: Scope | None
-    ttl: Ttl
-    cipher: TokenCipher | None
-    cache_timeout: float
-    cache_miss_timeout: float
-    cache_prefix: Prefix
+    Whoever logs in, or out, gets another id, and the record of the old one is removed: an old copy
+    of the cookie leads to nobody's token.
 
+    Args:
+        store: The store.
+        provider: The provider.
+        end_of_record: As of :class:`StoreSlot`.
+        is_required: As there.
+    """
 
-class Caching(TypedDict, total=False):
-    """Where documents are kept at hand."""
+    def __init__(
+        self,
+        store: TokenStore,
+        provider: str,
+        end_of_record: Callable[[Token, datetime], datetime | None],
+        *,
+        is_required: bool = False,
+    ) -> None:
+        super().__init__(store, browser_key(provider), end_of_record, is_required=is_required)
+        self._provider = provider
 
-    cache: Any
+    def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
+        """Save a document: under a new id, unless it takes the place of another token."""
+        if seen is not None:
+            return super().write(token, seen)
+        left = self.key
+        self.key, browser_id = new_browser_key(self._provider)
+        try:
+            written = super().write(token)
+        except BaseException:
+            self.key = left
+            raise
+        self.owner = self.name = self.key
+        keep_browser_id(self._provider, browser_id)
+        if left is not None:
+            try:
+                self._store.delete(left)
+            except BackendError as error:
+                log.warning("The token of the browser's last login stays stored. %s", error)
+        return written
 
-
-class BackendOptions(People, MoreOptions, Caching, total=False):
-    """All keyword arguments that a user-scoped backend takes, whatever its store."""
+    def erase(self, seen: StoredToken | None = None) -> None:
+        """Delete the document, and forget the id."""
+        super().erase(seen)
+        if self.key is not None and browser_key(self._provider) == self.key:
+            keep_browser_id(self._provider, None)
 
 
 class UserScopedBackend(BaseBackend):
@@ -103,34 +225,29 @@ class UserScopedBackend(BaseBackend):
         cache_prefix: Prefix = None,
         **people: Unpack[People],
     ) -> None:
-        cache_timeout = _checked_seconds("cache_timeout", cache_timeout)
-        cache_miss_timeout = _checked_seconds("cache_miss_timeout", cache_miss_timeout)
+        cache_timeout = checked_seconds("cache_timeout", cache_timeout)
+        cache_miss_timeout = checked_seconds("cache_miss_timeout", cache_miss_timeout)
         if cache is not None:
             store = CachedStore(
                 store, token_cache(cache), cache_timeout, cache_miss_timeout, cache_prefix
             )
         # What is cached is sealed.
         self.store = store if cipher is None else SealedStore(store, cipher)
-        self._ttl = _checked_ttl(ttl)
+        self._ttl = checked_ttl(ttl)
         if ttl is not None:
             store.require_expiry()
         self._owners = OwnerResolver(scope=scope, **people)
 
     def get(
-        self,
-        blueprint: BlueprintLike,
-        user: Any = None,
-        user_id: Any = None,
-        *,
-        fresh: bool = False,
+        self, blueprint: BlueprintLike, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN
     ) -> Token | None:
         """Return the owner's token, or ``None`` if there is none.
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            user: Whose token, in place of the user that the backend was given.
+            user: Whose token, in place of the user that the backend was given. Somebody who turns
+                out to be nobody, as ``None`` and an anonymous user do, has none.
             user_id: The same by id; it wins over ``user``.
-            fresh: Whether to read past the cache.
 
         Raises:
             UserRequired: If there is no user and one is required.
@@ -138,78 +255,83 @@ class UserScopedBackend(BaseBackend):
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If what is stored is not a token document.
         """
-        key = self._owners.resolve("get", blueprint, user, user_id)
-        if key is None:
-            return None
-        document = self.store.load_fresh(key) if fresh else self.store.load(key)
-        return None if document is None else document.token
+        return self.slot(blueprint, Who(user, user_id)).read().token
 
     def set(
-        self, blueprint: BlueprintLike, token: Token, user: Any = None, user_id: Any = None
+        self,
+        blueprint: BlueprintLike,
+        token: Token,
+        user: Any = NOT_GIVEN,
+        user_id: Any = NOT_GIVEN,
     ) -> None:
         """Store the owner's token in place of any other.
 
         Args:
             blueprint: The blueprint; its name is the provider.
             token: A dict that JSON can hold.
-            user: Whose token, in place of the user that the backend was given.
+            user: Whose token, as for :meth:`get`; nobody can't have one.
             user_id: The same by id; it wins over ``user``.
 
         Raises:
             TypeError: If the token is not a dict, or JSON has no type for something in it.
             ValueError: If JSON can't express it.
-            UserRequired: If there is no user and one is required.
+            UserRequired: If there is no user and one is required, or nobody is named.
             BackendUnavailable: If the store did not answer.
         """
-        plain = json_token(token)
-        # Resolving for "set" makes an owner where there is none.
-        key = cast(TokenKey, self._owners.resolve("set", blueprint, user, user_id))
-        now = clock.now()
-        self.store.save(
-            TokenDocument(
-                provider=key.provider,
-                user_id=key.user_id,
-                token=plain,
-                created_at=now,
-                updated_at=now,
-                expires_at=self.end_of_record(plain, now),
-            )
-        )
+        self.slot(blueprint, Who(user, user_id)).write(token)
 
-    def delete(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> None:
+    def delete(
+        self, blueprint: BlueprintLike, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN
+    ) -> None:
         """Remove the owner's token; it is no error if there is none.
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            user: Whose token, in place of the user that the backend was given.
+            user: Whose token, as for :meth:`get`.
             user_id: The same by id; it wins over ``user``.
 
         Raises:
             UserRequired: If there is no user and one is required.
             BackendUnavailable: If the store did not answer.
         """
-        key = self._owners.resolve("delete", blueprint, user, user_id)
-        if key is not None:
-            self.store.delete(key)
+        self.slot(blueprint, Who(user, user_id)).erase()
 
-    def owner(
-        self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None
-    ) -> TokenKey | None:
-        """Return whose token ``get`` would now give, or ``None`` for a visitor without one.
+    def owner(self, blueprint: BlueprintLike) -> object:
+        """Return whose token ``get`` would now give, as a key, or ``None`` for nobody.
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            user: Whose token, in place of the user that the backend was given.
-            user_id: The same by id; it wins over ``user``.
 
         Raises:
             UserRequired: If there is no user and one is required.
         """
-        return self._owners.resolve("get", blueprint, user, user_id)
+        key = self.slot(blueprint).key
+        if key is None and self._owners.user_required:
+            raise UserRequired("get")
+        return key
 
-    def slot(self, blueprint: BlueprintLike, user: Any = None, user_id: Any = None) -> StoreSlot:
-        """Return an owner's token as a refresh needs it; with the arguments of :meth:`owner`."""
-        return StoreSlot(self, blueprint, user, user_id)
+    def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> StoreSlot:
+        """Return one owner's token in the store; the owner is asked for here and never again.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            who: Whose token; by default the current user's.
+
+        Raises:
+            TypeError: If the user's id is of a type that can't be one.
+            ValueError: If it is empty, or the user has none yet.
+        """
+        owners, provider = self._owners, blueprint.name
+        user_id = owners.user_of(who, blueprint.config)
+        if user_id is not None:
+            key = TokenKey(provider, user_id)
+            return StoreSlot(self.store, key, self._end_of_record, is_person=True)
+        if owners.user_required or who.is_named:
+            is_required = owners.user_required
+            return StoreSlot(self.store, None, self._end_of_record, is_required=is_required)
+        if owners.scope == "browser":
+            return BrowserSlot(self.store, provider, self._end_of_record)
+        return StoreSlot(self.store, TokenKey(provider), self._end_of_record)
 
     def tokens_of(self, user_id: Any) -> list[TokenDocument]:
         """Return the documents of a user, one for each provider.
@@ -223,17 +345,7 @@ class UserScopedBackend(BaseBackend):
         """
         return list(self.store.scan(user_id=user_id_text(user_id)))
 
-    def shown_user_id(self, key: TokenKey) -> str | None:
-        """Return the user id of a key as it may be shown: a browser's random id is no user's."""
-        return None if self._owners.scope == "browser" else key.user_id
-
-    def end_of_record(self, token: Token, now: datetime) -> datetime | None:
-        """Return when a record that is written now may be dropped, or ``None``.
-
-        Args:
-            token: The token in it.
-            now: The current time, as aware UTC time.
-        """
+    def _end_of_record(self, token: Token, now: datetime) -> datetime | None:
         if self._ttl is None:
             return None
         if self._ttl != "token":
@@ -245,32 +357,3 @@ class UserScopedBackend(BaseBackend):
             return datetime.fromtimestamp(end, UTC)
         except (OverflowError, ValueError, OSError):
             return None
-
-
-def _checked_ttl(ttl: Any) -> Ttl:
-    if ttl is None or ttl == "token":
-        return cast(Ttl, ttl)
-    if not _is_number(ttl) or not 0 < ttl < _LONGEST_TTL:
-        raise ConfigurationError(
-            "ttl is None, 'token' or a positive number of seconds, at most 100 years."
-        )
-    return float(ttl)
-
-
-def _checked_seconds(name: str, seconds: Any) -> float:
-    if not _is_number(seconds) or not 0 <= seconds < _LONGEST_TTL:
-        raise ConfigurationError(f"{name} is a number of seconds, 100 years at most; 0 for none.")
-    return float(seconds)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def token_cache(cache: Any) -> TokenCache:
-    """Return a cache as one of tokens.
-
-    Raises:
-        ConfigurationError: If it can't be one.
-    """
-    return cache if isinstance(cache, TokenCache) else SharedCache(cache)

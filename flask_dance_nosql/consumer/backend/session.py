@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any, cast
 
+from flask import Flask, after_this_request, current_app, has_request_context, request
 from flask import session as flask_session
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wrappers import Response
 
-from ...errors import TokenTooLarge
-from .base import BaseBackend, BlueprintLike, Token
-from .cookie import excess_bytes
+from ...errors import CorruptToken, TokenTooLarge
+from .base import BaseBackend, BlueprintLike, TokenSlot
+from .owner import CURRENT, Who
 from .store.document import TokenKey
-from .store.values import json_token
+from .store.values import Token, json_token
+
+log = logging.getLogger(__name__)
+
+_IS_SAVED = "flask_dance_nosql.is_session_saved"
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
@@ -39,10 +47,15 @@ class SessionBackend(BaseBackend):
 
         Raises:
             TokenDecryptError: If the cipher can't open it.
+            CorruptToken: If the session has something else in its place.
         """
-        token: Token | None = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
+        _watch_response()
+        token: Any = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
+        if token is not None and not isinstance(token, dict):
+            name, reason = type(self).__name__, "it is no dict"
+            raise CorruptToken("get", name, blueprint.name, None, reason)
         if token is None or self.cipher is None:
-            return token
+            return cast("Token | None", token)
         return self.cipher.open(TokenKey(blueprint.name), token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
@@ -56,15 +69,60 @@ class SessionBackend(BaseBackend):
         plain = json_token(token)
         sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
         key = self.key.format(bp=blueprint)
-        excess = excess_bytes({key: sealed})
+        excess = _excess_bytes({key: sealed})
         if excess:
             raise TokenTooLarge("set", type(self).__name__, blueprint.name, excess)
         flask_session[key] = sealed
+        if has_request_context() and request.environ.get(_IS_SAVED):
+            log.warning(
+                "A token of provider %r was put into the Flask session after the response had "
+                "begun, so that it does not reach the browser. Call session.keep_fresh() before a "
+                "streamed response begins, or keep tokens on the server.",
+                blueprint.name,
+            )
 
     def delete(self, blueprint: BlueprintLike) -> None:
         """Remove the token from the visitor's session."""
         flask_session.pop(self.key.format(bp=blueprint), None)
 
+    def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
+        """Return the visitor's token; a browser is no person, and may have other visitors."""
+        slot = super().slot(blueprint, who)
+        slot.is_person = False
+        return slot
+
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return what the session holds, so that clearing the session is noticed at once."""
         return flask_session.get(self.key.format(bp=blueprint))
+
+
+def _watch_response() -> None:
+    """Note in this request when its response is made: what is put into the session then is lost."""
+    if has_request_context() and _IS_SAVED not in request.environ:
+        request.environ[_IS_SAVED] = False
+        after_this_request(_note_response)
+
+
+def _note_response(response: Any) -> Any:
+    request.environ[_IS_SAVED] = True
+    return response
+
+
+def _excess_bytes(changes: dict[str, Any]) -> int:
+    """Return by how many bytes a changed session would be too large for its cookie; 0 if it is not.
+
+    Sessions that are kept on the server have no such limit.
+
+    Source: RFC 6265 section 6.1; Flask's setting ``MAX_COOKIE_SIZE``.
+    """
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
+    interface, limit = app.session_interface, int(app.config.get("MAX_COOKIE_SIZE", 4093))
+    if not isinstance(interface, SecureCookieSessionInterface) or not limit or not app.secret_key:
+        return 0
+    session = interface.session_class({**flask_session, **changes})
+    session.modified = True
+    # Not Flask's own class, which warns of a cookie that is too large.
+    response = Response()
+    response.max_cookie_size = 0
+    interface.save_session(app, session, response)  # type: ignore[arg-type] # it sets a cookie only
+    return max(0, len(response.headers.get("Set-Cookie", "")) - limit)

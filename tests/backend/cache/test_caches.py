@@ -757,7 +757,7 @@ def test_backend_with_a_cache(inner: SlowStore, cache: Any, blueprint: Any) -> N
     assert [backend.get(blueprint) for _ in range(5)] == [OLD] * 5
     assert inner.loads <= 1
     before = inner.loads
-    assert backend.get(blueprint, fresh=True) == OLD
+    assert backend.slot(blueprint).read(fresh=True).token == OLD
     assert inner.loads == before + 1
     backend.delete(blueprint)
     assert backend.get(blueprint) is None
@@ -775,7 +775,7 @@ def test_cache_can_be_off(inner: SlowStore, cache: Any, blueprint: Any) -> None:
         assert [other.get(blueprint) for _ in range(3)] == [token] * 3
         before = inner.loads
         assert [backend.get(blueprint) for _ in range(3)] == [token] * 3
-        assert backend.get(blueprint, fresh=True) == token
+        assert backend.slot(blueprint).read(fresh=True).token == token
         assert inner.loads == before + 4
 
 

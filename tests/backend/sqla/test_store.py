@@ -51,6 +51,7 @@ from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
     unique_per_user,
+    work,
 )
 from flask_dance_nosql.errors import (
     BackendError,
@@ -543,8 +544,15 @@ def test_session_on_a_connection(engine: Engine, blueprint: Any) -> None:
         assert list(SQLAlchemyStore(Plain, session).scan()) == []
 
 
-def test_kinds_of_sessions(engine: Engine, blueprint: Any) -> None:
+def test_kinds_of_sessions(engine: Engine, blueprint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session, a registry of sessions, a function that returns one, and a URL are the same."""
+    opened: list[Engine] = []
+
+    def open_engine(url: str) -> Engine:
+        opened.append(create_engine(url))
+        return opened[-1]
+
+    monkeypatch.setattr(work, "create_engine", open_engine)
     registry = scoped_session(sessionmaker(engine))
     sources: list[Any] = [registry, registry(), lambda: registry]
     if engine.dialect.name == "sqlite":
@@ -554,6 +562,8 @@ def test_kinds_of_sessions(engine: Engine, blueprint: Any) -> None:
         for other in sources:
             assert SQLAlchemyBackend(Plain, other, user_id=1).get(blueprint) == {"n": number}
     registry.remove()
+    for each in opened:
+        each.dispose()
 
 
 # Costs.
@@ -776,9 +786,12 @@ def test_with_flask_sqlalchemy(tmp_path: Any) -> None:
         assert db.session.scalars(select(Token)).one().token == OLD
         del blueprint.token
         assert db.session.scalars(select(Token)).all() == []
+        db.session.remove()
         db.engine.dispose()
 
 
+# Their model asks for the time in a way that newer Pythons warn of.
+@pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow\(\) is deprecated")
 def test_tables_of_flask_dance_go_on_working(engine: Engine, blueprint: Any) -> None:
     """A row that Flask-Dance has written is read and updated here, and is read there again."""
 

@@ -9,9 +9,9 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ....errors import BackendUnavailable, CorruptToken
-from ..base import BaseBackend, BlueprintLike, Token
+from ..base import BaseBackend, BlueprintLike
 from ..store.document import TokenKey
-from ..store.values import json_token
+from ..store.values import Token, json_token
 
 if TYPE_CHECKING:
     from ..cipher.envelope import TokenCipher

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from ..scoped import BackendOptions, UserScopedBackend
+from ..options import BackendOptions
+from ..scoped import UserScopedBackend
 from .source import CollectionSource
 from .store import MongoStore
 

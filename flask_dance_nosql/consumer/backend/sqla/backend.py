@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from ....errors import ConfigurationError
-from ..scoped import MoreOptions, UserScopedBackend
+from ..options import MoreOptions
+from ..scoped import UserScopedBackend
 from .store import Defaults, SQLAlchemyStore
 
 

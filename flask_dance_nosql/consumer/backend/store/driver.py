@@ -97,13 +97,6 @@ def has_sync_methods(value: object, *names: str) -> bool:
     return all(methods) and not any(map(iscoroutinefunction, methods))
 
 
-def dereference(reference: Any) -> Any:
-    """Return what a value, a function that returns one, or a proxy stands for."""
-    if isinstance(reference, LocalProxy):
-        reference = reference._get_current_object()
-    return reference() if callable(reference) else reference
-
-
 def require(module: str, *, feature: str, package: str, extra: str) -> Any:
     """Import an optional driver.
 

@@ -10,18 +10,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 from ....errors import BackendError
 from .document import TokenKey
-
-if TYPE_CHECKING:
-    from .base import TokenStore
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
+
+
+class Locks(Protocol):
+    """What has locks: a store."""
+
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key if it is free."""
+
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Give up the lock of a key."""
 
 
 class Lease:
@@ -35,7 +42,7 @@ class Lease:
         seconds: How long it lasts, from each renewal.
     """
 
-    def __init__(self, store: TokenStore, key: TokenKey, seconds: float) -> None:
+    def __init__(self, store: Locks, key: TokenKey, seconds: float) -> None:
         self._store = store
         self._key = key
         self._seconds = seconds

@@ -1,0 +1,87 @@
+"""The keyword arguments of every user-scoped backend, whatever its store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+
+from ...errors import ConfigurationError
+from .cache.base import Prefix, TokenCache
+from .cache.shared import SharedCache
+from .owner import Scope
+
+if TYPE_CHECKING:
+    from .cipher.envelope import TokenCipher
+
+_LONGEST_TTL = 100 * 366 * 24 * 3600
+
+Ttl = float | Literal["token"] | None
+"""How long a record is kept: seconds since its last write, ``"token"``, or ``None`` for ever."""
+
+
+class People(TypedDict, total=False):
+    """The keyword arguments that say whose tokens are meant; see :class:`UserScopedBackend`."""
+
+    user: Any
+    user_id: Any
+    user_required: bool | None
+    anon_user: type | tuple[type, ...] | None
+
+
+class MoreOptions(TypedDict, total=False):
+    """The other keyword arguments that every user-scoped backend takes."""
+
+    scope: Scope | None
+    ttl: Ttl
+    cipher: TokenCipher | None
+    cache_timeout: float
+    cache_miss_timeout: float
+    cache_prefix: Prefix
+
+
+class Caching(TypedDict, total=False):
+    """Where documents are kept at hand."""
+
+    cache: Any
+
+
+class BackendOptions(People, MoreOptions, Caching, total=False):
+    """All keyword arguments that a user-scoped backend takes, whatever its store."""
+
+
+def checked_ttl(ttl: Any) -> Ttl:
+    """Return how long records are kept.
+
+    Raises:
+        ConfigurationError: If it is no such time.
+    """
+    if ttl is None or ttl == "token":
+        return cast(Ttl, ttl)
+    if not _is_number(ttl) or not 0 < ttl < _LONGEST_TTL:
+        raise ConfigurationError(
+            "ttl is None, 'token' or a positive number of seconds, at most 100 years."
+        )
+    return float(ttl)
+
+
+def checked_seconds(name: str, seconds: Any) -> float:
+    """Return a number of seconds, given as the argument of this name.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    if not _is_number(seconds) or not 0 <= seconds < _LONGEST_TTL:
+        raise ConfigurationError(f"{name} is a number of seconds, 100 years at most; 0 for none.")
+    return float(seconds)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def token_cache(cache: Any) -> TokenCache:
+    """Return a cache as one of tokens.
+
+    Raises:
+        ConfigurationError: If it can't be one.
+    """
+    return cache if isinstance(cache, TokenCache) else SharedCache(cache)

@@ -1,0 +1,1 @@
+"""How a token stays fresh and is never lost: login, refresh and revocation of a slot in turns."""

@@ -1,0 +1,301 @@
+"""Keeps a token fresh: one caller exchanges its refresh token, the others take what they get."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from ...errors import TokenRefreshError, TokenRevoked, VersionConflict
+from ..backend.base import NOTHING, StoredToken, TokenSlot, issued_digest
+from ..backend.store.values import Token
+from ..context import app_of_context
+from ..signals import (
+    token_deleted,
+    token_refresh_failed,
+    token_refreshed,
+    token_save_failed,
+    token_saved,
+)
+from ..token import TokenStatus, renewed
+from ..token_endpoint import EXCHANGE_ERRORS, TokenEndpoint
+from .flights import LEASE_SECONDS, RETRY_SECONDS, Flights, Turn, digest_of
+from .rescue import Exchange, Refreshed
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 10
+_TOO_LONG = "another refresh of it takes too long"
+_OWN = "this was asked for in the midst of its refresh"
+_ENDED = frozenset({"invalid_grant", "bad_refresh_token", "invalid_refresh_token"})
+"""The error of RFC 6749 section 5.2 for a grant that has ended, and what some providers say."""
+
+
+class RefreshingBlueprint(Protocol):
+    """What a refresh needs of a blueprint."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name."""
+
+    @property
+    def flights(self) -> Flights:
+        """What the threads of this process know of each other's refreshes."""
+
+    @property
+    def turn_seconds(self) -> float:
+        """How many seconds to wait for somebody else's call to the token endpoint."""
+
+
+class Refresh:
+    """One attempt of one caller.
+
+    Source: RFC 6749 section 6; RFC 9700 section 4.14 on rotation.
+
+    Args:
+        blueprint: The blueprint, which is the sender of signals.
+        endpoint: Where refresh tokens are exchanged.
+        slot: Whose token.
+        held: The token that the caller has, with a refresh token.
+        status_of: Tells what a token is good for now.
+        adopt: Is called with what is in the slot, before any signal is sent.
+        is_forced: Whether the API has refused the token, whatever is said of its end.
+    """
+
+    def __init__(
+        self,
+        blueprint: RefreshingBlueprint,
+        endpoint: TokenEndpoint,
+        slot: TokenSlot,
+        held: StoredToken,
+        *,
+        status_of: Callable[[Token], TokenStatus],
+        adopt: Callable[[StoredToken], object],
+        is_forced: bool = False,
+    ) -> None:
+        self._blueprint = blueprint
+        self._flights = blueprint.flights
+        self._endpoint = endpoint
+        self._slot = slot
+        self._held = held
+        self._status_of = status_of
+        self._adopt = adopt
+        self._is_forced = is_forced
+        self._began = time.monotonic()
+        self._announcements: list[Callable[[], object]] = []
+
+    def run(self) -> StoredToken:
+        """Refresh, or wait for who does. A token that still works is waited for by nobody.
+
+        Returns:
+            The token to go on with.
+
+        Raises:
+            TokenRefreshError: If the token has ended and the provider gives no new one.
+            TokenRevoked: If the provider says that there will be none without a new login.
+            Exception: What the backend raises, if the token has ended.
+        """
+        failure = self._flights.failures.get(digest_of((self._held.token or {})["refresh_token"]))
+        if self._works and failure and self._began - failure[0] < RETRY_SECONDS:
+            return self._held
+        with self._flights.turn(self._slot, self._wait) as turn:
+            if turn != "ours":
+                return self._without_turn(turn)
+            try:
+                result = self._under_lease()
+                self._adopt(result)
+            except TokenRevoked:
+                self._adopt(NOTHING)
+                raise
+            except TokenRefreshError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a backend of your own may raise anything
+                result = self._without_store(error)
+            finally:
+                # Neither under the lease nor before the session knows: receivers may call the API.
+                for announce in self._announcements:
+                    announce()
+        return result
+
+    def _under_lease(self) -> StoredToken:  # noqa: PLR0911 - the ways in which it ends
+        slot, flights = self._slot, self._flights
+        with slot.lease(LEASE_SECONDS, self._wait) as is_leased:
+            for _ in range(_ROUNDS):
+                stored = slot.read(fresh=True)
+                if stored.token is None:
+                    return stored
+                current = flights.newest(slot, stored.token)
+                if current is None:
+                    self._end(stored, "the token was removed or revoked", None)
+                    continue
+                if self._is_fresh(current):
+                    return stored if current is stored.token else self._keep(stored, current)
+                if not is_leased:
+                    return self._without_turn("taken")
+                digest = digest_of(current["refresh_token"])
+                # Another owner's record, or another copy of a cookie, may hold the same one.
+                with flights.locks.held(digest, self._wait) as turn:
+                    if turn != "ours":
+                        return self._without_turn(turn)
+                    if self._has_moved(stored, current):
+                        continue
+                    failure = flights.failures.get(digest)
+                    if failure and failure[0] >= self._began:
+                        return self._fail(digest, failure[1], None)
+                    result = self._exchange(stored, current)
+                if result is not None:
+                    return result
+        return self._without_turn("taken")
+
+    def _exchange(self, stored: StoredToken, current: Token) -> StoredToken | None:
+        """Exchange a refresh token; ``None`` if it has ended and something else is stored now."""
+        sent = current["refresh_token"]
+        try:
+            issued = self._endpoint.refresh(current)
+        except EXCHANGE_ERRORS as error:
+            reason = str(getattr(error, "error", None) or type(error).__name__)
+            if reason not in _ENDED:
+                return self._fail(digest_of(sent), reason, error)
+            self._end(stored, reason, error)
+            return None
+        exchange = self._flights.remember(self._slot, sent, issued)
+        result = self._store(stored, digest_of(sent), exchange)
+        self._later(token_refreshed)
+        return result
+
+    def _keep(self, stored: StoredToken, current: Token) -> StoredToken:
+        """Store what this process knows to be issued in place of a stored token."""
+        digest = digest_of((stored.token or {})["refresh_token"])
+        return self._store(stored, digest, Exchange(current, rotates=True))
+
+    def _store(self, stored: StoredToken, digest: str, exchange: Exchange) -> StoredToken:
+        rescue = self._flights.rescue
+        refreshed = Refreshed(
+            self._slot,
+            stored,
+            digest,
+            exchange,
+            app_of_context(),
+            stored=partial(token_saved.send, self._blueprint, user_id=self._slot.user_id),
+            unwanted=partial(self._endpoint.revoke, exchange.issued or {}),
+        )
+        # Before anything else is tried: the provider has spent the old one.
+        rescue.put(refreshed)
+        try:
+            result = refreshed.store()
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises, the token is kept
+            name = type(error).__name__
+            log.error(  # noqa: TRY400 - what a backend's error shows may be secret
+                "A refreshed token of provider %r could not be stored (%s). It is kept in memory, "
+                "and stored when the backend answers.",
+                self._blueprint.name,
+                name,
+            )
+            rescue.try_later(refreshed)
+            self._later(token_save_failed, error=name)
+            return StoredToken(renewed(stored.token or {}, exchange.issued or {}), stored.document)
+        rescue.settle(refreshed.key)
+        if refreshed.is_in(result):
+            self._later(token_saved)
+        elif result.token is None:
+            self._announcements.append(refreshed.unwanted)
+        return result
+
+    def _end(self, stored: StoredToken, reason: str, error: Exception | None) -> None:
+        """Remove a token whose grant has ended. Returns if something else is stored by now.
+
+        Raises:
+            TokenRevoked: If it was removed.
+        """
+        for _ in range(_ROUNDS):
+            current = self._slot.read(fresh=True)
+            if current.issued != stored.issued:
+                return
+            try:
+                self._slot.erase(current)
+            except VersionConflict:
+                continue
+            break
+        self._flights.rescue.settle_slot(self._slot)
+        self._later(token_refresh_failed, error=reason)
+        self._later(token_deleted)
+        log.warning("A grant of provider %r has ended: %s", self._blueprint.name, reason)
+        raise TokenRevoked(self._blueprint.name, reason) from error
+
+    def _fail(self, digest: str, reason: str, error: Exception | None) -> StoredToken:
+        """Go on with a token that still works; else say that it could not be refreshed."""
+        if error is not None:
+            self._flights.failures.put(digest, reason)
+            self._later(token_refresh_failed, error=reason)
+            log.warning(
+                "A token of provider %r could not be refreshed: %s", self._blueprint.name, reason
+            )
+        if self._works:
+            return self._held
+        raise TokenRefreshError(self._blueprint.name, reason) from error
+
+    def _without_turn(self, turn: Turn) -> StoredToken:
+        """Go on with the token at hand; else say that another refresh takes too long."""
+        if self._works:
+            return self._held
+        known = self._known()
+        if known is None:
+            # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
+            reason = _OWN if turn == "own" else _TOO_LONG
+            raise TokenRefreshError(self._blueprint.name, reason)
+        return known
+
+    def _without_store(self, error: Exception) -> StoredToken:
+        """Go on with the token at hand although the backend has refused, else raise its error."""
+        known = self._known()
+        if known is None and not self._works:
+            raise error
+        if known is None:
+            log.warning(
+                "A token of provider %r was not refreshed, since its backend failed (%s).",
+                self._blueprint.name,
+                type(error).__name__,
+            )
+            return self._held
+        self._adopt(known)
+        return known
+
+    def _known(self) -> StoredToken | None:
+        """Return what this process knows to be issued in place of the token at hand."""
+        held = self._held.token or {}
+        known = self._flights.newest(self._slot, held)
+        if known is None or known is held or self._status_of(known) == "expired":
+            return None
+        return StoredToken(known, self._held.document)
+
+    def _is_fresh(self, token: Token) -> bool:
+        """Whether this is another token than the caller has, and works, or can't be refreshed.
+
+        One near its end will do: clocks differ, and callers must not refresh one after the other.
+        """
+        if issued_digest(token) == self._held.issued:
+            return False
+        return self._status_of(token) != "expired" or not token.get("refresh_token")
+
+    def _has_moved(self, stored: StoredToken, current: Token) -> bool:
+        """Whether somebody has exchanged the token before it was our turn."""
+        if self._flights.newest(self._slot, current) is not current:
+            return True
+        # Without a lease of the slot, only the turn of the refresh token tells.
+        return self._slot.name is None and self._slot.read(fresh=True).issued != stored.issued
+
+    @property
+    def _works(self) -> bool:
+        return not self._is_forced and self._status_of(self._held.token or {}) != "expired"
+
+    @property
+    def _wait(self) -> float:
+        return 0.0 if self._works else self._blueprint.turn_seconds
+
+    def _later(self, signal: Any, **arguments: Any) -> None:
+        user_id = self._slot.user_id
+        self._announcements.append(
+            partial(signal.send, self._blueprint, user_id=user_id, **arguments)
+        )

@@ -1,0 +1,183 @@
+"""What the threads of one process know of each other's refreshes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, Generic, Literal, TypeVar
+from weakref import WeakValueDictionary
+
+from ..backend.base import TokenSlot
+from ..backend.store.values import Token
+from ..token import renewed
+from .rescue import Exchange, Rescue
+
+V = TypeVar("V")
+
+MAX_RECENT = 1_000
+"""How many exchanges, and how many failures, are remembered at most."""
+
+LEASE_SECONDS = 30.0
+"""After how long others go on if a process dies while it has the turn of a slot."""
+
+RETRY_SECONDS = 10.0
+"""How long nobody tries again to refresh a token that still works, after it has failed."""
+
+Turn = Literal["ours", "own", "taken"]
+"""Whose turn it is: the caller's; the same thread's, further up; or another thread's."""
+
+
+class _Owned:
+    """A lock that knows which thread holds it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.owner: int | None = None
+
+
+class KeyedLocks:
+    """A lock for each key, for as long as somebody holds it or waits for it."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._locks: WeakValueDictionary[Hashable, _Owned] = WeakValueDictionary()
+
+    @contextmanager
+    def held(self, key: Hashable, seconds: float) -> Iterator[Turn]:
+        """Hold a key's lock, waiting for it at most this long. Gives whose it is.
+
+        A thread that holds it already does not get it again, and does not wait for itself.
+        """
+        with self._mutex:
+            owned = self._locks.get(key)
+            if owned is None:
+                owned = self._locks[key] = _Owned()
+        me = threading.get_ident()
+        if owned.owner == me:
+            yield "own"
+        elif not owned.lock.acquire(timeout=seconds):
+            yield "taken"
+        else:
+            owned.owner = me
+            try:
+                yield "ours"
+            finally:
+                owned.owner = None
+                owned.lock.release()
+
+
+class Recent(Generic[V]):
+    """The newest entries of a mapping, at most 1,000. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
+
+    def get(self, key: str) -> tuple[float, V] | None:
+        """Return when an entry was made, by the monotonic clock, and what it is."""
+        return self._entries.get(key)
+
+    def put(self, key: str, value: V) -> None:
+        """Make an entry; the oldest leaves if there are too many."""
+        with self._mutex:
+            self._entries.pop(key, None)
+            self._entries[key] = (time.monotonic(), value)
+            if len(self._entries) > MAX_RECENT:
+                self._entries.popitem(last=False)
+
+    def change(self, change: Callable[[V], V | None]) -> None:
+        """Replace each entry by what a function makes of it; ``None`` removes it."""
+        with self._mutex:
+            for key, (moment, value) in list(self._entries.items()):
+                changed = change(value)
+                if changed is None:
+                    del self._entries[key]
+                else:
+                    self._entries[key] = (moment, changed)
+
+
+_NOBODYS = Exchange(None, rotates=True)
+
+
+class Flights:
+    """The refreshes of one blueprint in one process.
+
+    Attributes:
+        locks: One for each slot, and one for each refresh token, in use.
+        exchanges: What refresh tokens were exchanged for, by their digests. With it a refresh token
+            is sent once, also where an old copy of it turns up: in a cookie, in a record of another
+            owner, or in a store that has not taken the new one.
+        failures: Why refresh tokens could not be exchanged, by their digests.
+        forced: Access tokens, by their digests, that the API has refused although they should work.
+        rescue: New tokens that the backend has refused.
+    """
+
+    def __init__(self) -> None:
+        self.locks = KeyedLocks()
+        self.exchanges: Recent[Exchange] = Recent()
+        self.failures: Recent[str] = Recent()
+        self.forced: Recent[bool] = Recent()
+        self.rescue = Rescue()
+
+    def turn(self, slot: TokenSlot, seconds: float) -> Any:
+        """Take the turn of a slot among the threads of this process, as a context manager.
+
+        Where the backend does not tell owners apart, only the thread itself is kept from beginning
+        again; others take turns for each refresh token.
+        """
+        return self.locks.held(slot.name or threading.get_ident(), seconds)
+
+    def newest(self, slot: TokenSlot, token: Token) -> Token | None:
+        """Return what is known to be issued in place of a token, with what the token had before.
+
+        Returns:
+            The token itself if nothing is known, and ``None`` if what was issued is nobody's now.
+        """
+        seen = set()
+        while (sent := token.get("refresh_token")) and (digest := digest_of(sent)) not in seen:
+            seen.add(digest)
+            entry = self.exchanges.get(digest)
+            known = entry[1] if entry is not None else self.rescue.get(slot, digest)
+            if known is None or (not known.rotates and not known.is_later_than(token)):
+                break
+            if known.issued is None:
+                return None
+            token = renewed(token, known.issued)
+        return token
+
+    def remember(self, slot: TokenSlot, sent: str, issued: Token) -> Exchange:
+        """Remember what a refresh token was exchanged for."""
+        exchange = Exchange(issued, rotates=issued.get("refresh_token", sent) != sent)
+        # One that can be used again need not be remembered where each request reads the new token.
+        if exchange.rotates or not slot.is_shared:
+            self.exchanges.put(digest_of(sent), exchange)
+        return exchange
+
+    def forget(self, token: Token | None, *, is_revoked: bool = False) -> None:
+        """Give a token to nobody any more who has an old copy of its predecessors.
+
+        Args:
+            token: A token that was removed.
+            is_revoked: Whether it was revoked, too, so that it is not sent again either.
+        """
+        last = (token or {}).get("refresh_token")
+        if not last:
+            return
+
+        def change(exchange: Exchange) -> Exchange | None:
+            if (exchange.issued or {}).get("refresh_token") != last:
+                return exchange
+            return _NOBODYS if exchange.rotates else None
+
+        self.exchanges.change(change)
+        if is_revoked:
+            self.exchanges.put(digest_of(last), _NOBODYS)
+
+
+def digest_of(secret: object) -> str:
+    """Return what stands for a refresh or access token in memory, and tells nothing of it."""
+    return sha256(str(secret).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,201 @@
+"""Refreshed tokens that the backend has not taken yet, kept until it does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from flask import Flask
+
+from ...errors import VersionConflict
+from ..backend.base import StoredToken, TokenSlot
+from ..backend.store.values import Token
+from ..token import renewed
+
+log = logging.getLogger(__name__)
+
+MAX_KEPT = 1_000
+"""How many tokens are kept at most."""
+
+MAX_CONFLICTS = 5
+"""How often it is tried to add what was issued to a record that others change meanwhile."""
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What the provider has answered to a refresh token.
+
+    Args:
+        issued: The token response; ``None`` when its token is nobody's any more.
+        rotates: Whether the provider has issued another refresh token, so that the one that was
+            sent is spent.
+    """
+
+    issued: Token | None
+    rotates: bool
+
+    def is_later_than(self, token: Token) -> bool:
+        """Whether what was issued ends after a token does, where both say when."""
+        end, other = (self.issued or {}).get("expires_at"), token.get("expires_at")
+        return isinstance(end, int | float) and isinstance(other, int | float) and end > other
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A new token, and what it takes to store it.
+
+    Args:
+        slot: Where it belongs.
+        seen: The record in whose place it was issued.
+        digest: The digest of the refresh token that was sent.
+        exchange: What was issued.
+        app: The app in whose context it is stored later, or ``None``.
+        stored: Is called when it was stored later.
+        unwanted: Is called when nobody wants it any more, since the slot is empty.
+    """
+
+    slot: TokenSlot
+    seen: StoredToken
+    digest: str
+    exchange: Exchange
+    app: Flask | None
+    stored: Callable[[], object]
+    unwanted: Callable[[], object]
+
+    @property
+    def key(self) -> tuple[object, str]:
+        """What it is kept under."""
+        return self.slot.name, self.digest
+
+    def store(self) -> StoredToken:
+        """Put what was issued into the record that was seen, with what others have added to it.
+
+        Returns:
+            What is in the slot now: this token, or the token or nothing of a login or logout that
+            came meanwhile, which stands.
+
+        Raises:
+            VersionConflict: If others go on changing the record.
+            Exception: Whatever the backend raises.
+        """
+        seen = self.seen
+        for attempt in range(MAX_CONFLICTS):
+            try:
+                token = renewed(seen.token or {}, self.exchange.issued or {})
+                return self.slot.write(token, seen)
+            except VersionConflict:
+                if attempt == MAX_CONFLICTS - 1:
+                    raise
+                stored = self.slot.read(fresh=True)
+                if stored.issued != self.seen.issued:
+                    return stored
+                seen = stored
+        raise AssertionError("unreachable")
+
+    def is_in(self, stored: StoredToken) -> bool:
+        """Whether it is what is stored."""
+        issued, token = self.exchange.issued or {}, stored.token or {}
+        return token.get("access_token") == issued.get("access_token")
+
+
+class Rescue:
+    """Keeps new tokens until they are stored, and tries again until each is.
+
+    A provider that rotates refresh tokens has ended the old one: were the new one lost, the user
+    would have to log in again. They are in this process's memory, and nowhere else. While there are
+    any that the backend has refused and whose owner is known, a thread tries to store them, after a
+    second at first and then ever more seldom. The others are tried again when their owner comes
+    back.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._kept: OrderedDict[tuple[object, str], Refreshed] = OrderedDict()
+        self._refused: set[tuple[object, str]] = set()
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+
+    def get(self, slot: TokenSlot, digest: str) -> Exchange | None:
+        """Return what is kept for a slot in place of a refresh token, or ``None``."""
+        kept = self._kept.get((slot.name, digest))
+        return None if kept is None else kept.exchange
+
+    def put(self, refreshed: Refreshed) -> None:
+        """Keep a token."""
+        with self._mutex:
+            self._kept[refreshed.key] = refreshed
+            if len(self._kept) > MAX_KEPT:
+                key, _ = self._kept.popitem(last=False)
+                self._refused.discard(key)
+                log.error("Too many refreshed tokens could not be stored; the oldest is lost.")
+
+    def try_later(self, refreshed: Refreshed) -> None:
+        """Have a kept token stored later, by a thread if its owner is known."""
+        with self._mutex:
+            if refreshed.slot.is_shared and refreshed.key in self._kept:
+                self._refused.add(refreshed.key)
+                self._begin()
+
+    def settle(self, key: tuple[object, str]) -> None:
+        """Forget a token that is stored, or that nobody wants."""
+        with self._mutex:
+            self._kept.pop(key, None)
+            self._refused.discard(key)
+        self._wake.set()
+
+    def settle_slot(self, slot: TokenSlot) -> None:
+        """Forget the tokens of a slot: something else is in it by now, by the owner's will."""
+        if slot.name is not None:
+            for key in [key for key in list(self._kept) if key[0] == slot.name]:
+                self.settle(key)
+
+    def _begin(self) -> None:
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._try_again, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The system has no thread to give just now; the next token that is refused asks again.
+            log.warning("Refreshed tokens are not stored in the background for now: %s", error)
+        else:
+            self._thread = thread
+
+    def _try_again(self) -> None:
+        pause = _FIRST_PAUSE
+        while self._has_refused():
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            for key in list(self._refused):
+                refreshed = self._kept.get(key)
+                if refreshed is None or _is_settled(refreshed):
+                    self.settle(key)
+
+    def _has_refused(self) -> bool:
+        with self._mutex:
+            if not self._refused:
+                self._thread = None
+            return bool(self._refused)
+
+
+def _is_settled(refreshed: Refreshed) -> bool:
+    """Try again to store a token. Returns whether there is nothing left to do."""
+    try:
+        with refreshed.app.app_context() if refreshed.app else nullcontext():
+            stored = refreshed.store()
+            if refreshed.is_in(stored):
+                refreshed.stored()
+            elif stored.token is None:
+                refreshed.unwanted()
+    except Exception as error:  # noqa: BLE001 - whatever a backend raises, the token is kept
+        log.debug("A refreshed token is still not stored: %s", type(error).__name__)
+        return False
+    return True

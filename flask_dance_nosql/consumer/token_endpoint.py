@@ -1,0 +1,240 @@
+"""Every call to a token or revocation endpoint, and the reading of its answer."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from oauthlib.oauth2 import MissingTokenError, OAuth2Error
+from requests import RequestException, Response
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+from .backend.store.values import Token
+from .token import with_expires_at
+from .transport import quiet
+
+log = logging.getLogger(__name__)
+
+EXCHANGE_ERRORS = (OAuth2Error, RequestException, ValueError)
+"""What an exchange of a code or a refresh token may raise, whatever the provider answers."""
+
+
+class TokenCalls(OAuth2Session, ABC):
+    """A session whose calls to the token endpoint are made by copies of it.
+
+    What oauthlib notes on a session and its client while it makes such a call is no business of
+    other threads that use the session.
+    """
+
+    @abstractmethod
+    def for_call(self) -> Self:
+        """Return a copy of the session that makes one call."""
+
+    @abstractmethod
+    def use(self, token: Token | None) -> None:
+        """Use a token for the calls of this session, in place of the backend's."""
+
+    @abstractmethod
+    def resolve(self, url: str) -> str:
+        """Return the full URL for one that may be relative."""
+
+    def fetch_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
+        """Exchange an authorization code for a token.
+
+        The token is used by this session from then on. A granted scope that differs from the one
+        asked for is logged and is no error.
+
+        Source: RFC 6749 sections 4.1.3, 5.1 and 3.3.
+
+        Raises:
+            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
+            requests.RequestException: If the provider can't be reached.
+        """
+        call = self.for_call()
+        fetch = super(TokenCalls, call).fetch_token
+        return self._token_call(fetch, self.resolve(token_url), *args, **kwargs)
+
+    def refresh_token(
+        self, token_url: str, refresh_token: str | None = None, *args: Any, **kwargs: Any
+    ) -> Token:
+        """Exchange a refresh token for a new token, with the arguments of requests-oauthlib.
+
+        The result is used by this session from then on; it is not stored.
+
+        Source: RFC 6749 section 6.
+        """
+        used = refresh_token or (self.token or {}).get("refresh_token")
+        refresh = super(TokenCalls, self.for_call()).refresh_token
+        token = self._token_call(refresh, self.resolve(token_url), used, *args, **kwargs)
+        if not token.get("refresh_token"):
+            token["refresh_token"] = used
+        return token
+
+    def _token_call(self, work: Callable[..., Token], *args: Any, **kwargs: Any) -> Token:
+        """Call the token endpoint, and use the token that it answers with from then on."""
+        try:
+            with quiet():
+                token = work(*args, **kwargs)
+        except Warning as change:
+            token = _accept_scope(change)
+        except (AttributeError, TypeError, OverflowError) as error:
+            # oauthlib takes it for granted that a JSON answer is an object of the right types.
+            raise MissingTokenError(description="The answer is no token response.") from error
+        if not isinstance(token.get("access_token"), str) or not token["access_token"]:
+            raise MissingTokenError(description="The answer has no usable access token.")
+        # Some providers send all their fields: one that is null is as one that is missing.
+        for name in [name for name, value in token.items() if value is None]:
+            del token[name]
+        self.use(token)
+        return token
+
+
+class TokenEndpoint:
+    """The endpoints of one provider that take refresh tokens, and access tokens to revoke.
+
+    Args:
+        provider: The provider's name, for the log.
+        session: Makes the calls, and has the compliance hooks. Nobody else uses it.
+        url: Where refresh tokens are exchanged, or ``None``.
+        revocation_url: Where tokens are revoked, or ``None``.
+        client_secret: The client's secret, or ``None`` for a public client.
+        include_client_id: Whether the client says who it is in the body, and not by HTTP Basic.
+        timeout: As of :meth:`requests.Session.request`.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        session: OAuth2Session,
+        *,
+        url: str | None = None,
+        revocation_url: str | None = None,
+        client_secret: str | None = None,
+        include_client_id: bool = False,
+        timeout: Any = None,
+    ) -> None:
+        self._provider = provider
+        self._session: Any = session
+        self._url = url
+        self._revocation_url = revocation_url
+        self._client_secret = client_secret
+        self._include_client_id = include_client_id
+        self._timeout = timeout
+
+    def refresh(self, token: Token) -> Token:
+        """Exchange a token's refresh token for a new token.
+
+        Without a scope it is the one that was granted; asking for more is an error.
+
+        Source: RFC 6749 section 6.
+
+        Returns:
+            The answer, with ``expires_at`` if it says when it ends, and with a refresh token: the
+            one that was sent if no other was issued.
+
+        Raises:
+            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
+            requests.RequestException: If the provider can't be reached.
+        """
+        session = self._session
+        session.scope = session._client.scope = None
+        issued = session.refresh_token(
+            self._url,
+            refresh_token=token["refresh_token"],
+            **self._authentication(session.auto_refresh_kwargs),
+        )
+        return with_expires_at(dict(issued))
+
+    def revoke(self, token: Token) -> bool:
+        """Revoke a token's refresh token, and then its access token.
+
+        Source: RFC 7009 section 2.
+
+        Returns:
+            Whether the provider has confirmed it.
+        """
+        kinds = [kind for kind in ("refresh_token", "access_token") if token.get(kind)]
+        confirmed = [self._revoke(token[kind], kind) for kind in kinds]
+        return all(confirmed)
+
+    def _revoke(self, token: str, kind: str) -> bool:
+        if not self._revocation_url:
+            log.warning(
+                "A %s of provider %r is not revoked: there is no revocation_url.",
+                *(kind, self._provider),
+            )
+            return False
+        arguments = self._authentication({})
+        transport = {name: arguments.pop(name) for name in ("auth", "timeout") if name in arguments}
+        try:
+            response = self._session.post(
+                self._revocation_url,
+                data={"token": token, "token_type_hint": kind, **arguments},
+                withhold_token=True,
+                **transport,
+            )
+            reason = _refusal(response, kind)
+        except RequestException as error:
+            reason = type(error).__name__
+        if reason is not None:
+            log.warning(
+                "Provider %r did not confirm that a %s is revoked: %s",
+                *(self._provider, kind, reason),
+            )
+        return reason is None
+
+    def _authentication(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that say who asks, as was chosen for the authorization code.
+
+        Source: RFC 6749 section 2.3.1.
+
+        Args:
+            given: Parameters that are sent in any case, and may have the client's secret in them.
+        """
+        client_id, secret = self._session.client_id, self._client_secret
+        timeout = {"timeout": self._timeout}
+        if not client_id:
+            return timeout
+        if not secret:
+            return {"client_id": client_id, **timeout}
+        if self._include_client_id:
+            return {"client_id": client_id, "client_secret": secret, **timeout}
+        if "client_secret" in given:
+            return timeout
+        return {"auth": HTTPBasicAuth(client_id, secret), **timeout}
+
+
+def _refusal(response: Response, kind: str) -> str | None:
+    """Return why the provider has not revoked a token, or ``None`` if it has."""
+    if response.ok:
+        return None
+    try:
+        error = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {response.status_code}"
+    # Section 2.2.1: some revoke refresh tokens only, and with one all that was issued for it.
+    return None if error == "unsupported_token_type" and kind == "access_token" else repr(error)
+
+
+def _accept_scope(change: Warning) -> Token:
+    # oauthlib reports a changed scope by raising a Warning that carries the valid token. That the
+    # user granted less than was asked is legal: RFC 6749 section 3.3.
+    token: Token | None = getattr(change, "token", None)
+    if token is None:
+        raise change
+    asked, granted = (_scopes(getattr(change, name)) for name in ("old_scope", "new_scope"))
+    if asked != granted:
+        log.warning(
+            "The scope granted differs from the one asked for: missing %s, added %s",
+            sorted(asked - granted),
+            sorted(granted - asked),
+        )
+    return token
+
+
+def _scopes(scopes: Any) -> set[str]:
+    # Some providers separate by commas, which is no difference worth a word.
+    return {part for scope in scopes or () for part in str(scope).replace(",", " ").split()}
