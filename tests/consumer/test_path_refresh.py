@@ -759,10 +759,13 @@ def attempt(work: Callable[[], Any]) -> Any:
 class TestStreamedAnswer:
     """P27: a token in a cookie is refreshed when the answer's headers have gone out."""
 
-    def streaming(self, site: Site) -> None:
-        """Add a page that calls the API while it is streamed."""
+    def streaming(self, site: Site, *, looks: bool = False) -> None:
+        """Add a page that calls the API while it is streamed, and may look at the token before."""
 
         def page() -> Response:
+            if looks:
+                assert site.blueprint.session.authorized
+
             def parts() -> Iterator[str]:
                 yield "begun "
                 yield str(site.blueprint.session.get("api").status_code)
@@ -771,34 +774,46 @@ class TestStreamedAnswer:
 
         site.app.add_url_rule("/stream", "stream", page)
 
+    @pytest.mark.parametrize("looks", [False, True], ids=["untouched", "looks"])
     @pytest.mark.parametrize("cipher", [None, TokenCipher(TokenCipher.generate_key())])
     def test_owner_is_served_afterwards(
         self,
         rotating: RotatingProvider,
         monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
         cipher: TokenCipher | None,
+        looks: bool,
     ) -> None:
         """P27: the process remembers the new token for the cookie that has the old one."""
         site = make_site(rotating, SessionBackend(cipher=cipher))
-        self.streaming(site)
+        self.streaming(site, looks=looks)
         browser = site.browser()
         browser.connect(rotating.grant())
-        with caplog.at_level(logging.WARNING):
-            assert browser.get("/stream").text == "begun 200"
+        assert browser.get("/stream").text == "begun 200"
         assert browser.stored["refresh_token"] == "rt-ann-0"
-        told = warnings_of(caplog)
-        assert "acme" in told
-        assert "session" in told
-        assert "rt-ann" not in caplog.text
-        assert "at-ann" not in caplog.text
         # Minutes later, too.
         real = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: real() + 300)
         with time_machine.travel(time.time() + 300):
             assert browser.call() == 200
+            assert browser.stored["refresh_token"] == "rt-ann-1"
         assert (rotating.refreshes, rotating.spent) == (1, 0)
-        assert browser.stored["refresh_token"] == "rt-ann-1"
+
+    @pytest.mark.parametrize("looks", [False, True], ids=["untouched", "looks"])
+    def test_it_is_told(
+        self, rotating: RotatingProvider, caplog: pytest.LogCaptureFixture, looks: bool
+    ) -> None:
+        """P27: a warning says that the session could not be saved, whether or not it was read."""
+        site = make_site(rotating, SessionBackend())
+        self.streaming(site, looks=looks)
+        browser = site.browser()
+        browser.connect(rotating.grant())
+        with caplog.at_level(logging.WARNING):
+            assert browser.get("/stream").text == "begun 200"
+        told = warnings_of(caplog)
+        assert "acme" in told
+        assert "session" in told
+        assert "rt-ann" not in caplog.text
+        assert "at-ann" not in caplog.text
 
     def test_second_stream_goes_on(self, rotating: RotatingProvider) -> None:
         """P27: pages that are streamed again and again refresh no more than is due."""
@@ -812,8 +827,8 @@ class TestStreamedAnswer:
         with time_machine.travel(time.time() + 7200):
             assert browser.get("/stream").text == "begun 200"
             assert browser.call() == 200
+            assert browser.stored["refresh_token"] == "rt-ann-2"
         assert (rotating.refreshes, rotating.spent) == (2, 0)
-        assert browser.stored["refresh_token"] == "rt-ann-2"
 
     def test_refreshed_before_the_stream_begins(
         self, rotating: RotatingProvider, caplog: pytest.LogCaptureFixture
