@@ -25,6 +25,7 @@ from .site import (
     BACKENDS,
     KEY,
     Browser,
+    Pause,
     RefusingStore,
     Site,
     Task,
@@ -93,6 +94,30 @@ class TestEachBackend:
         assert (rotating.refreshes, rotating.spent) == (1, 0)
         assert len(rotating.calls("/token")) == 1
         assert len(rotating.calls("/api")) == 32
+
+    def test_answer_that_comes_late_takes_the_new_token(
+        self, rotating: RotatingProvider, tmp_path: Any, kind: str
+    ) -> None:
+        """A call that is answered 401 when another has refreshed is tried with what that got."""
+        browser = connected(rotating, BACKENDS[kind](tmp_path))
+        late = browser.copy()
+        asking = Pause()
+
+        def hold(asked: Asked) -> None:
+            if asked.path == "/late" and asked.headers["Authorization"] == "Bearer at-ann-0":
+                asking()
+
+        rotating.when_called = hold
+        waiting = Task(lambda: late.call("late"))
+        asking.wait()
+        assert browser.call() == 200
+        asking.go()
+        assert waiting.result == 200
+        assert [each.headers["Authorization"] for each in rotating.calls("/late")] == [
+            "Bearer at-ann-0",
+            "Bearer at-ann-1",
+        ]
+        assert (rotating.refreshes, rotating.spent) == (1, 0)
 
     def test_threads_of_one_request_make_one_refresh(
         self, rotating: RotatingProvider, tmp_path: Any, kind: str
