@@ -92,7 +92,9 @@ class TokenTooLarge(BackendError, ValueError):
 
 
 class CorruptToken(BackendError):
-    """What is stored under a key is not a token document. It is left as it is for an operator.
+    """What is stored under a key is not a token document.
+
+    Reading leaves it as it is. A new login replaces it, and a logout or a revocation removes it.
 
     Args:
         operation: The operation that met it.

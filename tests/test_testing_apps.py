@@ -276,7 +276,7 @@ def test_documented_tests_run(project: pytest.Pytester) -> None:
     plugins = next(text for text in source if text.startswith("pytest_plugins"))
     project.makeconftest(plugins)
     project.makepyfile("\n".join(text for text in source if text is not plugins))
-    run_tests(project).assert_outcomes(passed=5)
+    run_tests(project).assert_outcomes(passed=9)
 
 
 def test_hypothesis_is_not_needed() -> None:

@@ -36,7 +36,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         authorization_url: The resource owner authorization endpoint, likewise.
         access_token_url: The endpoint for token credentials, likewise.
         **kwargs: As of :class:`BaseOAuthConsumerBlueprint`: ``backend``, ``base_url``,
-            ``redirect_to`` and the rest. What neither knows goes to the session class.
+            ``redirect_to`` and the rest, and further arguments that the session class names.
     """
 
     default_session_class = OAuth1Session

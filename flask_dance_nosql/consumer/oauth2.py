@@ -56,7 +56,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         code_challenge_method: ``"S256"`` (default) or ``"plain"``.
         issuer: The provider's issuer identifier; a response that names another one is refused.
         **kwargs: As of :class:`BaseOAuthConsumerBlueprint`: ``backend``, ``base_url``,
-            ``redirect_to`` and the rest. What neither knows goes to the session class.
+            ``redirect_to`` and the rest, and further arguments that the session class names.
     """
 
     default_session_class = OAuth2Session
