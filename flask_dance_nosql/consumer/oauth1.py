@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from flask import request, url_for
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
@@ -41,7 +41,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth1Session
 
-    session_settings = (
+    session_settings: ClassVar[tuple[str, ...]] = (
         "client_key",
         "client_secret",
         "signature_method",

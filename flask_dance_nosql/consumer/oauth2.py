@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from flask import request, url_for
 from oauthlib.oauth2 import Client, OAuth2Error
@@ -61,7 +61,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth2Session
 
-    session_settings = (
+    session_settings: ClassVar[tuple[str, ...]] = (
         "client_id",
         "client",
         "auto_refresh_url",

@@ -487,26 +487,35 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 
     def _renewed(self, reading: Reading) -> Reading | None:
         """Return a new token in place of one that the API has refused, or ``None``."""
-        blueprint, token = self.blueprint, reading.stored.token or _NO_TOKEN
+        blueprint, token, slot = self.blueprint, reading.stored.token or _NO_TOKEN, reading.slot
         if (
             blueprint is None
-            or reading.slot is None
+            or slot is None
             or not self.call_settings["refresh_on_401"]
             or not self.auto_refresh_url
             or not token.get("refresh_token")
-            or blueprint.flights.forced.get(digest_of(token.get("access_token"))) is not None
         ):
             return None
+        is_forced = blueprint.flights.forced.get(digest_of(token.get("access_token"))) is not None
         try:
-            renewed = self._refreshed(reading, is_forced=True)
+            if is_forced:
+                # It is not refreshed again, but another call may have got another one meanwhile.
+                known = blueprint.flights.newest(slot, token)
+                renewed = Reading(
+                    slot, slot.read(fresh=True) if known is token else StoredToken(known)
+                )
+            else:
+                renewed = self._refreshed(reading, is_forced=True)
+                self._mark_forced(token)
         except TokenRevoked:
             raise
         except FlaskDanceNoSQLError as error:
             log.warning("The API refused a token of provider %r. %s", blueprint.name, error)
             return None
-        self._mark_forced(token)
-        is_other = (renewed.stored.token or {}).get("access_token") != token.get("access_token")
-        return renewed if is_other and renewed.stored.token else None
+        new = renewed.stored.token
+        if not new or new.get("access_token") == token.get("access_token"):
+            return None
+        return None if self._status_of(renewed) == "expired" else renewed
 
     def _mark_forced(self, token: Token | None) -> None:
         if self.blueprint is not None and token:

@@ -48,6 +48,9 @@ class StoredToken(NamedTuple):
     token: Token | None
     document: TokenDocument | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {'no token' if self.token is None else 'a token'}>"
+
     @property
     def issued(self) -> str | None:
         """A digest of what the provider has issued; what an app adds to the token is no part."""

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Flask
 
@@ -38,7 +38,7 @@ class Exchange:
             sent is spent.
     """
 
-    issued: Token | None
+    issued: Token | None = field(repr=False)
     rotates: bool
 
     def is_later_than(self, token: Token) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from .... import clock
-from ....errors import CorruptToken
+from ....errors import BackendError, CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
@@ -191,6 +191,10 @@ class MongoStore(TokenStore):
         # With SecantusDB, the server of the tests, an upsert that races with another one may
         # return nothing.
         lock = lock or primary.find_one(wanted)
+        if lock is not None and "holder" not in lock:
+            # mongomock, for one: a set-up for tests, in which nobody needs the lock.
+            reason = "this server does not evaluate expressions in updates, which locks need."
+            raise BackendError("acquire", type(self).__name__, reason)
         return lock is not None and bool(lock["holder"] == holder)
 
     def release(self, key: TokenKey, holder: str) -> None:
