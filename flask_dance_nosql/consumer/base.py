@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ClassVar, Self, cast, overload
 
-from flask import Blueprint, current_app, url_for
+from flask import Blueprint, Flask, current_app, url_for
 from flask.blueprints import BlueprintSetupState
 from requests.adapters import BaseAdapter, HTTPAdapter
 
@@ -185,6 +185,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
     def _registered(self, state: BlueprintSetupState) -> None:
         for path in self.from_config:
             self._check_path(path)
+        if isinstance(self._backend, BaseBackend):
+            self._backend.init_app(cast(Flask, state.app))
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         state.app.extensions.setdefault("flask_dance_nosql", {}).setdefault(self, name)
 

@@ -501,9 +501,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             if is_forced:
                 # It is not refreshed again, but another call may have got another one meanwhile.
                 known = blueprint.flights.newest(slot, token)
-                renewed = Reading(
-                    slot, slot.read(fresh=True) if known is token else StoredToken(known)
-                )
+                is_known = known is not token
+                renewed = Reading(slot, StoredToken(known) if is_known else slot.read(fresh=True))
             else:
                 renewed = self._refreshed(reading, is_forced=True)
                 self._mark_forced(token)

@@ -21,7 +21,7 @@ from flask_dance_nosql.consumer.backend import (
     TokenCipher,
     UserScopedBackend,
 )
-from flask_dance_nosql.consumer.backend.mongo.store import MongoStore, document_id
+from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
@@ -114,7 +114,7 @@ def mongo_garbage(folder: Path) -> contextlib.AbstractContextManager[Damaged]:
 
     def damage(browser: Browser) -> None:
         change = {"$set": {"token": "garbage"}}
-        assert collection.update_one({"_id": document_id(KEY)}, change).matched_count == 1
+        assert collection.update_one({"_id": KEY.text}, change).matched_count == 1
 
     return contextlib.nullcontext((of_user(store), damage))
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from flask import Flask
+
 from ...errors import ConfigurationError, CorruptToken, VersionConflict
 from .owner import CURRENT, Who
 from .store.document import TokenDocument, TokenKey
@@ -248,6 +250,9 @@ class BaseBackend(ABC):
             blueprint: The blueprint that asks.
         """
         return None
+
+    def init_app(self, app: Flask) -> None:  # noqa: B027 - few backends need it
+        """Prepare an app on which a blueprint with this backend is registered."""
 
     def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as the package itself reads and writes it.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, after_this_request, current_app, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from flask import session as flask_session
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
@@ -42,6 +42,11 @@ class SessionBackend(BaseBackend):
         self.key = key
         self.cipher = cipher
 
+    def init_app(self, app: Flask) -> None:
+        """Have each response noted: what is put into the session after it is lost."""
+        if _note_response not in app.after_request_funcs.get(None, ()):
+            app.after_request(_note_response)
+
     def get(self, blueprint: BlueprintLike) -> Token | None:
         """Return a copy of the visitor's token, or ``None``.
 
@@ -49,14 +54,13 @@ class SessionBackend(BaseBackend):
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If the session has something else in its place.
         """
-        _watch_response()
         token: Any = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
+        if token is not None and self.cipher is not None:
+            return self.cipher.open(TokenKey(blueprint.name), token)
         if token is not None and not isinstance(token, dict):
             name, reason = type(self).__name__, "it is no dict"
             raise CorruptToken("get", name, blueprint.name, None, reason)
-        if token is None or self.cipher is None:
-            return cast("Token | None", token)
-        return self.cipher.open(TokenKey(blueprint.name), token)
+        return token
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
         """Put a copy of the token into the visitor's session.
@@ -94,13 +98,6 @@ class SessionBackend(BaseBackend):
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return what the session holds, so that clearing the session is noticed at once."""
         return flask_session.get(self.key.format(bp=blueprint))
-
-
-def _watch_response() -> None:
-    """Note in this request when its response is made: what is put into the session then is lost."""
-    if has_request_context() and _IS_SAVED not in request.environ:
-        request.environ[_IS_SAVED] = False
-        after_this_request(_note_response)
 
 
 def _note_response(response: Any) -> Any:
