@@ -73,6 +73,9 @@ class BackendSetting(Argument):
                 f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
             )
         blueprint._backend = value
+        # Asked for at each operation, so it is found out once what kind of backend it is.
+        is_ours = isinstance(value, BaseBackend)
+        blueprint._make_slot = value.slot if is_ours else partial(slot_of, value)
         # What is known of the tokens in the last one says nothing of those in this one.
         blueprint._flights = PerProcess(Flights)
         blueprint.forget_token()
@@ -153,6 +156,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         self._backend: BaseBackend
+        self._make_slot: Callable[[Any, Who], TokenSlot]
         self._flights: PerProcess[Flights]
         Blueprint.__init__(self, **{name: values.pop(name) for name in _OF_FLASK})
         backend, storage = values.pop("backend"), values.pop("storage")
@@ -262,7 +266,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
 
     def slot_of(self, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as :meth:`slot` does."""
-        return slot_of(self._backend, self, who)
+        return self._make_slot(self, who)
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""

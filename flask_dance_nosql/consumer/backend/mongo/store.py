@@ -16,7 +16,7 @@ from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from ..store.values import json_token
 from .documents import encode_token, replacement, taking
-from .source import CollectionSource, collection_source
+from .source import Collections, CollectionSource, collection_source
 
 if TYPE_CHECKING:
     import bson.errors
@@ -65,17 +65,22 @@ class MongoStore(TokenStore):
         self._indexes_wanted = create_indexes
 
     @property
+    def _at(self) -> Collections:
+        """The collection, as operations need it."""
+        return self._collections.ready or self._collections.get()
+
+    @property
     def place(self) -> str:
         """The servers as the client was told them, the database and the collection."""
-        return self._collections.get().place
+        return self._at.place
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by its ``_id``."""
-        return self._load(self._collections.get().wanted, key)
+        return self._load(self._at.wanted, key)
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load as :meth:`load` does, from the primary."""
-        return self._load(self._collections.get().primary, key)
+        return self._load(self._at.primary, key)
 
     def _load(self, collection: Collection[dict[str, Any]], key: TokenKey) -> TokenDocument | None:
         found = collection.find_one({"_id": key.text})
@@ -107,7 +112,7 @@ class MongoStore(TokenStore):
 
     def _replace(self, document: TokenDocument, if_version: int | None) -> Any:
         """Write a document if the version is right. Returns what is stored, or ``None``."""
-        primary, key = self._collections.get().primary, {"_id": document.key.text}
+        primary, key = self._at.primary, {"_id": document.key.text}
         update = partial(
             primary.find_one_and_update,
             update=replacement(document),
@@ -129,7 +134,7 @@ class MongoStore(TokenStore):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Remove the document under a key; if its version does not match, a look-up follows."""
-        primary, wanted = self._collections.get().primary, {"_id": key.text}
+        primary, wanted = self._at.primary, {"_id": key.text}
         if if_version is None:
             primary.delete_one(wanted)
             return
@@ -148,7 +153,7 @@ class MongoStore(TokenStore):
         }
         # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
-        for found in self._collections.get().wanted.find(wanted, batch_size=SCAN_BATCH):
+        for found in self._at.wanted.find(wanted, batch_size=SCAN_BATCH):
             key = _named(found)
             try:
                 document = self._decode("scan", key, found)
@@ -165,17 +170,17 @@ class MongoStore(TokenStore):
 
     def _create_indexes(self) -> None:
         # Apart from prepare(), whose errors name the operation that failed.
-        collection = self._collections.get().primary
+        collection = self._at.primary
         collection.create_index("expires_at", expireAfterSeconds=0)
         collection.create_index([("user_id", 1), ("provider", 1)])
 
     def ping(self) -> None:
         """Check that the server answers."""
-        self._collections.get().primary.database.command("ping")
+        self._at.primary.database.command("ping")
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the server's time, in one atomic operation."""
-        primary, wanted = self._collections.get().primary, {"_id": f"!lock:{key.text}"}
+        primary, wanted = self._at.primary, {"_id": f"!lock:{key.text}"}
         take = partial(
             primary.find_one_and_update,
             wanted,
@@ -200,7 +205,7 @@ class MongoStore(TokenStore):
     def release(self, key: TokenKey, holder: str) -> None:
         """Release the lock of a key."""
         lock = {"_id": f"!lock:{key.text}", "holder": holder}
-        self._collections.get().primary.delete_one(lock)
+        self._at.primary.delete_one(lock)
 
     def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
         try:

@@ -38,6 +38,9 @@ class DriverSource(Generic[D]):
 
     Raises:
         ConfigurationError: If it is none of these; from :meth:`get`, if it returned none.
+
+    Attributes:
+        ready: The prepared object, if it was given ready, else ``None``.
     """
 
     def __init__(
@@ -52,17 +55,17 @@ class DriverSource(Generic[D]):
         self._accepts = accepts
         self._wanted = wanted
         self._prepare = prepare
-        self._ready: D | None = None
+        self.ready: D | None = None
         self._supply: Callable[[], D] = partial(self._supplied, source)
         if isinstance(source, str):
             self._supply = PerProcess(lambda: self._checked(open_url(source)), close).get
         # Not callable(): drivers make objects callable only to refuse the call.
         elif not isinstance(source, _SUPPLIERS):
-            self._ready = self._checked(source)
+            self.ready = self._checked(source)
 
     def get(self) -> D:
         """Return the driver's object, prepared."""
-        return self._supply() if self._ready is None else self._ready
+        return self._supply() if self.ready is None else self.ready
 
     def _supplied(self, source: Any) -> D:
         if isinstance(source, LocalProxy):

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -126,16 +127,20 @@ def is_plain(
         may_be_name: Tells whether the format can hold this name of a field.
         may_be_value: Tells whether it can hold this text, number, boolean or ``None``.
     """
-    if isinstance(value, dict):
-        return depth > 0 and all(
-            may_be_name(name) and is_plain(item, depth - 1, may_be_name, may_be_value)
-            for name, item in value.items()
-        )
-    if isinstance(value, list):
-        return depth > 0 and all(
-            is_plain(item, depth - 1, may_be_name, may_be_value) for item in value
-        )
-    return may_be_value(value)
+    if not isinstance(value, dict | list):
+        return may_be_value(value)
+    if depth == 0:
+        return False
+    items = value.items() if isinstance(value, dict) else zip(repeat(None), value, strict=False)
+    for name, item in items:
+        # An identifier is a legal name, and printable text a legal value, in every format.
+        if name is not None and not name.isidentifier() and not may_be_name(name):
+            return False
+        if isinstance(item, str) and item.isprintable():
+            continue
+        if not is_plain(item, depth - 1, may_be_name, may_be_value):
+            return False
+    return True
 
 
 def decode_token(token: object) -> Token:
