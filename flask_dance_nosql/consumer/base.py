@@ -74,8 +74,9 @@ class BackendSetting(Argument):
             )
         blueprint._backend = value
         # Asked for at each operation, so it is found out once what kind of backend it is.
-        is_ours = isinstance(value, BaseBackend)
-        blueprint._make_slot = value.slot if is_ours else partial(slot_of, value)
+        backend: Any = value
+        is_ours = isinstance(backend, BaseBackend)
+        blueprint._make_slot = backend.slot if is_ours else partial(slot_of, backend)
         # What is known of the tokens in the last one says nothing of those in this one.
         blueprint._flights = PerProcess(Flights)
         blueprint.forget_token()

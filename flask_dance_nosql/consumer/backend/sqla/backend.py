@@ -7,27 +7,27 @@ from typing import Any, Unpack
 from ....errors import ConfigurationError
 from ..options import MoreOptions
 from ..scoped import UserScopedBackend
-from .store import Defaults, SQLAlchemyStore
+from .columns import Defaults
+from .store import SQLAlchemyStore
 
 
 class SQLAlchemyBackend(UserScopedBackend):
     """Keeps tokens in the table of a SQLAlchemy model, one row for each provider and user.
 
     Args:
-        model: As of :class:`SQLAlchemyStore`.
-        session: As there.
-        user: As of :class:`UserScopedBackend`, like the others up to ``cache``.
-        user_id: As there.
-        user_required: As there.
-        anon_user: As there.
-        cache: As there.
-        commit: As of :class:`SQLAlchemyStore`.
-        defaults: As there.
-        **options: The others of :class:`UserScopedBackend`.
+        model: The model; see :class:`SQLAlchemyStore`.
+        session: The session; see there.
+        user: See :class:`UserScopedBackend`, as for the four that follow and ``options``.
+        user_id: The user's id.
+        user_required: Whether there must be a user.
+        anon_user: The class of anonymous users.
+        cache: The cache; none with ``commit=False``, since it would keep what is rolled back.
+        commit: Whether writes are committed; see :class:`SQLAlchemyStore`.
+        defaults: What a new row needs besides the token; see there.
+        **options: The other options.
 
     Raises:
-        ConfigurationError: As of these two, and if there is a cache although the session commits:
-            it would keep what is rolled back.
+        ConfigurationError: If an argument, or a combination of them, is none of these.
     """
 
     def __init__(

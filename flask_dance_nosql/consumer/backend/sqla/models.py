@@ -77,11 +77,7 @@ def unique_per_user(user: str = "user_id") -> tuple[UniqueConstraint, Index]:
         user: The name of the user's column.
     """
     nobody = column(user).is_(None)
-    partial = Index(
-        None, "provider", unique=True, sqlite_where=nobody, postgresql_where=nobody
-    ).ddl_if(callable_=_has_partial_indexes)
-    return UniqueConstraint("provider", user), partial
-
-
-def _has_partial_indexes(*_: Any, dialect: Any, **__: Any) -> bool:
-    return dialect.name in ("postgresql", "sqlite")
+    partial = Index(None, "provider", unique=True, sqlite_where=nobody, postgresql_where=nobody)
+    # Another database would make the index a whole one.
+    has_partial = lambda *_, dialect, **__: dialect.name in ("postgresql", "sqlite")  # noqa: E731
+    return UniqueConstraint("provider", user), partial.ddl_if(callable_=has_partial)

@@ -1,105 +1,126 @@
-"""The statements about one owner's rows, made once for all owners."""
+"""The statements of the store.
+
+Each is made once, with parameters in place of values: SQLAlchemy takes longer to make a statement
+than the database to run it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, ColumnElement, Delete, Select, bindparam, false
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import ColumnElement, Select, Update, bindparam, case, false, func, select
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from ..store.document import TokenKey
-from .values import escaped
 
 if TYPE_CHECKING:
     from .columns import Columns
 
-# Names that no column of a model is likely to have: those would be taken for its new values.
-_PROVIDER, _USER = "flask_dance_provider", "flask_dance_user"
+# The names of parameters must not be those of columns, which would be taken for values to write.
+_PROVIDER, _USER, _PART = "flask_dance_provider", "flask_dance_user", "flask_dance_part_{}"
+
+Parameters = dict[str, Any]
+
+
+class RowsStatements:
+    """Statements about the rows for which a condition holds."""
+
+    def __init__(self, columns: Columns, wanted: ColumnElement[bool]) -> None:
+        self.select = select(*columns.selected).where(wanted)
+        self.select_for_update = self.select.with_for_update()
+        self.delete = columns.table.delete().where(wanted)
+        # SQLite locks by writing. Named columns keep their value; others might have an onupdate.
+        same = {c: c for c in columns.table.columns if c is columns.provider or c.onupdate}
+        update = columns.table.update().where(wanted).values(same)
+        self.update_nothing = update.returning(*columns.selected)
+
+    def lock(self, dialect: str) -> Select[Any] | ReturningUpdate[Any]:
+        """Return the statement that locks the rows and returns them."""
+        return self.update_nothing if dialect == "sqlite" else self.select_for_update
 
 
 class Statements:
-    """Selects, locks and deletes the rows for which a condition holds.
-
-    Statements are made once, with parameters in place of values, since SQLAlchemy takes longer to
-    make one than the database to run it.
-
-    Args:
-        columns: The columns of the model.
-        wanted: The condition.
-    """
-
-    def __init__(self, columns: Columns, wanted: ColumnElement[bool]) -> None:
-        self._columns = columns
-        self._wanted = wanted
-
-    @cached_property
-    def select(self) -> Select[Any]:
-        """The statement that selects the rows."""
-        return self._columns.rows.where(self._wanted)
-
-    @cached_property
-    def delete(self) -> Delete:
-        """The statement that deletes the rows."""
-        return self._columns.table.delete().where(self._wanted)
-
-    def lock(self, dialect: str) -> Select[Any] | ReturningUpdate[Any]:
-        """Return the statement that locks the rows and selects them."""
-        return self._update_nothing if dialect == "sqlite" else self._select_for_update
-
-    @cached_property
-    def _select_for_update(self) -> Select[Any]:
-        return self.select.with_for_update()
-
-    @cached_property
-    def _update_nothing(self) -> ReturningUpdate[Any]:
-        columns = self._columns
-        # SQLite locks by writing, and must not count this as a write.
-        same = {column: column for column in (columns.provider, *columns.kept.values())}
-        update = columns.table.update().where(self._wanted).values(same)
-        return update.returning(*columns.selected)
-
-
-class OwnersStatements:
-    """Finds the statements for an owner, and their parameters.
-
-    Args:
-        columns: The columns of the model.
-    """
+    """Finds the statements for a key, a listing and a write, and their parameters."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
+        pairs = enumerate(columns.primary_key)
+        is_row = (column == bindparam(_PART.format(number)) for number, column in pairs)
+        self._update = columns.table.update().where(*is_row)
+        self._upserts: dict[Any, ReturningInsert[Any] | None] = {}
 
-    def of(self, key: TokenKey) -> tuple[Statements, dict[str, Any]]:
-        """Return the statements for a key's rows, and their parameters.
+    @cached_property
+    def _rows(self) -> dict[str, RowsStatements]:
+        columns = self._columns
+        of_provider = columns.provider == bindparam(_PROVIDER)
+        of_nobody = of_user = of_provider
+        if columns.user is not None:
+            of_nobody = of_provider & columns.user.is_(None)
+            of_user = of_provider & (columns.user == bindparam(_USER))
+        wanted = {"nobody": of_nobody, "user": of_user, "impossible user": false()}
+        return {owner: RowsStatements(columns, condition) for owner, condition in wanted.items()}
 
-        Raises:
-            ConfigurationError: If the key has a user and the model has no column for one.
-        """
-        self._columns.require_user(key)
-        parameters = {_PROVIDER: escaped(key.provider)}
+    def of(self, key: TokenKey) -> tuple[RowsStatements, Parameters]:
+        """Return the statements about a key's rows."""
         if key.user_id is None:
-            return self._nobody, parameters
+            return self._rows["nobody"], {_PROVIDER: key.provider}
         try:
-            parameters[_USER] = self._columns.user_value(key.user_id)
+            user = self._columns.user_value(key.user_id)
         except ValueError:
-            return self._impossible, {}
-        return self._user, parameters
+            return self._rows["impossible user"], {}
+        return self._rows["user"], {_PROVIDER: key.provider, _USER: user}
 
-    @cached_property
-    def _user(self) -> Statements:
-        return self._where(bindparam(_USER))
+    def listing(self, provider: str | None, user_id: str | None) -> Select[Any]:
+        """Return the query for the rows of a provider, of a user, of both, or of all."""
+        columns = self._columns
+        query = select(*columns.selected).order_by(*columns.primary_key)
+        if provider is not None:
+            query = query.where(columns.provider == provider)
+        if user_id is None:
+            return query
+        try:
+            value = None if columns.user is None else columns.user_value(user_id)
+        except ValueError:
+            value = None
+        return query.where(false() if value is None else columns.user == value)
 
-    @cached_property
-    def _nobody(self) -> Statements:
-        return self._where(None)
+    def update(
+        self, identity: tuple[Any, ...], values: dict[Any, Any]
+    ) -> tuple[Update, Parameters]:
+        """Return the statement that puts values into the row with a primary key."""
+        parameters = {_PART.format(number): part for number, part in enumerate(identity)}
+        return self._update, parameters | {column.key: value for column, value in values.items()}
 
-    @cached_property
-    def _impossible(self) -> Statements:
-        return Statements(self._columns, false())
+    def upsert(
+        self, dialect: str, has_user: bool, inserted: Iterable[Any], updated: Iterable[Any]
+    ) -> ReturningInsert[Any] | None:
+        """Return the statement that inserts an owner's row, or updates columns of the one in place.
 
-    def _where(self, user: BindParameter[Any] | None) -> Statements:
-        is_provider = self._columns.provider == bindparam(_PROVIDER)
-        if self._columns.user is None:
-            return Statements(self._columns, is_provider)
-        return Statements(self._columns, is_provider & (self._columns.user == user))
+        It returns the row without the token. It is ``None`` if the database has no ``ON CONFLICT``,
+        or the model no constraint for it, or if a column would not be treated right.
+        """
+        shape = (dialect, has_user, frozenset(inserted), frozenset(updated))
+        if shape not in self._upserts:
+            self._upserts[shape] = self._made_upsert(*shape)
+        return self._upserts[shape]
+
+    def _made_upsert(
+        self, dialect: str, has_user: bool, inserted: frozenset[Any], updated: frozenset[Any]
+    ) -> ReturningInsert[Any] | None:
+        columns, target = self._columns, None
+        if dialect in ("sqlite", "postgresql") and columns.can_be_upserted(inserted, updated):
+            target = columns.conflict_target(dialect, has_user=has_user)
+        if target is None:
+            return None
+        insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(columns.table)
+        changes = {column: insert.excluded[column.key] for column in updated}
+        version, made = columns.optional.get("version"), columns.optional.get("created_at")
+        if version is not None:
+            changes[version] = case((version > 0, version + 1), else_=changes[version])
+        if made is not None:
+            changes[made] = func.coalesce(made, changes[made])
+        upsert: ReturningInsert[Any] = insert.on_conflict_do_update(**target, set_=changes)
+        return upsert.returning(*(c for c in columns.selected if c.key != "its_token"))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Table, exc, func, select, tuple_
+from sqlalchemy import Connection, Row, Table, exc, func, select, tuple_
 
-from ....errors import ConfigurationError, CorruptToken
+from ....errors import ConfigurationError, CorruptToken, VersionConflict
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
-from .columns import Columns
-from .locks import Locks, lock_number
-from .statements import OwnersStatements
-from .work import Transactions
+from .columns import Columns, Defaults
+from .locks import Locks
+from .statements import Statements
+from .transactions import Transactions
 
-Values = dict[str, Any]
-Defaults = Values | Callable[[TokenDocument], Values] | None
+# How many seconds a save apart from the session waits for a lock, which the session may hold.
+_LOCK_TIMEOUT = 2
 
 
 class SQLAlchemyStore(TokenStore):
@@ -27,14 +27,14 @@ class SQLAlchemyStore(TokenStore):
     tells users' tokens apart. With the further columns of :class:`OAuthTokenMixin` it counts
     versions and keeps when records end. Other columns are yours, and stay as they are.
 
-    Operations take a connection of their own for a moment and commit nothing but their own work.
-    So the engine's pool needs one connection more than your threads hold at once, and a change of
-    the same row that your session has flushed has to be committed before. An in-memory SQLite
-    database has one connection only: there, and with ``commit=False``, operations are part of the
+    Each operation takes a connection from the engine, and commits nothing but its own work. So the
+    engine's pool needs one connection more than your threads hold at once, and a change of the same
+    row that your session has flushed has to be committed before. With ``commit=False``, and where
+    there is one connection only, as with an in-memory SQLite database, operations are part of the
     session's transaction.
 
-    Locks are rows of the table ``flask_dance_locks``, which belongs to the model's metadata and is
-    made by ``create_all``, by :meth:`prepare`, or when the first lock is taken.
+    Locks are rows of the table ``flask_dance_locks``, which belongs to the model's metadata. It is
+    created by ``create_all``, by :meth:`prepare`, or when the first lock is taken.
 
     Args:
         model: The model.
@@ -52,102 +52,165 @@ class SQLAlchemyStore(TokenStore):
     driver_errors = (exc.SQLAlchemyError,)
 
     def __init__(
-        self,
-        model: type[Any],
-        session: object,
-        *,
-        commit: bool = True,
-        defaults: Defaults = None,
+        self, model: type[Any], session: object, *, commit: bool = True, defaults: Defaults = None
     ) -> None:
         self._columns = Columns(model)
-        self._statements = OwnersStatements(self._columns)
-        self._work = Transactions(session, self._columns.mapper, commit=commit)
-        self._place = f"sql:{self._columns.table.fullname}"
-        self._locks = Locks(self._columns.metadata, self._columns.table)
+        self._statements = Statements(self._columns)
+        self._transactions = Transactions(session, self._columns, commit=commit)
+        self._locks = Locks(self._columns.table)
         self._locks_wanted = True
-        self._defaults = defaults or {}
+        self._commit = commit
+        self._defaults = defaults
+        # A function is called for a new row only, and an upsert can't tell before.
+        self._may_upsert = not callable(defaults)
         self._warned = False
 
     @property
     def place(self) -> str:
-        """The name of the table."""
-        return self._place
+        """The server, database and schema that the session writes to now, and the table."""
+        return self._transactions.place
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row, by one statement."""
+        return self._live("load", key, self._row(key, fresh=False))
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load as :meth:`load` does, from where the session sends writes."""
+        return self._live("load_fresh", key, self._row(key, fresh=True))
+
+    def _row(self, key: TokenKey, *, fresh: bool) -> Row[Any] | None:
         statements, parameters = self._statements.of(key)
-        with self._work.read() as connection:
-            rows = connection.execute(statements.select, parameters).all()
-        row = self._newest(key, rows)
-        document = None if row is None else self._document("load", key, row)
-        return None if document is None or document.expired else document
+        with self._transactions.read(fresh=fresh) as connection:
+            return self._newest(key, connection.execute(statements.select, parameters).all())
+
+    def _live(self, operation: str, key: TokenKey, row: Row[Any] | None) -> TokenDocument | None:
+        if row is None:
+            return None
+        try:
+            document = self._columns.document(key, row)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise self.corrupt(operation, key, "it is not a token document") from error
+        return None if document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Update a key's row in place, or insert one: two statements in one transaction."""
-        try:
-            return self._save(document, if_version)
-        except exc.IntegrityError:
-            # Another's first write came before ours, so that now there is a row to update. Was it
-            # something else, it comes again.
-            return self._save(document, if_version)
+        """Update a key's row in place, or insert one.
 
-    def _save(self, document: TokenDocument, if_version: int | None) -> TokenDocument:
-        columns, key = self._columns, document.key
-        with self._work.write() as connection:
+        That is one statement if no version is compared and both database and model allow for an
+        upsert, and else two in one transaction.
+        """
+        try:
+            return self._save(document, if_version, upsert=if_version is None)
+        except exc.IntegrityError:
+            # Another first write may have come before this one, so that now there is a row to
+            # update. Any other reason raises the error again.
+            return self._save(document, if_version)
+        except (exc.OperationalError, exc.ProgrammingError) as error:
+            if "ON CONFLICT" not in str(error.orig):
+                raise
+            # The table lacks the constraint that the model has.
+            self._may_upsert = False
+            return self.save(document, if_version)
+
+    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save and commit on a connection of its own, with ``commit=False`` too.
+
+        If that fails, it saves as :meth:`save` does: the session itself may stand in the way, since
+        it has written the same row, or one that the row refers to, and has not committed it.
+        """
+        if self._commit:
+            return self.save(document, if_version)
+        try:
+            return self._save(document, if_version, apart=True)
+        except (exc.SQLAlchemyError, VersionConflict):
+            return self.save(document, if_version)
+
+    def _save(
+        self,
+        document: TokenDocument,
+        if_version: int | None,
+        *,
+        upsert: bool = False,
+        apart: bool = False,
+    ) -> TokenDocument:
+        columns, key, transactions = self._columns, document.key, self._transactions
+        with transactions.write(apart, _LOCK_TIMEOUT if apart else None) as connection:
+            if upsert and (saved := self._upsert(connection, document)) is not None:
+                return saved
             row = self._newest(key, self._locked_rows(connection, key, or_turn=True))
-            if if_version == 0 and row is not None and columns.has_ended(row):
-                if_version = None
-            self._check("save", key, row, if_version)
-            values = columns.values(document, row)
+            if row is None and apart and self._row(key, fresh=True) is not None:
+                # The session has inserted the row, and has not committed it.
+                raise self.conflict("save_apart", key)
+            if if_version is not None:
+                version = 0 if row is None else columns.version(row)
+                is_over = if_version == 0 and row is not None and columns.has_ended(row)
+                if if_version != version and not is_over:
+                    raise self.conflict("save", key)
+            values = columns.written(document, row)
             if row is None:
-                identity = self._insert(connection, document, values)
+                new_row = columns.inserted(document, self._defaults) | values
+                insert = columns.table.insert().values(new_row)
+                with transactions.attempt(connection):
+                    identity = tuple(connection.execute(insert).inserted_primary_key or ())
             else:
                 identity = columns.identity(row)
-                connection.execute(*columns.update(identity, values))
-        self._work.expire(identity, values)
+                connection.execute(*self._statements.update(identity, values))
+        transactions.expire(identity, values)
         return columns.saved(document, values, identity, row)
 
-    def _insert(
-        self, connection: Connection, document: TokenDocument, values: dict[Any, Any]
-    ) -> tuple[Any, ...]:
-        columns, defaults = self._columns, self._defaults
-        given = columns.named(defaults(document) if callable(defaults) else defaults)
-        insert = columns.table.insert().values(given | columns.owner_values(document) | values)
-        with self._work.attempt(connection):
-            return tuple(connection.execute(insert).inserted_primary_key or ())
+    def _upsert(self, connection: Connection, document: TokenDocument) -> TokenDocument | None:
+        """Insert or update a row by one statement; return ``None`` if that is not possible."""
+        columns = self._columns
+        if not self._may_upsert or not self._transactions.is_own(connection):
+            # In the session's transaction an error, after which another way is tried, would need a
+            # savepoint: two statements more.
+            return None
+        written = columns.written(document, None)
+        values = columns.inserted(document, self._defaults) | written
+        statement = self._statements.upsert(
+            connection.dialect.name, document.user_id is not None, values, written
+        )
+        if statement is None:
+            return None
+        row = connection.execute(statement, {c.key: value for c, value in values.items()}).one()
+        identity = columns.identity(row)
+        is_broken = "created_at" in columns.optional and columns.created_at(row) is None
+        if is_broken or columns.key(row) != document.key:
+            # It takes two statements to mend the date. With a collation that ignores case, the row
+            # may be another user's.
+            raise exc.IntegrityError(None, None, ValueError("not a row that can be overwritten"))
+        if "version" in columns.optional:
+            written[columns.optional["version"]] = row.its_version
+        self._transactions.expire(identity, written)
+        return columns.saved(document, written, identity, row)
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete a key's row, by one statement; two with a version to compare."""
         statements, parameters = self._statements.of(key)
-        with self._work.write() as connection:
+        with self._transactions.write() as connection:
             if if_version is not None:
                 row = self._newest(key, self._locked_rows(connection, key))
-                self._check("delete", key, row, None if row is None else if_version)
+                if row is not None and self._columns.version(row) != if_version:
+                    raise self.conflict("delete", key)
             connection.execute(statements.delete, parameters)
 
     def _locked_rows(
         self, connection: Connection, key: TokenKey, *, or_turn: bool = False
     ) -> Sequence[Row[Any]]:
-        """Lock and return a key's rows. Are there none, wait for the turn to make the first."""
+        """Lock and return a key's rows. Are there none, wait for the turn to insert the first."""
         statements, parameters = self._statements.of(key)
-        statement = statements.lock(connection.dialect.name)
-        rows = connection.execute(statement, parameters).all()
-        is_postgresql = connection.dialect.name == "postgresql"
-        if rows or not or_turn or not is_postgresql or self._columns.are_unique(key):
+        dialect = connection.dialect.name
+        lock = statements.lock(dialect)
+        rows = connection.execute(lock, parameters).all()
+        if rows or not or_turn or dialect != "postgresql":
             return rows
-        connection.execute(select(func.pg_advisory_xact_lock(lock_number(key))))
-        return connection.execute(statement, parameters).all()
-
-    def _check(
-        self, operation: str, key: TokenKey, row: Row[Any] | None, if_version: int | None
-    ) -> None:
-        if if_version is None:
-            return
-        if if_version != (0 if row is None else self._columns.version(row)):
-            raise self.conflict(operation, key)
+        if self._columns.conflict_target(dialect, has_user=key.user_id is not None) is None:
+            number = int(key.digest[:16], 16) - 2**63
+            connection.execute(select(func.pg_advisory_xact_lock(number)))
+            rows = connection.execute(lock, parameters).all()
+        return rows
 
     def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
-        # A collation that ignores case finds other people's, too.
+        # With a collation that ignores case, rows of others are found, too.
         own = [row for row in rows if self._columns.key(row) == key]
         if len(own) > 1 and not self._warned:
             self._warned = True
@@ -163,44 +226,46 @@ class SQLAlchemyStore(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Yield documents in batches of 500 rows, in the order of the primary key."""
         columns = self._columns
-        wanted = columns.selected_by(provider, user_id)
-        after: list[ColumnElement[bool]] = []
+        page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
+        query = page
         while True:
-            query = columns.rows.where(*wanted, *after)
-            with self._work.read() as connection:
-                page = query.order_by(*columns.primary_key).limit(SCAN_BATCH)
-                rows = connection.execute(page).all()
-            yield from self._documents(rows)
+            with self._transactions.read() as connection:
+                rows = connection.execute(query).all()
+            for row in rows:
+                try:
+                    document = self._live("scan", columns.key(row), row)
+                except CorruptToken:
+                    continue
+                except (TypeError, ValueError):
+                    log.error("A row of %s has a provider or user that is no key.", columns.name)
+                    continue
+                if document is not None:
+                    yield document
             if len(rows) < SCAN_BATCH:
                 return
-            after = [tuple_(*columns.primary_key) > columns.identity(rows[-1])]
-
-    def _documents(self, rows: Sequence[Row[Any]]) -> Iterator[TokenDocument]:
-        for row in rows:
-            try:
-                document = self._document("scan", self._columns.key(row), row)
-            except CorruptToken:
-                continue
-            if not document.expired:
-                yield document
-
-    def _document(self, operation: str, key: TokenKey, row: Row[Any]) -> TokenDocument:
-        try:
-            return self._columns.document(key, row)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise self.corrupt(operation, key, "it is not a token document") from error
+            query = page.where(tuple_(*columns.primary_key) > columns.identity(rows[-1]))
 
     def prepare(self) -> None:
-        """Make the tables that are not there yet: the model's, and that of the locks."""
+        """Create the tables that are missing: the model's, and that of the locks."""
         self._create(self._columns.table, self._locks.table)
 
     def _create(self, *tables: Table) -> None:
-        with self._work.write_apart() as connection:
-            self._columns.metadata.create_all(connection, tables=tables)
+        metadata, transactions = self._columns.table.metadata, self._transactions
+        # Between the check for a table and its creation, another process may create it: once for
+        # each table.
+        for tries_left in reversed(range(len(tables) + 1)):
+            try:
+                with transactions.write(apart=True) as connection, transactions.attempt(connection):
+                    metadata.create_all(connection, tables=tables)
+                    return
+            except exc.DBAPIError as error:
+                is_outage = self.is_unavailable(error) and "exists" not in str(error.orig)
+                if is_outage or not tries_left:
+                    raise
 
     def ping(self) -> None:
         """Ask the database for a sign of life."""
-        with self._work.read() as connection:
+        with self._transactions.read() as connection:
             connection.execute(select(1))
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -208,8 +273,9 @@ class SQLAlchemyStore(TokenStore):
         if self._locks_wanted:
             self._create(self._locks.table)
             self._locks_wanted = False
+        transactions = self._transactions
         try:
-            with self._work.write_apart() as connection, self._work.attempt(connection):
+            with transactions.write(apart=True) as connection, transactions.attempt(connection):
                 return self._locks.acquire(connection, key, holder, seconds)
         except exc.IntegrityError:
             # Another took it at the same moment.
@@ -217,16 +283,12 @@ class SQLAlchemyStore(TokenStore):
 
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
-        with self._work.write_apart() as connection:
+        with self._transactions.write(apart=True) as connection:
             self._locks.release(connection, key, holder)
 
     def require_expiry(self) -> None:
-        """Make sure that the model has ``expires_at``.
-
-        Raises:
-            ConfigurationError: If it has not.
-        """
-        if "expires_at" not in self._columns.kept:
+        """Raise a ``ConfigurationError`` if the model has no ``expires_at``."""
+        if "expires_at" not in self._columns.optional:
             raise ConfigurationError(
                 f"The model {self._columns.name} has no expires_at, so that a ttl can't be kept. "
                 "Base it on OAuthTokenMixin."
