@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$name -c '' 2>/dev/null && break; done; echo $$name)
 VENV := .venv
+COVERAGE := --cov --cov-report=
 BIN := $(VENV)/bin
 METADATA := setup.cfg setup.py pyproject.toml
 
@@ -25,8 +26,8 @@ demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a da
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --cov --cov-report= $(ARGS)
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope $(COVERAGE) $(ARGS)
+	$(if $(COVERAGE),$(BIN)/python -m coverage report)
 
 lint: $(VENV)/installed-dev  ## Check style, formatting, and who imports whom
 	$(BIN)/ruff check .

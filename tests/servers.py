@@ -54,7 +54,7 @@ class MongoServers:
         if self._server is None or self._lent % self.TESTS == 0:
             self.stop()
             folder = self._folder / str(self._lent)
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             self._server = MongoServer(folder)
         self._lent += 1
         return self._server
