@@ -47,7 +47,6 @@ from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
     unique_per_user,
-    work,
 )
 from flask_dance_nosql.errors import (
     BackendError,
@@ -438,15 +437,8 @@ def test_session_on_a_connection(engine: Engine, blueprint: Any) -> None:
         assert list(SQLAlchemyStore(Plain, session).scan()) == []
 
 
-def test_kinds_of_sessions(engine: Engine, blueprint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_of_sessions(engine: Engine, blueprint: Any) -> None:
     """A session, a registry of sessions, a function that returns one, and a URL are the same."""
-    opened: list[Engine] = []
-
-    def open_engine(url: str) -> Engine:
-        opened.append(create_engine(url))
-        return opened[-1]
-
-    monkeypatch.setattr(work, "create_engine", open_engine)
     registry = scoped_session(sessionmaker(engine))
     sources: list[Any] = [registry, registry(), lambda: registry]
     if engine.dialect.name == "sqlite":
