@@ -164,11 +164,7 @@ class ConsumerSession(Session, ABC):
         return known
 
     def for_call(self, reading: Reading = NO_READING) -> Self:
-        """Return a copy of the session that makes one call, with a token and cookies of its own.
-
-        Args:
-            reading: The token, and whose it is; default: none.
-        """
+        """Return a copy of the session that makes one call, with a token and cookies of its own."""
         call = object.__new__(type(self))
         vars(call).update(vars(self))
         call._assigned, call._is_assigned, call.is_kept = reading.stored.token or {}, True, True
@@ -305,7 +301,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         self._refresh_url = value
 
     def for_call(self, reading: Reading = NO_READING) -> Self:
-        """Return a copy of the session that makes one call, with a client of its own, too."""
+        """Return a copy of the session with a client of its own, too."""
         call = super().for_call(reading)
         call._client = copy.copy(self._client)
         return call
@@ -609,15 +605,8 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
     ) -> Response:
         """Call the provider, signed with the current user's token.
 
-        Args:
-            method: The HTTP method.
-            url: A full URL, or one relative to ``base_url``.
-            data: The body, as for :meth:`requests.Session.request`.
-            headers: Headers for this call, as there.
-            should_load_token: Whether to sign with the current user's token; else with what the
-                oauthlib client holds.
-            **kwargs: As of :meth:`requests.Session.request`. ``timeout`` is in seconds and defaults
-                to the blueprint's.
+        The arguments are those of :meth:`OAuth2Session.request`. With ``should_load_token=False``
+        it is signed with what the oauthlib client holds.
         """
         call = self.for_call(self.read()) if should_load_token else self
         self._set_defaults(kwargs)

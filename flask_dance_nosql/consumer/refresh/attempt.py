@@ -36,9 +36,7 @@ _ENDED = frozenset({"invalid_grant", "bad_refresh_token", "invalid_refresh_token
 class RefreshingBlueprint(Protocol):
     """What a refresh needs of a blueprint."""
 
-    @property
-    def name(self) -> str:
-        """The provider's name."""
+    name: str
 
     @property
     def flights(self) -> Flights:
@@ -87,15 +85,10 @@ class Refresh:
         self._announcements: list[Callable[[], object]] = []
 
     def run(self) -> StoredToken:
-        """Refresh, or wait for who does. A token that still works is waited for by nobody.
+        """Refresh, or wait for who does, and return the token to go on with.
 
-        Returns:
-            The token to go on with.
-
-        Raises:
-            TokenRefreshError: If the token has ended and the provider gives no new one.
-            TokenRevoked: If the provider says that there will be none without a new login.
-            Exception: What the backend raises, if the token has ended.
+        A token that still works is waited for by nobody. For one that has ended it raises
+        ``TokenRefreshError``, ``TokenRevoked`` or whatever the backend raises.
         """
         failure = self._flights.failures.get(digest_of((self._held.token or {})["refresh_token"]))
         if self._works and failure and self._began - failure[0] < RETRY_SECONDS:
@@ -204,10 +197,9 @@ class Refresh:
         return result
 
     def _end(self, stored: StoredToken, reason: str, error: Exception | None) -> None:
-        """Remove a token whose grant has ended. Returns if something else is stored by now.
+        """Remove a token whose grant has ended, and raise ``TokenRevoked``.
 
-        Raises:
-            TokenRevoked: If it was removed.
+        It returns if something else is stored by now.
         """
         for _ in range(_ROUNDS):
             current = self._slot.read(fresh=True)

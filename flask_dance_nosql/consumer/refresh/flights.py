@@ -19,13 +19,10 @@ from .rescue import Exchange, Rescue
 V = TypeVar("V")
 
 MAX_RECENT = 1_000
-"""How many exchanges, and how many failures, are remembered at most."""
-
+# After how long others go on if a process dies while it has the turn of a slot.
 LEASE_SECONDS = 30.0
-"""After how long others go on if a process dies while it has the turn of a slot."""
-
+# How long nobody tries again to refresh a token that still works, after it has failed.
 RETRY_SECONDS = 10.0
-"""How long nobody tries again to refresh a token that still works, after it has failed."""
 
 Turn = Literal["ours", "own", "taken"]
 """Whose turn it is: the caller's; the same thread's, further up; or another thread's."""
@@ -134,8 +131,7 @@ class Flights:
     def newest(self, slot: TokenSlot, token: Token) -> Token | None:
         """Return what is known to be issued in place of a token, with what the token had before.
 
-        Returns:
-            The token itself if nothing is known, and ``None`` if what was issued is nobody's now.
+        That is the token itself if nothing is known, and ``None`` if it is nobody's any more.
         """
         seen = set()
         while (sent := token.get("refresh_token")) and (digest := digest_of(sent)) not in seen:
@@ -158,11 +154,9 @@ class Flights:
         return exchange
 
     def forget(self, token: Token | None, *, is_revoked: bool = False) -> None:
-        """Give a token to nobody any more who has an old copy of its predecessors.
+        """Give a token that was removed to nobody any more who has a copy of its predecessors.
 
-        Args:
-            token: A token that was removed.
-            is_revoked: Whether it was revoked, too, so that it is not sent again either.
+        If it was revoked, too, it is not sent again either.
         """
         last = (token or {}).get("refresh_token")
         if not last:

@@ -19,18 +19,9 @@ def store_login(
     """Store a new token in place of whatever the slot has, unreadable records included.
 
     If it comes without a refresh token, the stored one is kept, unless it may be of another account
-    at the provider. Google, for one, sends it at the first consent only.
-
-    Args:
-        blueprint: The blueprint.
-        slot: Whose token.
-        token: The token of the login.
-        takes_turns: Whether the blueprint's tokens are refreshed or revoked.
-
-    Raises:
-        TypeError, ValueError: If JSON can't hold the token.
-        UserRequired: If there is nobody whose token it could be.
-        BackendUnavailable: If the store did not answer.
+    at the provider. Google, for one, sends it at the first consent only. ``takes_turns`` says
+    whether the blueprint's tokens are refreshed or revoked. Raises what :meth:`TokenSlot.write`
+    does.
     """
     flights = blueprint.flights
     if not takes_turns and token.get("refresh_token"):

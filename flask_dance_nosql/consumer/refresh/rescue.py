@@ -19,11 +19,7 @@ from ..token import renewed
 log = logging.getLogger(__name__)
 
 MAX_KEPT = 1_000
-"""How many tokens are kept at most."""
-
 MAX_CONFLICTS = 5
-"""How often it is tried to add what was issued to a record that others change meanwhile."""
-
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
@@ -57,8 +53,7 @@ class Refreshed:
         digest: The digest of the refresh token that was sent.
         exchange: What was issued.
         app: The app in whose context it is stored later, or ``None``.
-        stored: Is called when it was stored later.
-        unwanted: Is called when nobody wants it any more, since the slot is empty.
+        stored, unwanted: Are called when it was stored later, or is wanted by nobody any more.
     """
 
     slot: TokenSlot
@@ -77,13 +72,9 @@ class Refreshed:
     def store(self) -> StoredToken:
         """Put what was issued into the record that was seen, with what others have added to it.
 
-        Returns:
-            What is in the slot now: this token, or the token or nothing of a login or logout that
-            came meanwhile, which stands.
-
-        Raises:
-            VersionConflict: If others go on changing the record.
-            Exception: Whatever the backend raises.
+        Returns what is in the slot now: this token, or what a login or logout that came meanwhile
+        has left. Raises ``VersionConflict`` if others go on changing the record, or whatever the
+        backend raises.
         """
         seen = self.seen
         for attempt in range(MAX_CONFLICTS):

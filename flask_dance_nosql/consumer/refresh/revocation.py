@@ -21,19 +21,10 @@ def revoke(blueprint: RefreshingBlueprint, endpoint: TokenEndpoint, slot: TokenS
 
     Source: RFC 7009 section 2.
 
-    Args:
-        blueprint: The blueprint.
-        endpoint: Has the revocation endpoint.
-        slot: Whose token.
-
     Returns:
         Whether the provider has confirmed that nothing is left. It is ``False``, and a warning is
         logged, if it has not, if the record can't be read, or if somebody else's refresh takes too
         long; that one then revokes what it gets.
-
-    Raises:
-        UserRequired: If there is no user and one is required.
-        BackendUnavailable: If the store did not answer.
     """
     with turn_of(blueprint, slot) as (is_ours, stored):
         if not is_ours:

@@ -22,17 +22,8 @@ def turn_of(
 ) -> Iterator[tuple[bool, StoredToken | None]]:
     """Take the turn of a slot, among threads and processes, and read what is there past any cache.
 
-    Args:
-        blueprint: The blueprint.
-        slot: Whose token.
-        locks: Whether to take the turn at all.
-
-    Yields:
-        Whether it is our turn, for it is not waited for without end; and what is stored, or
-        ``None`` if it can't be read.
-
-    Raises:
-        BackendUnavailable: If the store did not answer.
+    Yields whether it is our turn, for it is not waited for without end; and what is stored, or
+    ``None`` if it can't be read. With ``locks=False`` it only reads.
     """
     flights, wait = blueprint.flights, blueprint.turn_seconds
     with ExitStack() as stack:
