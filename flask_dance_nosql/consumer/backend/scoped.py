@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack
@@ -38,27 +38,18 @@ class StoreSlot(TokenSlot):
     """A token in a store, which locks, and compares versions.
 
     Args:
-        store: The store.
+        backend: The backend, with the store.
         key: Whose token, or ``None`` for nobody, who has none.
-        end_of_record: Returns when a record that is written now may be dropped, or ``None``.
-        is_required: Whether every operation for nobody is an error.
         is_person: Whether the key is of a person.
     """
 
     is_shared = True
 
     def __init__(
-        self,
-        store: TokenStore,
-        key: TokenKey | None,
-        end_of_record: Callable[[Token, datetime], datetime | None],
-        *,
-        is_required: bool = False,
-        is_person: bool = False,
+        self, backend: UserScopedBackend, key: TokenKey | None, *, is_person: bool = False
     ) -> None:
-        self._store = store
-        self._end_of_record = end_of_record
-        self._is_required = is_required
+        self._backend = backend
+        self._store = backend.store
         self.is_person = is_person
         self.key = self.owner = self.name = key
         self.user_id = None if key is None or not is_person else key.user_id
@@ -85,7 +76,7 @@ class StoreSlot(TokenSlot):
             token=plain,
             created_at=now,
             updated_at=now,
-            expires_at=self._end_of_record(plain, now),
+            expires_at=self._backend.end_of_record(plain, now),
         )
         if seen is None:
             saved = self._store.save(document)
@@ -123,7 +114,7 @@ class StoreSlot(TokenSlot):
                 log.warning("A lock could not be released. %s", error)
 
     def _refuse_nobody(self, operation: str) -> None:
-        if self._is_required:
+        if self._backend.user_required:
             raise UserRequired(operation)
 
 
@@ -134,21 +125,12 @@ class BrowserSlot(StoreSlot):
     of the cookie leads to nobody's token.
 
     Args:
-        store: The store.
+        backend: The backend, with the store.
         provider: The provider.
-        end_of_record: As of :class:`StoreSlot`.
-        is_required: As there.
     """
 
-    def __init__(
-        self,
-        store: TokenStore,
-        provider: str,
-        end_of_record: Callable[[Token, datetime], datetime | None],
-        *,
-        is_required: bool = False,
-    ) -> None:
-        super().__init__(store, browser_key(provider), end_of_record, is_required=is_required)
+    def __init__(self, backend: UserScopedBackend, provider: str) -> None:
+        super().__init__(backend, browser_key(provider))
         self._provider = provider
 
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
@@ -300,7 +282,7 @@ class UserScopedBackend(BaseBackend):
             UserRequired: If there is no user and one is required.
         """
         key = self.slot(blueprint).key
-        if key is None and self._owners.user_required:
+        if key is None and self.user_required:
             raise UserRequired("get")
         return key
 
@@ -318,14 +300,12 @@ class UserScopedBackend(BaseBackend):
         owners, provider = self._owners, blueprint.name
         user_id = owners.user_of(who, blueprint.config)
         if user_id is not None:
-            key = TokenKey(provider, user_id)
-            return StoreSlot(self.store, key, self._end_of_record, is_person=True)
+            return StoreSlot(self, TokenKey(provider, user_id), is_person=True)
         if owners.user_required or who.is_named:
-            is_required = owners.user_required
-            return StoreSlot(self.store, None, self._end_of_record, is_required=is_required)
+            return StoreSlot(self, None)
         if owners.scope == "browser":
-            return BrowserSlot(self.store, provider, self._end_of_record)
-        return StoreSlot(self.store, TokenKey(provider), self._end_of_record)
+            return BrowserSlot(self, provider)
+        return StoreSlot(self, TokenKey(provider))
 
     def tokens_of(self, user_id: Any) -> list[TokenDocument]:
         """Return the documents of a user, one for each provider.
@@ -339,7 +319,13 @@ class UserScopedBackend(BaseBackend):
         """
         return list(self.store.scan(user_id=user_id_text(user_id)))
 
-    def _end_of_record(self, token: Token, now: datetime) -> datetime | None:
+    @property
+    def user_required(self) -> bool:
+        """Whether an operation without a user is an error."""
+        return self._owners.user_required
+
+    def end_of_record(self, token: Token, now: datetime) -> datetime | None:
+        """Return when a record that is written now may be dropped, or ``None``."""
         if self._ttl is None:
             return None
         if self._ttl != "token":
