@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, NamedTuple, cast
 
-from flask import current_app, redirect, url_for
+from flask import Blueprint, current_app, redirect, url_for
 from flask import session as flask_session
 from werkzeug.wrappers import Response
 
@@ -93,14 +93,12 @@ class PendingLogins:
                 flask_session.pop(key, None)
 
 
-class DanceViews(ABC):
+class DanceViews(Blueprint, ABC):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
-
-    name: str
 
     def login(self) -> Any:
         """Begin the dance: redirect the visitor to the provider.
