@@ -15,18 +15,18 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
-from .backend.base import BaseBackend, TokenSlot, issued_digest, slot_of
+from .backend.base import BaseBackend, PlainSlot, TokenSlot, issued_digest
 from .backend.owner import CURRENT, NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
 from .backend.store.values import Token
-from .context import ContextConfig, ContextState, current_state
+from .context import ContextConfig, current_state
 from .dance import DanceViews
 from .refresh.flights import Flights
 from .requests import ConsumerSession
 from .settings import Argument, Configurable, Setting, argument, configured, refuse_unknown
-from .signals import oauth_authorized, token_deleted, token_saved
+from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
 
@@ -65,7 +65,7 @@ class BackendSetting(Argument):
     def __get__(self, blueprint: Any, owner: type) -> Self | BaseBackend:
         return self if blueprint is None else cast(BaseBackend, blueprint._backend)
 
-    def __set__(self, blueprint: Any, value: Backend | None) -> None:
+    def __set__(self, blueprint: Any, value: Any) -> None:
         if isinstance(value, type) or (callable(value) and not _is_backend(value)):
             value = value()
         if not _is_backend(value):
@@ -74,15 +74,14 @@ class BackendSetting(Argument):
             )
         blueprint._backend = value
         # Asked for at each operation, so it is found out once what kind of backend it is.
-        backend: Any = value
-        is_ours = isinstance(backend, BaseBackend)
-        blueprint._make_slot = backend.slot if is_ours else partial(slot_of, backend)
+        is_ours = isinstance(value, BaseBackend)
+        blueprint._make_slot = value.slot if is_ours else partial(PlainSlot, value)
         # What is known of the tokens in the last one says nothing of those in this one.
         blueprint._flights = PerProcess(Flights)
         blueprint.forget_token()
 
 
-class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
+class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     """A :class:`flask.Blueprint` with a login view, a callback view and a token backend.
 
     Nothing of a request, a user or an app is kept on it: one blueprint serves many threads and may
@@ -166,21 +165,22 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
         login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
         rule_kwargs = values.pop("rule_kwargs") or {}
         self.config: MutableMapping[str, Any] = ContextConfig(self)
-        self.transport = Transport(self._make_adapter)
+        self.transport = Transport(
+            lambda: (
+                self.adapter()
+                if self.adapter is not None
+                else HTTPAdapter(pool_maxsize=self.pool_maxsize)
+            )
+        )
         for name, value in values.items():
             setattr(self, name, value)
         if self.session_class is None:
             self.session_class = self.default_session_class
         refuse_unknown(type(self), further, self.session_class)
         self.kwargs = further
-        self.backend = next(
-            (each for each in (backend, storage) if each is not None), SessionBackend
-        )
-        self._add_views(login_url, authorized_url, rule_kwargs)
-
-    def _add_views(
-        self, login_url: str | None, authorized_url: str | None, rule_kwargs: dict[str, Any]
-    ) -> None:
+        if backend is None:
+            backend = SessionBackend if storage is None else storage
+        self.backend = backend
         login_rule = (login_url or "/{bp.name}").format(bp=self)
         authorized_rule = (authorized_url or "/{bp.name}/authorized").format(bp=self)
         self.add_url_rule(login_rule, "login", self.login, **rule_kwargs)
@@ -188,20 +188,19 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
         self.record(self._registered)
 
     def _registered(self, state: BlueprintSetupState) -> None:
+        kind = type(self)
         for path in self.from_config:
-            self._check_path(path)
+            is_setting = isinstance(getattr(kind, path, None), Setting)
+            if not is_setting and not path.startswith(_SESSION_PATH):
+                raise ConfigurationError(
+                    f"from_config names {path!r}, which is neither a setting of {kind.__name__} "
+                    "nor a path that begins with 'session.'. In a subclass, declare it: "
+                    f"{path} = Setting()."
+                )
         if isinstance(self._backend, BaseBackend):
             self._backend.init_app(cast(Flask, state.app))
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         state.app.extensions.setdefault("flask_dance_nosql", {}).setdefault(self, name)
-
-    def _check_path(self, path: str) -> None:
-        if path.startswith(_SESSION_PATH) or isinstance(getattr(type(self), path, None), Setting):
-            return
-        raise ConfigurationError(
-            f"from_config names {path!r}, which is neither a setting of {type(self).__name__} nor "
-            f"a path that begins with 'session.'. In a subclass, declare it: {path} = Setting()."
-        )
 
     def view_endpoint(self, view: str) -> str:
         """Return the full endpoint of a view of this blueprint on the current app.
@@ -229,9 +228,12 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
     @token.setter
     def token(self, value: Token) -> None:
         state = current_state(self)
-        if state is not None and state.arriving is not None and _is_same(state.arriving, value):
-            self._store_login(value)()
-            return
+        if state is not None and state.arriving is not None and isinstance(value, dict):
+            # However a receiver has changed it, it may be the token that a dance has given.
+            issued = issued_digest(state.arriving)
+            if issued_digest(value) == issued:
+                self._store_login(value)()
+                return
         slot = self.slot_of()
         slot.write(with_expires_at(value))
         if state is not None and state.session is not None:
@@ -319,17 +321,14 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
     def tokens_of(self, user_id: Any) -> list[TokenDocument]:
         """Return the documents that the backend has for a user, one for each provider.
 
-        Args:
-            user_id: The user's id.
-
         Raises:
             ConfigurationError: If the backend keeps no token for each user.
             TypeError: If the id is of a type that can't be one.
         """
         if not isinstance(self._backend, UserScopedBackend):
+            name = type(self._backend).__name__
             raise ConfigurationError(
-                f"{type(self._backend).__name__} keeps no token for each user, so that it can't "
-                "list a user's."
+                f"{name} keeps no token for each user, so that it can't list a user's."
             )
         return self._backend.tokens_of(user_id)
 
@@ -351,11 +350,6 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
         timeout = self.timeout
         parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         return _MARGIN + sum(_WITHOUT_TIMEOUT if part is None else part for part in parts)
-
-    def _make_adapter(self) -> BaseAdapter:
-        if self.adapter is not None:
-            return self.adapter()
-        return HTTPAdapter(pool_maxsize=self.pool_maxsize)
 
     def _make_session(self) -> Any:
         arguments = self.session_arguments()
@@ -386,14 +380,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
         return {**settings, **self.kwargs}
 
     def session_created(self, session: Any) -> Any:
-        """Change a new session before it is used; a hook for subclasses.
-
-        Args:
-            session: The session that was made.
-
-        Returns:
-            The session to use.
-        """
+        """Return the session to use in place of a new one; a hook for subclasses."""
         return session
 
     def endpoint_url(self, setting: str) -> str:
@@ -410,14 +397,6 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
             return self.redirect_url
         return url_for(self.redirect_to) if self.redirect_to else "/"
 
-    def _announce(self, token: Token) -> list[tuple[Any, Any]]:
-        state = cast(ContextState, current_state(self))
-        state.arriving = token
-        try:
-            return oauth_authorized.send(self, token=token)
-        finally:
-            state.arriving = None
-
     def _store_login(self, token: Token) -> Callable[[], object]:
         slot = self.slot_of()
         self._write_login(slot, with_expires_at(token))
@@ -432,13 +411,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews, Blueprint):
         return partial(token_saved.send, self, user_id=slot.user_id)
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
-        """Store a new token in place of whatever a slot has."""
         slot.write(token)
-
-
-def _is_same(arriving: Token, token: Any) -> bool:
-    """Whether a token is the one that a dance has given, however a receiver has changed it."""
-    return isinstance(token, dict) and issued_digest(token) == issued_digest(arriving)
 
 
 def _is_backend(value: Any) -> bool:

@@ -20,10 +20,7 @@ _KEY = "flask_dance_nosql"
 class ContextState:
     """One blueprint's state in one context.
 
-    Attributes:
-        session: Its OAuth session.
-        arriving: The token of a dance that ends now, while receivers may store it themselves.
-        config: Its configuration.
+    ``arriving`` is the token of a dance that ends now, while receivers may store it themselves.
     """
 
     __slots__ = ("arriving", "config", "session")
@@ -34,24 +31,12 @@ class ContextState:
         self.config: dict[str, Any] = {}
 
 
-_Holder = MutableMapping[tuple[Flask, Blueprint], ContextState]
-
-
-def _holders() -> Iterator[_Holder]:
-    if has_request_context():
-        yield request.environ.setdefault(_KEY, {})
-    if has_app_context():
-        yield g.setdefault(_KEY, {})
-
-
-def _current_app() -> Flask:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
-    return app
+_Holder = MutableMapping[tuple[Flask | None, Blueprint], ContextState]
 
 
 def app_of_context() -> Flask | None:
     """Return the current app, or ``None`` outside any context."""
-    return _current_app() if has_app_context() else None
+    return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined] # a proxy's own
 
 
 def current_state(blueprint: Blueprint) -> ContextState | None:
@@ -82,8 +67,13 @@ class ContextConfig(MutableMapping[str, Any]):
         self._base: dict[str, Any] = {}
 
     def _layers(self) -> Iterator[dict[str, Any]]:
-        for holder in _holders():
-            state = holder.get((_current_app(), self._blueprint))
+        holders: list[_Holder] = []
+        if has_request_context():
+            holders.append(request.environ.get(_KEY, {}))
+        if has_app_context():
+            holders.append(g.get(_KEY, {}))
+        for holder in holders:
+            state = holder.get((app_of_context(), self._blueprint))
             if state is not None:
                 yield state.config
         yield self._base

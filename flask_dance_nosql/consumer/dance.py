@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from hmac import compare_digest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from flask import current_app, redirect, url_for
+from flask import Blueprint, current_app, redirect, url_for
 from flask import session as flask_session
 from werkzeug.wrappers import Response
 
 from ..errors import FlaskDanceNoSQLError
 from .backend.store.values import Token
-from .signals import oauth_before_login, oauth_error
+from .context import ContextState, current_state
+from .signals import oauth_authorized, oauth_before_login, oauth_error
 from .transport import quiet
 
 log = logging.getLogger(__name__)
@@ -22,29 +24,14 @@ log = logging.getLogger(__name__)
 MAX_PENDING = 5
 
 
+@dataclass(eq=False, repr=False)
 class DanceFailure(Exception):
-    """A dance that did not end with a token.
+    """A dance that did not end with a token; ``restart`` sends the visitor to the login view."""
 
-    Args:
-        error: The error code.
-        description: A sentence for developers, or ``None``.
-        uri: A page about the error, or ``None``.
-        restart: Whether the visitor goes back to the login view instead of the application.
-    """
-
-    def __init__(
-        self,
-        error: str,
-        description: str | None = None,
-        uri: str | None = None,
-        *,
-        restart: bool = False,
-    ) -> None:
-        super().__init__(error)
-        self.error = error
-        self.description = description
-        self.uri = uri
-        self.restart = restart
+    error: str
+    description: str | None = None
+    uri: str | None = None
+    restart: bool = False
 
 
 class PendingLogin(NamedTuple):
@@ -59,10 +46,6 @@ class PendingLogins:
 
     The newest lies under two keys of its own, where users' tests look for it; the others, begun in
     further tabs, lie in a list. At most five are kept.
-
-    Args:
-        handle_key: Session key of the newest one's handle.
-        secret_key: Session key of its secret.
     """
 
     def __init__(self, handle_key: str, secret_key: str) -> None:
@@ -98,26 +81,24 @@ class PendingLogins:
 
     def _write(self, logins: list[PendingLogin]) -> None:
         newest = logins[-1] if logins else PendingLogin("", None)
-        self._put(self._others_key, [list(login) for login in logins[:-1]])
-        self._put(self._handle_key, newest.handle)
-        self._put(self._secret_key, newest.secret)
+        values = {
+            self._others_key: [list(login) for login in logins[:-1]],
+            self._handle_key: newest.handle,
+            self._secret_key: newest.secret,
+        }
+        for key, value in values.items():
+            if value:
+                flask_session[key] = value
+            else:
+                flask_session.pop(key, None)
 
-    @staticmethod
-    def _put(key: str, value: Any) -> None:
-        if value:
-            flask_session[key] = value
-        else:
-            flask_session.pop(key, None)
 
-
-class DanceViews(ABC):
+class DanceViews(Blueprint, ABC):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
-
-    name: str
 
     def login(self) -> Any:
         """Begin the dance: redirect the visitor to the provider.
@@ -152,23 +133,11 @@ class DanceViews(ABC):
 
     @abstractmethod
     def _accept_response(self) -> PendingLogin:
-        """Return the pending login that this request answers.
-
-        Raises:
-            DanceFailure: If it answers none, or says that there is no token to be had.
-        """
+        """Return the pending login that this request answers, or raise :class:`DanceFailure`."""
 
     @abstractmethod
     def _exchange(self, login: PendingLogin) -> Token:
-        """Fetch the token of a login that the provider has approved.
-
-        Raises:
-            DanceFailure: If the provider gives none.
-        """
-
-    @abstractmethod
-    def _announce(self, token: Token) -> list[tuple[Any, Any]]:
-        """Send ``oauth_authorized``. A receiver that stores the token stores it as a login does."""
+        """Fetch the token of an approved login, or raise :class:`DanceFailure`."""
 
     @abstractmethod
     def _store_login(self, token: Token) -> Callable[[], object]:
@@ -179,7 +148,13 @@ class DanceViews(ABC):
         """Return where the visitor goes after the dance."""
 
     def _finished(self, token: Token) -> Any:
-        results = self._announce(token)
+        # A receiver that stores the token stores it as a login does.
+        state = cast(ContextState, current_state(self))
+        state.arriving = token
+        try:
+            results = oauth_authorized.send(self, token=token)
+        finally:
+            state.arriving = None
         response = _first_response(results)
         if response is not None:
             return response
@@ -187,31 +162,24 @@ class DanceViews(ABC):
             try:
                 tell = self._store_login(token)
             except ValueError as error:
-                return self._failed(DanceFailure("token_not_stored", _describe(error)))
+                # The text of a foreign error may show the token that the backend was given.
+                reason = f"The backend refused the token: {type(error).__name__}."
+                if isinstance(error, FlaskDanceNoSQLError):
+                    reason = str(error)
+                return self._failed(DanceFailure("token_not_stored", reason))
             tell()
         return redirect(self._next_url())
 
     def _failed(self, failure: DanceFailure) -> Any:
-        log.warning(
-            "OAuth dance with %r failed: %r, %r", self.name, failure.error, failure.description
-        )
+        error, description = failure.error, failure.description
+        log.warning("OAuth dance with %r failed: %r, %r", self.name, error, description)
         results = oauth_error.send(
-            self,
-            error=failure.error,
-            error_description=failure.description,
-            error_uri=failure.uri,
+            self, error=error, error_description=description, error_uri=failure.uri
         )
         response = _first_response(results)
         if response is not None:
             return response
         return redirect(url_for(".login") if failure.restart else self._next_url())
-
-
-def _describe(error: ValueError) -> str:
-    # The text of a foreign error may show the token that the backend was given.
-    if isinstance(error, FlaskDanceNoSQLError):
-        return str(error)
-    return f"The backend refused the token: {type(error).__name__}."
 
 
 def _first_response(results: Iterable[tuple[Any, Any]]) -> Any:

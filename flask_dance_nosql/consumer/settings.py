@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from difflib import get_close_matches
+from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, overload
 
 from flask import current_app, has_app_context
@@ -85,11 +84,9 @@ def configured(key: str | None) -> Any:
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(argument, Setting))
 class Configurable:
-    """A class whose constructor takes the arguments that it and its bases declare.
+    """A class whose constructor takes the ``arguments`` that it and its bases declare.
 
-    Attributes:
-        arguments: The arguments by name, those of the bases first.
-        from_config: Which settings are taken from which keys of the app's configuration.
+    ``from_config`` says which settings are taken from which keys of the app's configuration.
     """
 
     arguments: ClassVar[dict[str, Argument]] = {}
@@ -104,7 +101,12 @@ class Configurable:
                 # It hides an attribute of a base that the constructor is to set.
                 delattr(cls, name)
         if "__init__" not in vars(cls):
-            cls.__signature__ = _signature(cls.arguments)  # type: ignore[attr-defined] # for readers
+            parameters = []
+            for name, each in sorted(cls.arguments.items(), key=lambda item: item[1].kw_only):
+                kind = Parameter.KEYWORD_ONLY if each.kw_only else Parameter.POSITIONAL_OR_KEYWORD
+                default = Parameter.empty if each.default is _REQUIRED else each.default
+                parameters.append(Parameter(name, kind, default=default))
+            cls.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # for readers
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         positional = [name for name, each in self.arguments.items() if not each.kw_only]
@@ -114,13 +116,9 @@ class Configurable:
             if name in kwargs:
                 raise TypeError(f"{type(self).__name__} got two values for {name!r}.")
             kwargs[name] = value
-        missing = [
-            name
-            for name, each in self.arguments.items()
-            if each.default is _REQUIRED and name not in kwargs
-        ]
-        if missing:
-            raise TypeError(f"{type(self).__name__} needs the argument {missing[0]!r}.")
+        for name, each in self.arguments.items():
+            if each.default is _REQUIRED and name not in kwargs:
+                raise TypeError(f"{type(self).__name__} needs the argument {name!r}.")
         further = {name: kwargs.pop(name) for name in kwargs.keys() - self.arguments.keys()}
         values = {name: each.default for name, each in self.arguments.items()} | kwargs
         self.from_config: dict[str, str] = {}
@@ -132,21 +130,20 @@ class Configurable:
 
 
 def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> None:
-    """Make sure that further arguments of a blueprint are ones of its session class.
-
-    Raises:
-        ConfigurationError: If one is not, with the name that it may be meant to have.
-    """
+    """Raise :class:`ConfigurationError` for an argument that the session class does not name."""
     known = set(owner.arguments)  # type: ignore[attr-defined] # a Configurable
-    constructors = (
-        [vars(each)["__init__"] for each in session_class.__mro__ if "__init__" in vars(each)]
-        if isinstance(session_class, type)
-        else [session_class]
-    )
+    is_class = isinstance(session_class, type)
+    constructors = [session_class]
+    if is_class:
+        ancestors = [vars(each) for each in session_class.__mro__]
+        constructors = [each["__init__"] for each in ancestors if "__init__" in each]
     for constructor in constructors:
-        parameters = _parameters(constructor)
+        try:
+            parameters = signature(constructor).parameters.values()
+        except (TypeError, ValueError):
+            continue
         takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
-        if takes_any and not isinstance(session_class, type):
+        if takes_any and not is_class:
             return
         known |= {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
     for name in given:
@@ -156,22 +153,3 @@ def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> No
             raise ConfigurationError(
                 f"{owner.__name__} has no argument {name!r}, and its session class has none.{hint}"
             )
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return []
-
-
-def _signature(arguments: dict[str, Argument]) -> inspect.Signature:
-    parameters = []
-    for name, each in sorted(arguments.items(), key=lambda item: item[1].kw_only):
-        kind = inspect.Parameter.KEYWORD_ONLY if each.kw_only else _POSITIONAL
-        default = inspect.Parameter.empty if each.default is _REQUIRED else each.default
-        parameters.append(inspect.Parameter(name, kind, default=default))
-    return inspect.Signature(parameters)
-
-
-_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -17,11 +17,8 @@ TokenStatus = Literal["active", "expiring", "expired", "none"]
 def token_status(token: Token | None, leeway: float, lifetime: object = None) -> TokenStatus:
     """Return what a token is good for now. One that does not say when it ends is active.
 
-    Args:
-        token: The token.
-        leeway: How many seconds before its end it counts as expiring. For a short-lived token it is
-            half its life at most.
-        lifetime: How many seconds the provider gave it, if it is known.
+    It is expiring within ``leeway`` seconds of its end, or within the second half of its life if
+    the ``lifetime`` that the provider gave it is known and shorter.
     """
     if not token or not token.get("access_token"):
         return "none"
@@ -45,11 +42,7 @@ def with_expires_in(token: Token) -> Token:
 
 
 def with_expires_at(token: Token) -> Token:
-    """Return a copy with ``expires_at``, in seconds since the epoch, counted from ``expires_in``.
-
-    Raises:
-        TypeError: If the token is not a dict.
-    """
+    """Return a copy with ``expires_at``, in seconds since the epoch, from ``expires_in``."""
     if not isinstance(token, dict):
         raise TypeError(f"An OAuth token is a dict, not {type(token).__name__}")
     try:
@@ -60,9 +53,7 @@ def with_expires_at(token: Token) -> Token:
 
 
 def renewed(old: Token, new: Token) -> Token:
-    """Return a refreshed token, with what the provider has said only once taken from the old one.
-
-    When it ends is not taken from the old one.
+    """Return a refreshed token, with all but its end taken from the old one if it is not in it.
 
     Source: RFC 6749 section 6: the refresh token, if no new one is issued, and the scope.
     """
@@ -79,11 +70,7 @@ def same_account(old: dict[str, Any], new: dict[str, Any], *, default: bool) -> 
     Compared are the ``sub`` of an ID token (OpenID Connect Core 1.0 section 2) and the fields by
     which some providers name the account in the token response. The ID token is only compared, and
     comes from the token endpoint itself, so its signature is not checked here (section 3.1.3.7).
-
-    Args:
-        old: A token as it was stored.
-        new: A token as the provider sent it.
-        default: The answer when they do not both name an account in the same way.
+    ``default`` is the answer when they do not both name an account in the same way.
     """
     before, after = _names(old), _names(new)
     shared = before.keys() & after.keys()
@@ -94,14 +81,11 @@ def same_account(old: dict[str, Any], new: dict[str, Any], *, default: bool) -> 
 
 def _names(token: dict[str, Any]) -> dict[str, Any]:
     names = {field: token[field] for field in _ACCOUNT_FIELDS if token.get(field) is not None}
-    subject = _id_token_subject(token.get("id_token"))
-    return names if subject is None else {**names, "id_token": subject}
-
-
-def _id_token_subject(id_token: Any) -> Any:
+    id_token: Any = token.get("id_token")
     try:
         payload = id_token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims["sub"]
+        subject = claims["sub"]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return None
+        return names
+    return names if subject is None else {**names, "id_token": subject}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from oauthlib.oauth2 import MissingTokenError, OAuth2Error
-from requests import RequestException, Response
+from requests import RequestException
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
@@ -25,8 +25,7 @@ EXCHANGE_ERRORS = (OAuth2Error, RequestException, ValueError)
 class TokenCalls(OAuth2Session, ABC):
     """A session whose calls to the token endpoint are made by copies of it.
 
-    What oauthlib notes on a session and its client while it makes such a call is no business of
-    other threads that use the session.
+    What oauthlib notes on a session meanwhile is no business of its other threads.
     """
 
     @abstractmethod
@@ -42,10 +41,9 @@ class TokenCalls(OAuth2Session, ABC):
         """Return the full URL for one that may be relative."""
 
     def fetch_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
-        """Exchange an authorization code for a token.
+        """Exchange an authorization code for a token, which this session uses from then on.
 
-        The token is used by this session from then on. A granted scope that differs from the one
-        asked for is logged and is no error.
+        A granted scope that differs from the one asked for is logged and is no error.
 
         Source: RFC 6749 sections 4.1.3, 5.1 and 3.3.
 
@@ -95,14 +93,8 @@ class TokenCalls(OAuth2Session, ABC):
 class TokenEndpoint:
     """The endpoints of one provider that take refresh tokens, and access tokens to revoke.
 
-    Args:
-        provider: The provider's name, for the log.
-        session: Makes the calls, and has the compliance hooks. Nobody else uses it.
-        url: Where refresh tokens are exchanged, or ``None``.
-        revocation_url: Where tokens are revoked, or ``None``.
-        client_secret: The client's secret, or ``None`` for a public client.
-        include_client_id: Whether the client says who it is in the body, and not by HTTP Basic.
-        timeout: As of :meth:`requests.Session.request`.
+    ``provider`` is the name for the log, and ``include_client_id`` whether the client says who it
+    is in the body and not by HTTP Basic. Nobody else uses the ``session``.
     """
 
     def __init__(
@@ -125,19 +117,10 @@ class TokenEndpoint:
         self._timeout = timeout
 
     def refresh(self, token: Token) -> Token:
-        """Exchange a token's refresh token for a new token.
+        """Exchange a token's refresh token for a new token, which has one and ``expires_at``.
 
-        Without a scope it is the one that was granted; asking for more is an error.
-
-        Source: RFC 6749 section 6.
-
-        Returns:
-            The answer, with ``expires_at`` if it says when it ends, and with a refresh token: the
-            one that was sent if no other was issued.
-
-        Raises:
-            oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
-            requests.RequestException: If the provider can't be reached.
+        Without a scope it is the one that was granted; asking for more is an error. It raises one
+        of :data:`EXCHANGE_ERRORS` if the provider gives none. Source: RFC 6749 section 6.
         """
         session = self._session
         session.scope = session._client.scope = None
@@ -149,12 +132,9 @@ class TokenEndpoint:
         return with_expires_at(dict(issued))
 
     def revoke(self, token: Token) -> bool:
-        """Revoke a token's refresh token, and then its access token.
+        """Revoke the refresh token, then the access token; whether the provider has confirmed it.
 
         Source: RFC 7009 section 2.
-
-        Returns:
-            Whether the provider has confirmed it.
         """
         kinds = [kind for kind in ("refresh_token", "access_token") if token.get(kind)]
         confirmed = [self._revoke(token[kind], kind) for kind in kinds]
@@ -169,30 +149,35 @@ class TokenEndpoint:
             return False
         arguments = self._authentication({})
         transport = {name: arguments.pop(name) for name in ("auth", "timeout") if name in arguments}
+        data = {"token": token, "token_type_hint": kind, **arguments}
         try:
             response = self._session.post(
-                self._revocation_url,
-                data={"token": token, "token_type_hint": kind, **arguments},
-                withhold_token=True,
-                **transport,
+                self._revocation_url, data=data, withhold_token=True, **transport
             )
-            reason = _refusal(response, kind)
         except RequestException as error:
             reason = type(error).__name__
-        if reason is not None:
-            log.warning(
-                "Provider %r did not confirm that a %s is revoked: %s",
-                *(self._provider, kind, reason),
-            )
-        return reason is None
+        else:
+            if response.ok:
+                return True
+            try:
+                error_code = response.json()["error"]
+                reason = repr(error_code)
+            except (ValueError, KeyError, TypeError):
+                error_code, reason = None, f"HTTP status {response.status_code}"
+            # RFC 7009 section 2.2.1: some revoke refresh tokens only, and with one all that was
+            # issued for it.
+            if error_code == "unsupported_token_type" and kind == "access_token":
+                return True
+        log.warning(
+            "Provider %r did not confirm that a %s is revoked: %s",
+            *(self._provider, kind, reason),
+        )
+        return False
 
     def _authentication(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that say who asks, as was chosen for the authorization code.
+        """Return the arguments that say who asks, unless the parameters ``given`` say it.
 
         Source: RFC 6749 section 2.3.1.
-
-        Args:
-            given: Parameters that are sent in any case, and may have the client's secret in them.
         """
         client_id, secret = self._session.client_id, self._client_secret
         timeout = {"timeout": self._timeout}
@@ -207,25 +192,17 @@ class TokenEndpoint:
         return {"auth": HTTPBasicAuth(client_id, secret), **timeout}
 
 
-def _refusal(response: Response, kind: str) -> str | None:
-    """Return why the provider has not revoked a token, or ``None`` if it has."""
-    if response.ok:
-        return None
-    try:
-        error = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP status {response.status_code}"
-    # Section 2.2.1: some revoke refresh tokens only, and with one all that was issued for it.
-    return None if error == "unsupported_token_type" and kind == "access_token" else repr(error)
-
-
-def _accept_scope(change: Warning) -> Token:
+def _accept_scope(change: Any) -> Token:
     # oauthlib reports a changed scope by raising a Warning that carries the valid token. That the
     # user granted less than was asked is legal: RFC 6749 section 3.3.
     token: Token | None = getattr(change, "token", None)
     if token is None:
         raise change
-    asked, granted = (_scopes(getattr(change, name)) for name in ("old_scope", "new_scope"))
+    # Some providers separate by commas, which is no difference worth a word.
+    asked, granted = (
+        {part for scope in scopes or () for part in str(scope).replace(",", " ").split()}
+        for scopes in (change.old_scope, change.new_scope)
+    )
     if asked != granted:
         log.warning(
             "The scope granted differs from the one asked for: missing %s, added %s",
@@ -233,8 +210,3 @@ def _accept_scope(change: Warning) -> Token:
             sorted(granted - asked),
         )
     return token
-
-
-def _scopes(scopes: Any) -> set[str]:
-    # Some providers separate by commas, which is no difference worth a word.
-    return {part for scope in scopes or () for part in str(scope).replace(",", " ").split()}

@@ -35,12 +35,9 @@ DEFAULT_POOL_MAXSIZE = 10
 class Transport:
     """The connections of one blueprint, made when the first call needs them and then reused.
 
-    An adapter holds sockets, and nothing of a user: cookies and tokens stay with the session. The
-    connections that nobody uses any more are closed with the last one who knows the transport, or
-    when the process ends.
-
-    Args:
-        make_adapter: Makes the adapter; called once in each process.
+    ``make_adapter`` is called once in each process. An adapter holds sockets, and nothing of a
+    user: cookies and tokens stay with the session. Connections are closed with the last one who
+    knows the transport, or when the process ends.
     """
 
     def __init__(self, make_adapter: Callable[[], BaseAdapter] = HTTPAdapter) -> None:
@@ -60,9 +57,8 @@ class Transport:
 class TransportSession(requests.Session):
     """A :class:`requests.Session` that borrows the adapters of a transport.
 
-    Adapters mounted on the session itself come first. It has what every session has, but makes no
-    adapters of its own, and its headers and cookies when they are first used: most requests of an
-    application only ask whether there is a token.
+    Adapters mounted on the session itself come first. Its headers and cookies are made when they
+    are first used: most requests of an application only ask whether there is a token.
     """
 
     transport: Transport | None = None
@@ -105,13 +101,9 @@ class TransportSession(requests.Session):
 
 
 def require_tls(url: str) -> None:
-    """Refuse a URL that would send credentials in the clear.
+    """Refuse a relative URL, and one that would send credentials in the clear.
 
     Source: RFC 6749 section 3.1 and 3.2, RFC 6750 section 5.3.
-
-    Raises:
-        ConfigurationError: If the URL is not ``https`` and ``OAUTHLIB_INSECURE_TRANSPORT`` is not
-            set, or if it is relative and there is nothing to resolve it against.
     """
     parts = urlsplit(url)
     if not parts.netloc:
@@ -127,14 +119,11 @@ def require_tls(url: str) -> None:
 
 
 def rewinding(data: Any, files: Any) -> Callable[[], object] | None:
-    """Return what makes a body ready to be sent again, or ``None`` if that can't be done.
-
-    Args:
-        data: As of :meth:`requests.Session.request`.
-        files: As there.
-    """
+    """Return what makes a body ready to be sent again, or ``None`` if that can't be done."""
+    pairs = files.items() if isinstance(files, Mapping) else files or ()
+    parts = [value[1] if isinstance(value, list | tuple) else value for _, value in pairs]
     streams: list[Any] = []
-    for part in [data, *_file_parts(files)]:
+    for part in [data, *parts]:
         if part is None or isinstance(part, str | bytes | bytearray | Mapping | list | tuple):
             continue
         try:
@@ -150,12 +139,6 @@ def rewinding(data: Any, files: Any) -> Callable[[], object] | None:
             stream.seek(0)
 
     return rewind
-
-
-def _file_parts(files: Any) -> Iterator[Any]:
-    pairs = files.items() if isinstance(files, Mapping) else files or ()
-    for _, value in pairs:
-        yield value[1] if isinstance(value, list | tuple) else value
 
 
 # requests-oauthlib and oauthlib write tokens, client secrets and signatures to their loggers at

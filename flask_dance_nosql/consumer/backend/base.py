@@ -23,25 +23,10 @@ class BlueprintLike(Protocol):
     """What a backend may ask of a blueprint: also true of Flask-Dance's own blueprints."""
 
     @property
-    def name(self) -> str:
-        """The provider's name."""
+    def name(self) -> str: ...  # noqa: D102 - the provider's name
 
     @property
-    def config(self) -> Any:
-        """A mapping that may hold ``user`` and ``user_id``."""
-
-
-class BackendLike(Protocol):
-    """The three methods of a backend, whatever its class."""
-
-    def get(self, blueprint: Any) -> Any:
-        """Return the token, or ``None``."""
-
-    def set(self, blueprint: Any, token: Token) -> Any:
-        """Store the token."""
-
-    def delete(self, blueprint: Any) -> Any:
-        """Remove the token."""
+    def config(self) -> Any: ...  # noqa: D102 - a mapping
 
 
 class StoredToken(NamedTuple):
@@ -148,25 +133,23 @@ class TokenSlot(ABC):
 
 
 class PlainSlot(TokenSlot):
-    """What a backend with the three methods has for the caller.
+    """What a backend with the three methods has for the caller, also one of no class of ours.
 
     Such a backend can't lock, nor compare and set: what is done here holds among the threads of one
-    process, if they take turns.
-
-    Args:
-        backend: The backend.
-        blueprint: The blueprint that asks.
-        owner: What the backend says of the owner.
+    process, if they take turns. It raises :class:`ConfigurationError` if a user is named.
     """
 
     is_person = True
 
-    def __init__(
-        self, backend: BackendLike, blueprint: BlueprintLike, owner: object = None
-    ) -> None:
+    def __init__(self, backend: Any, blueprint: BlueprintLike, who: Who = CURRENT) -> None:
+        if who is not CURRENT and who.is_named:
+            raise ConfigurationError(
+                f"{type(backend).__name__} can't be asked for the token of a user. Use "
+                "MongoBackend, RedisBackend, SQLAlchemyBackend or another UserScopedBackend."
+            )
         self._backend = backend
         self._blueprint = blueprint
-        self.owner = owner
+        self.owner = backend.owner(blueprint) if isinstance(backend, BaseBackend) else None
 
     def read(self, fresh: bool = False) -> StoredToken:  # noqa: ARG002 - there is no other way
         """Return what the backend's ``get`` gives."""
@@ -179,14 +162,10 @@ class PlainSlot(TokenSlot):
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Store a token by the backend's ``set``."""
         if seen is not None:
-            current = self._require(seen, "set").token or {}
+            before, current = seen.token or {}, self._require(seen, "set").token or {}
             # What others have changed meanwhile stays, unless this write changes it, too.
-            kept = {
-                name: value
-                for name, value in current.items()
-                if token.get(name) == (seen.token or {}).get(name)
-            }
-            token = {**token, **kept}
+            kept = [name for name in current if token.get(name) == before.get(name)]
+            token = {**token, **{name: current[name] for name in kept}}
         self._backend.set(self._blueprint, token)
         return StoredToken(token)
 
@@ -266,26 +245,7 @@ class BaseBackend(ABC):
         Raises:
             ConfigurationError: If a user is named and the backend keeps no token for each.
         """
-        if who is not CURRENT:
-            _refuse_named(self, who)
-        return PlainSlot(self, blueprint, self.owner(blueprint))
-
-
-def slot_of(backend: BackendLike, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
-    """Return one owner's token in any backend, also in one that is no :class:`BaseBackend`."""
-    if isinstance(backend, BaseBackend):
-        return backend.slot(blueprint, who)
-    if who is not CURRENT:
-        _refuse_named(backend, who)
-    return PlainSlot(backend, blueprint)
-
-
-def _refuse_named(backend: BackendLike, who: Who) -> None:
-    if who.is_named:
-        raise ConfigurationError(
-            f"{type(backend).__name__} can't be asked for the token of a user. Use MongoBackend, "
-            "RedisBackend, SQLAlchemyBackend or another UserScopedBackend."
-        )
+        return PlainSlot(self, blueprint, who)
 
 
 class NullBackend(BaseBackend):

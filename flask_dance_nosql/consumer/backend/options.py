@@ -48,11 +48,7 @@ class BackendOptions(People, MoreOptions, Caching, total=False):
 
 
 def checked_ttl(ttl: Any) -> Ttl:
-    """Return how long records are kept.
-
-    Raises:
-        ConfigurationError: If it is no such time.
-    """
+    """Return how long records are kept, or raise :class:`ConfigurationError`."""
     if ttl is None or ttl == "token":
         return cast(Ttl, ttl)
     if not _is_number(ttl) or not 0 < ttl < _LONGEST_TTL:
@@ -63,11 +59,7 @@ def checked_ttl(ttl: Any) -> Ttl:
 
 
 def checked_seconds(name: str, seconds: Any) -> float:
-    """Return a number of seconds, given as the argument of this name.
-
-    Raises:
-        ConfigurationError: If it is none.
-    """
+    """Return the seconds given as the argument of this name, or raise ConfigurationError."""
     if not _is_number(seconds) or not 0 <= seconds < _LONGEST_TTL:
         raise ConfigurationError(f"{name} is a number of seconds, 100 years at most; 0 for none.")
     return float(seconds)
@@ -78,9 +70,5 @@ def _is_number(value: Any) -> bool:
 
 
 def token_cache(cache: Any) -> TokenCache:
-    """Return a cache as one of tokens.
-
-    Raises:
-        ConfigurationError: If it can't be one.
-    """
+    """Return a cache as one of tokens."""
     return cache if isinstance(cache, TokenCache) else SharedCache(cache)

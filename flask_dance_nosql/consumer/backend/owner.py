@@ -51,10 +51,7 @@ CURRENT = Who()
 
 
 class OwnerResolver:
-    """Finds the owner of the token that an operation is about.
-
-    The arguments are those of :class:`UserScopedBackend`.
-    """
+    """Finds whose token an operation is about; with arguments of :class:`UserScopedBackend`."""
 
     def __init__(
         self,
@@ -81,10 +78,6 @@ class OwnerResolver:
         What the call names comes first, then what the backend was given, then the blueprint's
         ``config``; at each, ``user_id`` before ``user``. A call for somebody who turns out to be
         nobody does not fall back to somebody else.
-
-        Args:
-            who: Whom the call names.
-            config: The blueprint's ``config``.
         """
         if who is not CURRENT and who.is_named:
             return self._found(who.user, who.user_id)
@@ -96,20 +89,20 @@ class OwnerResolver:
             found = dereference(user_id)
             if found is not None:
                 return found
-        return None if user is None or user is NOT_GIVEN else self._id_of(dereference(user))
-
-    def _id_of(self, user: Any) -> Any:
+        if user is None or user is NOT_GIVEN:
+            return None
+        user = dereference(user)
         if user is None or self._is_anonymous(user):
             return None
         for name in ("id", "get_id"):
             found = own_attribute(user, name, NOT_GIVEN)
             if found is not NOT_GIVEN:
-                user_id = found() if callable(found) else found
-                if user_id is None:
+                found = found() if callable(found) else found
+                if found is None:
                     raise ValueError(
                         "The user has no id yet. Save it before its token is asked for."
                     )
-                return user_id
+                return found
         return user
 
     def _is_anonymous(self, user: Any) -> bool:
@@ -139,9 +132,12 @@ def own_attribute(thing: Any, name: str, default: Any) -> Any:
         raise
 
 
+_BROWSER_ID = "flask_dance_browser_id:{}"
+
+
 def browser_key(provider: str) -> TokenKey | None:
     """Return whose token this browser has, or ``None`` if it has no id for the provider."""
-    browser_id = flask_session.get(_session_key(provider))
+    browser_id = flask_session.get(_BROWSER_ID.format(provider))
     return None if browser_id is None else TokenKey(provider, f"browser:{browser_id}")
 
 
@@ -154,10 +150,6 @@ def new_browser_key(provider: str) -> tuple[TokenKey, str]:
 def keep_browser_id(provider: str, browser_id: str | None) -> None:
     """Put the browser's id for a provider into the Flask session, or take it out."""
     if browser_id is not None:
-        flask_session[_session_key(provider)] = browser_id
+        flask_session[_BROWSER_ID.format(provider)] = browser_id
     else:
-        flask_session.pop(_session_key(provider), None)
-
-
-def _session_key(provider: str) -> str:
-    return f"flask_dance_browser_id:{provider}"
+        flask_session.pop(_BROWSER_ID.format(provider), None)

@@ -108,8 +108,6 @@ def _note_response(response: Any) -> Any:
 def _excess_bytes(changes: dict[str, Any]) -> int:
     """Return by how many bytes a changed session would be too large for its cookie; 0 if it is not.
 
-    Sessions that are kept on the server have no such limit.
-
     Source: RFC 6265 section 6.1; Flask's setting ``MAX_COOKIE_SIZE``.
     """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
