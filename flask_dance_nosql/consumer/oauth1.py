@@ -68,7 +68,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         )
 
     def _begin(self) -> str:
-        session = self.session.for_call()
+        session = self.session.for_token_call()
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("access_token_url")
         session.auth.client.callback_uri = url_for(".authorized", _external=True)
@@ -91,7 +91,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         return login
 
     def _exchange(self, login: PendingLogin) -> Token:
-        session = self.session.for_call()
+        session = self.session.for_token_call()
         client = session.auth.client
         client.resource_owner_key = login.handle
         client.resource_owner_secret = login.secret

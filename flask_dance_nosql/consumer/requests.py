@@ -80,6 +80,8 @@ class ConsumerSession(Session, ABC):
     Attributes:
         who: Whose token; by default the current user's.
         is_kept: Whether the next access to ``blueprint.session`` gives this session again.
+        follows_redirects: Whether its calls do. Those to a token endpoint carry secrets that are
+            for nobody else.
     """
 
     call_setting_names: ClassVar[tuple[str, ...]] = ("timeout", "proxies")
@@ -89,6 +91,7 @@ class ConsumerSession(Session, ABC):
     base_url: str | None = None
     who: Who = CURRENT
     is_kept = True
+    follows_redirects = True
     _assigned: Token | None = None
     _is_assigned = False
     _reading: Reading | None = None
@@ -240,7 +243,15 @@ class ConsumerSession(Session, ABC):
         request.url = self.resolve(request.url or "")
         return super().prepare_request(request)
 
+    def for_token_call(self) -> Self:
+        """Return a copy of the session that makes a call to a token or revocation endpoint."""
+        call = self.for_call()
+        call.cookies, call.follows_redirects = RequestsCookieJar(), False
+        return call
+
     def _set_defaults(self, kwargs: dict[str, Any]) -> None:
+        if not self.follows_redirects:
+            kwargs["allow_redirects"] = False
         if self.blueprint is None:
             return
         kwargs.setdefault("timeout", self.call_settings["timeout"])
@@ -544,8 +555,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         """Return what calls the token and revocation endpoints, on a copy of this session."""
         blueprint = self.blueprint
         provider = "" if blueprint is None else blueprint.name
-        call = self.for_call()
-        call.cookies = RequestsCookieJar()
+        call = self.for_token_call()
         settings = self.call_settings
         revocation_url = settings.get("revocation_url")
         params = settings.get("token_url_params") or {}

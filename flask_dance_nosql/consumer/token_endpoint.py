@@ -29,7 +29,7 @@ class TokenCalls(OAuth2Session, ABC):
     """
 
     @abstractmethod
-    def for_call(self) -> Self:
+    def for_token_call(self) -> Self:
         """Return a copy of the session that makes one call."""
 
     @abstractmethod
@@ -51,7 +51,7 @@ class TokenCalls(OAuth2Session, ABC):
             oauthlib.oauth2.OAuth2Error: If the provider answers with an error or without a token.
             requests.RequestException: If the provider can't be reached.
         """
-        call = self.for_call()
+        call = self.for_token_call()
         fetch = super(TokenCalls, call).fetch_token
         return self._token_call(fetch, self.resolve(token_url), *args, **kwargs)
 
@@ -65,7 +65,7 @@ class TokenCalls(OAuth2Session, ABC):
         Source: RFC 6749 section 6.
         """
         used = refresh_token or (self.token or {}).get("refresh_token")
-        refresh = super(TokenCalls, self.for_call()).refresh_token
+        refresh = super(TokenCalls, self.for_token_call()).refresh_token
         token = self._token_call(refresh, self.resolve(token_url), used, *args, **kwargs)
         if not token.get("refresh_token"):
             token["refresh_token"] = used
@@ -157,7 +157,7 @@ class TokenEndpoint:
         except RequestException as error:
             reason = type(error).__name__
         else:
-            if response.ok:
+            if response.status_code < 300:
                 return True
             try:
                 error_code = response.json()["error"]

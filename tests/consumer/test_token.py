@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_dance_nosql.consumer.backend.base import StoredToken
+from flask_dance_nosql.consumer.refresh.rescue import Exchange
 from flask_dance_nosql.consumer.token import same_account
 
 
@@ -48,3 +50,10 @@ def test_accounts(old: Any, new: Any, expected: bool | None, default: bool) -> N
 def test_any_id_token_is_survived(old: str, new: str) -> None:
     """Text that is no ID token names no account and raises nothing."""
     assert same_account({"id_token": old}, {"id_token": new}, default=True) is True
+
+
+def test_stored_token_shows_no_secret() -> None:
+    """What a slot gives shows no token when it is printed, nor does what a refresh remembers."""
+    token = {"access_token": "at-secret", "refresh_token": "rt-secret"}
+    shown = repr([StoredToken(token), Exchange(token, rotates=True)])
+    assert "secret" not in shown
