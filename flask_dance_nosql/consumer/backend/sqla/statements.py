@@ -6,13 +6,13 @@ than the database to run it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, Update, bindparam, case, false, func, select
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert
 
 from ..store.document import TokenKey
 
@@ -36,10 +36,6 @@ class RowsStatements:
         same = {c: c for c in columns.table.columns if c is columns.provider or c.onupdate}
         update = columns.table.update().where(wanted).values(same)
         self.update_nothing = update.returning(*columns.selected)
-
-    def lock(self, dialect: str) -> Select[Any] | ReturningUpdate[Any]:
-        """Return the statement that locks the rows and returns them."""
-        return self.update_nothing if dialect == "sqlite" else self.select_for_update
 
 
 class Statements:
@@ -95,26 +91,21 @@ class Statements:
         return self._update, parameters | {column.key: value for column, value in values.items()}
 
     def upsert(
-        self, dialect: str, has_user: bool, inserted: Iterable[Any], updated: Iterable[Any]
+        self, dialect: str, has_user: bool, inserted: Collection[Any], updated: Collection[Any]
     ) -> ReturningInsert[Any] | None:
         """Return the statement that inserts an owner's row, or updates columns of the one in place.
 
         It returns the row without the token. It is ``None`` if the database has no ``ON CONFLICT``,
-        or the model no constraint for it, or if a column would not be treated right.
+        the model no constraint for it, or a column would not be treated right.
         """
         shape = (dialect, has_user, frozenset(inserted), frozenset(updated))
-        if shape not in self._upserts:
-            self._upserts[shape] = self._made_upsert(*shape)
-        return self._upserts[shape]
-
-    def _made_upsert(
-        self, dialect: str, has_user: bool, inserted: frozenset[Any], updated: frozenset[Any]
-    ) -> ReturningInsert[Any] | None:
+        if shape in self._upserts:
+            return self._upserts[shape]
         columns, target = self._columns, None
         if dialect in ("sqlite", "postgresql") and columns.can_be_upserted(inserted, updated):
             target = columns.conflict_target(dialect, has_user=has_user)
         if target is None:
-            return None
+            return self._upserts.setdefault(shape, None)
         insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(columns.table)
         changes = {column: insert.excluded[column.key] for column in updated}
         version, made = columns.optional.get("version"), columns.optional.get("created_at")
@@ -123,4 +114,5 @@ class Statements:
         if made is not None:
             changes[made] = func.coalesce(made, changes[made])
         upsert: ReturningInsert[Any] = insert.on_conflict_do_update(**target, set_=changes)
-        return upsert.returning(*(c for c in columns.selected if c.key != "its_token"))
+        found = upsert.returning(*(c for c in columns.selected if c.key != "its_token"))
+        return self._upserts.setdefault(shape, found)

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Table, exc, func, select, tuple_
 
+from .... import clock
 from ....errors import ConfigurationError, CorruptToken, VersionConflict
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
-from .columns import Columns, Defaults
-from .locks import Locks
+from .columns import LONG_AGO, Columns, Defaults
+from .locks import lock_table, seconds_now
 from .statements import Statements
 from .transactions import Transactions
 
@@ -57,7 +58,7 @@ class SQLAlchemyStore(TokenStore):
         self._columns = Columns(model)
         self._statements = Statements(self._columns)
         self._transactions = Transactions(session, self._columns, commit=commit)
-        self._locks = Locks(self._columns.table)
+        self._locks = lock_table(self._columns.table)
         self._locks_wanted = True
         self._commit = commit
         self._defaults = defaults
@@ -142,7 +143,8 @@ class SQLAlchemyStore(TokenStore):
                 raise self.conflict("save_apart", key)
             if if_version is not None:
                 version = 0 if row is None else columns.version(row)
-                is_over = if_version == 0 and row is not None and columns.has_ended(row)
+                end = columns.moment(row, "expires_at")
+                is_over = if_version == 0 and end is not None and end <= clock.now()
                 if if_version != version and not is_over:
                     raise self.conflict("save", key)
             values = columns.written(document, row)
@@ -173,7 +175,7 @@ class SQLAlchemyStore(TokenStore):
             return None
         row = connection.execute(statement, {c.key: value for c, value in values.items()}).one()
         identity = columns.identity(row)
-        is_broken = "created_at" in columns.optional and columns.created_at(row) is None
+        is_broken = "created_at" in columns.optional and columns.moment(row, "created_at") is None
         if is_broken or columns.key(row) != document.key:
             # It takes two statements to mend the date. With a collation that ignores case, the row
             # may be another user's.
@@ -199,7 +201,7 @@ class SQLAlchemyStore(TokenStore):
         """Lock and return a key's rows. Are there none, wait for the turn to insert the first."""
         statements, parameters = self._statements.of(key)
         dialect = connection.dialect.name
-        lock = statements.lock(dialect)
+        lock = statements.update_nothing if dialect == "sqlite" else statements.select_for_update
         rows = connection.execute(lock, parameters).all()
         if rows or not or_turn or dialect != "postgresql":
             return rows
@@ -211,15 +213,20 @@ class SQLAlchemyStore(TokenStore):
 
     def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
         # With a collation that ignores case, rows of others are found, too.
-        own = [row for row in rows if self._columns.key(row) == key]
+        columns = self._columns
+        own = [row for row in rows if columns.key(row) == key]
         if len(own) > 1 and not self._warned:
             self._warned = True
             log.warning(
                 "%d rows of %s hold a token of provider %r for one owner; the newest counts. "
                 "Delete the others, and give the model unique_per_user().",
-                *(len(own), self._columns.name, key.provider),
+                *(len(own), columns.name, key.provider),
             )
-        return max(own, key=self._columns.age, default=None)
+
+        def age(row: Row[Any]) -> tuple[Any, ...]:
+            return (columns.moment(row, "created_at") or LONG_AGO, columns.identity(row))
+
+        return max(own, key=age, default=None)
 
     def scan(
         self, provider: str | None = None, user_id: str | None = None
@@ -247,7 +254,7 @@ class SQLAlchemyStore(TokenStore):
 
     def prepare(self) -> None:
         """Create the tables that are missing: the model's, and that of the locks."""
-        self._create(self._columns.table, self._locks.table)
+        self._create(self._columns.table, self._locks)
 
     def _create(self, *tables: Table) -> None:
         metadata, transactions = self._columns.table.metadata, self._transactions
@@ -271,20 +278,28 @@ class SQLAlchemyStore(TokenStore):
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""
         if self._locks_wanted:
-            self._create(self._locks.table)
+            self._create(self._locks)
             self._locks_wanted = False
-        transactions = self._transactions
+        transactions, lock = self._transactions, self._locks.c
+        free = (lock.holder == holder) | (lock.until <= seconds_now())
+        taken = {"holder": holder, "until": seconds_now() + seconds}
+        update = self._locks.update().where(lock.name == key.digest, free).values(**taken)
         try:
             with transactions.write(apart=True) as connection, transactions.attempt(connection):
-                return self._locks.acquire(connection, key, holder, seconds)
+                if not connection.execute(update).rowcount:
+                    insert = self._locks.insert().values(name=key.digest, **taken)
+                    connection.execute(insert)
         except exc.IntegrityError:
-            # Another took it at the same moment.
+            # It is another's, or another took it at the same moment.
             return False
+        return True
 
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
+        lock = self._locks.c
+        is_held = (lock.name == key.digest) & (lock.holder == holder)
         with self._transactions.write(apart=True) as connection:
-            self._locks.release(connection, key, holder)
+            connection.execute(self._locks.delete().where(is_held))
 
     def require_expiry(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``expires_at``."""
