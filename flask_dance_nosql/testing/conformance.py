@@ -179,10 +179,8 @@ class StoreConformance:
         """16 threads x 50 writes to one key: one document, its version exactly 800 higher."""
         start = store.save(make_document()).version
 
-        def write(thread: int) -> list[TokenDocument]:
-            return [
-                store.save(make_document(token={"by": [thread, n]})) for n in range(writes_each)
-            ]
+        def write(by: int) -> list[TokenDocument]:
+            return [store.save(make_document(token={"by": [by, n]})) for n in range(writes_each)]
 
         saved = [document for documents in at_once(16, write) for document in documents]
         counted = list(range(start + 1, start + 1 + 16 * writes_each))

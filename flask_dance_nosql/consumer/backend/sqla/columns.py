@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -23,6 +23,8 @@ from ....errors import ConfigurationError
 from ..store.document import TokenDocument, TokenKey
 from ..store.values import decode_token, is_plain, user_id_text
 
+Identity = tuple[Any, ...]
+Values = dict[Any, Any]
 Defaults = dict[str, Any] | Callable[[TokenDocument], dict[str, Any]] | None
 
 _encode = json.JSONEncoder(sort_keys=True, default=str).encode
@@ -34,14 +36,10 @@ _OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user
 
 
 BROKEN: Any = object()
-"""What :class:`Guarded` returns for a value that its type can't read."""
 
 
 class Guarded(TypeDecorator[Any]):
-    """Reads as another type does, and returns ``BROKEN`` for a value on which that type fails.
-
-    Otherwise one broken row would make a query of many rows fail.
-    """
+    """Reads as another type, but ``BROKEN`` where that fails, which would fail the whole query."""
 
     impl = NullType
     cache_ok = True
@@ -132,20 +130,6 @@ class Columns:
                 return {"index_elements": owner, "index_where": where}
         return None
 
-    def can_be_upserted(self, inserted: Collection[Any], updated: Collection[Any]) -> bool:
-        """Whether an upsert that names these columns does all that an insert or an update does."""
-        # SQLAlchemy runs no onupdate in an upsert, and a database refuses NULL in a required column
-        # before it looks for a row to update.
-        return all(
-            (column in updated or column.onupdate is None)
-            and (
-                (column in inserted or column.nullable)
-                or (column.default is not None or column.server_default is not None)
-                or column is self.table.autoincrement_column
-            )
-            for column in self.table.columns
-        )
-
     def user_value(self, user_id: str | None) -> Any:
         """Return a user's id as the value for its column; ``ValueError`` if that can't hold it."""
         if user_id is None:
@@ -170,13 +154,11 @@ class Columns:
             raise ValueError(f"The column {self.user} can't hold this user_id")
         return value
 
-    def written(self, document: TokenDocument, row: Row[Any] | None) -> dict[Any, Any]:
+    def written(self, document: TokenDocument, row: Row[Any] | None) -> Values:
         """Return the values, by column, that a document puts into its row, or into a new one."""
         # As JSON text if a database's JSON can't hold it exactly.
         is_exact = is_plain(document.token, _DEPTH, _is_exact, _is_exact)
-        values: dict[Any, Any] = {
-            self.token: document.token if is_exact else json.dumps(document.token)
-        }
+        values: Values = {self.token: document.token if is_exact else json.dumps(document.token)}
         for name in ("created_at", "updated_at", "expires_at"):
             is_kept = name == "created_at" and self.moment(row, name) is not None
             if name in self.optional and not is_kept:
@@ -192,7 +174,7 @@ class Columns:
             values[self.optional["provider_user_id"]] = document.provider_user_id
         return values
 
-    def inserted(self, document: TokenDocument, defaults: Defaults) -> dict[Any, Any]:
+    def inserted(self, document: TokenDocument, defaults: Defaults) -> Values:
         """Return the values, by column, that a new row has besides those of :meth:`written`."""
         given = defaults(document) if callable(defaults) else defaults or {}
         for name in given:
@@ -204,7 +186,7 @@ class Columns:
             values[self.user] = self.user_value(document.user_id)
         return values
 
-    def identity(self, row: Row[Any]) -> tuple[Any, ...]:
+    def identity(self, row: Row[Any]) -> Identity:
         """Return the primary key of a row."""
         return tuple(row[-len(self.primary_key) :])
 
@@ -239,11 +221,7 @@ class Columns:
         return msgspec.convert(fields, TokenDocument)
 
     def saved(
-        self,
-        document: TokenDocument,
-        values: dict[Any, Any],
-        identity: tuple[Any, ...],
-        row: Row[Any] | None,
+        self, document: TokenDocument, values: Values, identity: Identity, row: Row[Any] | None
     ) -> TokenDocument:
         """Return a document as it is stored, after values were put into its row or a new one."""
         counted = values.get(self.optional.get("version"))
@@ -259,7 +237,7 @@ class Columns:
         )
 
 
-def _content_version(identity: tuple[Any, ...], token: Any) -> int:
+def _content_version(identity: Identity, token: Any) -> int:
     content = _encode([[str(part) for part in identity], token])
     return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1
 

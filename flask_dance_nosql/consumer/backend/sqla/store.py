@@ -13,8 +13,7 @@ from ....errors import ConfigurationError, CorruptToken, VersionConflict
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from .columns import LONG_AGO, Columns, Defaults
-from .locks import lock_table, seconds_now
-from .statements import Statements
+from .statements import Statements, lock_table, seconds_now
 from .transactions import Transactions
 
 # How many seconds a save apart from the session waits for a lock, which the session may hold.
@@ -94,11 +93,7 @@ class SQLAlchemyStore(TokenStore):
         return None if document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Update a key's row in place, or insert one.
-
-        That is one statement if no version is compared and both database and model allow for an
-        upsert, and else two in one transaction.
-        """
+        """Update a key's row or insert one: by an upsert, or by two statements in a transaction."""
         try:
             return self._save(document, if_version, upsert=if_version is None)
         except exc.IntegrityError:
@@ -113,16 +108,13 @@ class SQLAlchemyStore(TokenStore):
             return self.save(document, if_version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save and commit on a connection of its own, with ``commit=False`` too.
-
-        If that fails, it saves as :meth:`save` does: the session itself may stand in the way, since
-        it has written the same row, or one that the row refers to, and has not committed it.
-        """
+        """Save and commit on a connection of its own, with ``commit=False`` too, if possible."""
         if self._commit:
             return self.save(document, if_version)
         try:
             return self._save(document, if_version, apart=True)
         except (exc.SQLAlchemyError, VersionConflict):
+            # The session may have written the same row, or one that it refers to, uncommitted.
             return self.save(document, if_version)
 
     def _save(
@@ -233,8 +225,7 @@ class SQLAlchemyStore(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Yield documents in batches of 500 rows, in the order of the primary key."""
         columns = self._columns
-        page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
-        query = page
+        query = page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
         while True:
             with self._transactions.read() as connection:
                 rows = connection.execute(query).all()
@@ -258,8 +249,7 @@ class SQLAlchemyStore(TokenStore):
 
     def _create(self, *tables: Table) -> None:
         metadata, transactions = self._columns.table.metadata, self._transactions
-        # Between the check for a table and its creation, another process may create it: once for
-        # each table.
+        # Another process may create each table between the check for it and its creation.
         for tries_left in reversed(range(len(tables) + 1)):
             try:
                 with transactions.write(apart=True) as connection, transactions.attempt(connection):
@@ -281,14 +271,14 @@ class SQLAlchemyStore(TokenStore):
             self._create(self._locks)
             self._locks_wanted = False
         transactions, lock = self._transactions, self._locks.c
-        free = (lock.holder == holder) | (lock.until <= seconds_now())
-        taken = {"holder": holder, "until": seconds_now() + seconds}
-        update = self._locks.update().where(lock.name == key.digest, free).values(**taken)
         try:
             with transactions.write(apart=True) as connection, transactions.attempt(connection):
+                now = seconds_now(connection.dialect.name)
+                free = (lock.holder == holder) | (lock.until <= now)
+                taken = {"holder": holder, "until": now + seconds}
+                update = self._locks.update().where(lock.name == key.digest, free).values(**taken)
                 if not connection.execute(update).rowcount:
-                    insert = self._locks.insert().values(name=key.digest, **taken)
-                    connection.execute(insert)
+                    connection.execute(self._locks.insert().values(name=key.digest, **taken))
         except exc.IntegrityError:
             # It is another's, or another took it at the same moment.
             return False
