@@ -20,6 +20,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MissingDependency
 from .apps import connected
 
 if TYPE_CHECKING:
@@ -27,16 +28,7 @@ if TYPE_CHECKING:
     from .documents import at_once, json_values, keys, make_document, tokens
     from .faults import CorruptRecords, ServerDown
 
-_LAZY = {
-    "CorruptRecords": "faults",
-    "ServerDown": "faults",
-    "StoreConformance": "conformance",
-    "at_once": "documents",
-    "json_values": "documents",
-    "keys": "documents",
-    "make_document": "documents",
-    "tokens": "documents",
-}
+_SUITES = {"CorruptRecords": "faults", "ServerDown": "faults", "StoreConformance": "conformance"}
 
 __all__ = [
     "CorruptRecords",
@@ -52,6 +44,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    module = _SUITES.get(name, "documents")
+    try:
+        return getattr(importlib.import_module(f".{module}", __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("pytest", "hypothesis"):
+            raise
+        raise MissingDependency("StoreConformance", error.name, "test") from error

@@ -52,32 +52,22 @@ def connected(
         TypeError: If JSON has no type for something in the token.
         ValueError: If JSON can't express it.
     """
-    blueprint = _blueprint(app.application if isinstance(app, FlaskClient) else app, provider)
+    app = app.application if isinstance(app, FlaskClient) else app
+    blueprint = app.blueprints.get(provider)
+    if not isinstance(blueprint, BaseOAuthConsumerBlueprint):
+        blueprints = app.blueprints.items()
+        names = sorted(n for n, b in blueprints if isinstance(b, BaseOAuthConsumerBlueprint))
+        raise ConfigurationError(
+            f"The app {app.name!r} has no OAuth blueprint {provider!r}. It has: "
+            f"{', '.join(names) or 'none'}."
+        )
+    if token is TOKEN and isinstance(blueprint, OAuth1ConsumerBlueprint):
+        token = TOKEN_OAUTH1
     backend = MemoryBackend()
     if token:
-        backend.set(blueprint, with_expires_at(dict(_suited(blueprint, token))))
+        backend.set(blueprint, with_expires_at(dict(token)))
     before, blueprint.backend = blueprint.backend, backend
     try:
         yield backend
     finally:
         blueprint.backend = before
-
-
-def _blueprint(app: Flask, provider: str) -> BaseOAuthConsumerBlueprint:
-    found = {
-        name: blueprint
-        for name, blueprint in app.blueprints.items()
-        if isinstance(blueprint, BaseOAuthConsumerBlueprint)
-    }
-    if provider not in found:
-        raise ConfigurationError(
-            f"The app {app.name!r} has no OAuth blueprint {provider!r}. It has: "
-            f"{', '.join(sorted(found)) or 'none'}."
-        )
-    return found[provider]
-
-
-def _suited(blueprint: BaseOAuthConsumerBlueprint, token: Token) -> Token:
-    if token is TOKEN and isinstance(blueprint, OAuth1ConsumerBlueprint):
-        return TOKEN_OAUTH1
-    return token

@@ -7,20 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import hypothesis
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from .. import clock
 from ..consumer.backend.store.document import TokenDocument, TokenKey
-from ..consumer.backend.store.driver import require
-
-if TYPE_CHECKING:
-    import hypothesis
-    from hypothesis import strategies as st
-    from hypothesis.strategies import SearchStrategy
-else:
-    _NEEDED = {"feature": "StoreConformance", "package": "hypothesis", "extra": "test"}
-    hypothesis = require("hypothesis", **_NEEDED)
-    st = require("hypothesis.strategies", **_NEEDED)
 
 R = TypeVar("R")
 

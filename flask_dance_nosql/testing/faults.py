@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenKey
-from ..consumer.backend.store.driver import require
 from ..errors import BackendUnavailable, CorruptToken
 from .documents import KEY, make_document
-
-if TYPE_CHECKING:
-    import pytest
-else:
-    pytest = require("pytest", feature="StoreConformance", package="pytest", extra="test")
 
 
 class CorruptRecords:

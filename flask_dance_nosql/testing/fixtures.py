@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from ..consumer.backend.base import MemoryBackend
-from ..consumer.backend.store.driver import require
 from .apps import TOKEN, Token, connected
-
-if TYPE_CHECKING:
-    import pytest
-else:
-    pytest = require("pytest", feature="oauth_login", package="pytest", extra="test")
 
 
 class Login(Protocol):

@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, cast
+from uuid import UUID
 
 import msgspec
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    PrimaryKeyConstraint,
-    Row,
-    Table,
-    UniqueConstraint,
-    inspect,
-    type_coerce,
-)
+from sqlalchemy import ColumnElement, Dialect, Row, inspect, type_coerce
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
+from sqlalchemy.schema import Column, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from .... import clock
 from ....errors import ConfigurationError
 from ..store.document import TokenDocument, TokenKey
-from ..store.values import decode_token, user_id_text
-from .values import Guarded, aware_time, column_time, encode_token, id_value
+from ..store.values import decode_token, is_plain, user_id_text
 
+Identity = tuple[Any, ...]
+Values = dict[Any, Any]
 Defaults = dict[str, Any] | Callable[[TokenDocument], dict[str, Any]] | None
 
 _encode = json.JSONEncoder(sort_keys=True, default=str).encode
-
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_INT64 = range(-(2**63), 2**63)
+# MySQL's JSON takes 100 levels.
+_DEPTH = 90
 _OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
+
+
+BROKEN: Any = object()
+
+
+class Guarded(TypeDecorator[Any]):
+    """Reads as another type, but ``BROKEN`` where that fails, which would fail the whole query."""
+
+    impl = NullType
+    cache_ok = True
+
+    def __init__(self, inner: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the other type's implementation."""
+        return self.inner.dialect_impl(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return the other type's processor with its errors caught."""
+        read = self.inner.dialect_impl(dialect).result_processor(dialect, coltype)
+        if read is None:
+            return None
+
+        def guarded(value: Any) -> Any:
+            try:
+                return read(value)
+            except (ValueError, TypeError, RecursionError):
+                return BROKEN
+
+        return guarded
 
 
 class Columns:
@@ -101,22 +130,6 @@ class Columns:
                 return {"index_elements": owner, "index_where": where}
         return None
 
-    def can_be_upserted(self, inserted: Collection[Any], updated: Collection[Any]) -> bool:
-        """Whether an upsert that names these columns does all that an insert or an update does.
-
-        SQLAlchemy runs no ``onupdate`` in an upsert, and a database refuses ``NULL`` in a required
-        column before it looks for a row to update.
-        """
-        return all(
-            (column in updated or column.onupdate is None)
-            and (
-                (column in inserted or column.nullable)
-                or (column.default is not None or column.server_default is not None)
-                or column is self.table.autoincrement_column
-            )
-            for column in self.table.columns
-        )
-
     def user_value(self, user_id: str | None) -> Any:
         """Return a user's id as the value for its column; ``ValueError`` if that can't hold it."""
         if user_id is None:
@@ -126,16 +139,33 @@ class Columns:
                 f"The model {self.name} has no user_id and no user, so that it can't tell "
                 "users' tokens apart. Give it one, or keep one token for the application."
             )
-        return id_value(self.user, user_id)
+        try:
+            kind = self.user.type.python_type
+        except NotImplementedError:
+            kind = str
+        value: Any = user_id
+        if kind is int:
+            number = int(user_id) if re.fullmatch("-?[0-9]{1,19}", user_id) else None
+            value = number if number is not None and number in _INT64 else None
+        elif kind is UUID:
+            value = UUID(user_id)
+        # "042" and "42" would share a row.
+        if str(value) != user_id:
+            raise ValueError(f"The column {self.user} can't hold this user_id")
+        return value
 
-    def written(self, document: TokenDocument, row: Row[Any] | None) -> dict[Any, Any]:
+    def written(self, document: TokenDocument, row: Row[Any] | None) -> Values:
         """Return the values, by column, that a document puts into its row, or into a new one."""
-        values: dict[Any, Any] = {self.token: encode_token(document.token)}
+        # As JSON text if a database's JSON can't hold it exactly.
+        is_exact = is_plain(document.token, _DEPTH, _is_exact, _is_exact)
+        values: Values = {self.token: document.token if is_exact else json.dumps(document.token)}
         for name in ("created_at", "updated_at", "expires_at"):
-            is_kept = name == "created_at" and row is not None and self.created_at(row) is not None
+            is_kept = name == "created_at" and self.moment(row, name) is not None
             if name in self.optional and not is_kept:
-                column = self.optional[name]
-                values[column] = column_time(column, getattr(document, name))
+                column, moment = self.optional[name], getattr(document, name)
+                if moment is not None and not getattr(column.type, "timezone", False):
+                    moment = moment.astimezone(UTC).replace(tzinfo=None)
+                values[column] = moment
         if "version" in self.optional:
             version = 0 if row is None else self.version(row)
             values[self.optional["version"]] = version + 1 if version > 0 else clock.first_version()
@@ -144,7 +174,7 @@ class Columns:
             values[self.optional["provider_user_id"]] = document.provider_user_id
         return values
 
-    def inserted(self, document: TokenDocument, defaults: Defaults) -> dict[Any, Any]:
+    def inserted(self, document: TokenDocument, defaults: Defaults) -> Values:
         """Return the values, by column, that a new row has besides those of :meth:`written`."""
         given = defaults(document) if callable(defaults) else defaults or {}
         for name in given:
@@ -156,7 +186,7 @@ class Columns:
             values[self.user] = self.user_value(document.user_id)
         return values
 
-    def identity(self, row: Row[Any]) -> tuple[Any, ...]:
+    def identity(self, row: Row[Any]) -> Identity:
         """Return the primary key of a row."""
         return tuple(row[-len(self.primary_key) :])
 
@@ -165,19 +195,10 @@ class Columns:
         user = row.its_user if self.user is not None else None
         return TokenKey(row.its_provider, None if user is None else user_id_text(user))
 
-    def created_at(self, row: Row[Any]) -> datetime | None:
-        """Return when a row was made, if that is known."""
-        moment = aware_time(getattr(row, "its_created_at", None))
+    def moment(self, row: Row[Any] | None, name: str) -> datetime | None:
+        """Return a date of a row as aware UTC, if there is one."""
+        moment = _aware(getattr(row, f"its_{name}", None))
         return moment if isinstance(moment, datetime) else None
-
-    def age(self, row: Row[Any]) -> tuple[Any, ...]:
-        """Return a sort key that puts the oldest row first."""
-        return (self.created_at(row) or _LONG_AGO, self.identity(row))
-
-    def has_ended(self, row: Row[Any]) -> bool:
-        """Whether the ``expires_at`` of a row has passed."""
-        end = aware_time(getattr(row, "its_expires_at", None))
-        return isinstance(end, datetime) and end <= clock.now()
 
     def version(self, row: Row[Any]) -> int:
         """Return the version of a row: its column, or else a hash of its primary key and token."""
@@ -190,21 +211,17 @@ class Columns:
         fields = {name: getattr(row, f"its_{name}") for name in self.optional}
         if not isinstance(fields.get("provider_user_id"), str):
             fields["provider_user_id"] = None
-        fields.setdefault("created_at", _LONG_AGO)
+        fields.setdefault("created_at", LONG_AGO)
         fields.setdefault("updated_at", fields["created_at"])
         fields.setdefault("version", self.version(row))
         for name in ("created_at", "updated_at", "expires_at"):
-            fields[name] = aware_time(fields.get(name))
+            fields[name] = _aware(fields.get(name))
         fields |= {"provider": key.provider, "user_id": key.user_id}
         fields["token"] = decode_token(row.its_token)
         return msgspec.convert(fields, TokenDocument)
 
     def saved(
-        self,
-        document: TokenDocument,
-        values: dict[Any, Any],
-        identity: tuple[Any, ...],
-        row: Row[Any] | None,
+        self, document: TokenDocument, values: Values, identity: Identity, row: Row[Any] | None
     ) -> TokenDocument:
         """Return a document as it is stored, after values were put into its row or a new one."""
         counted = values.get(self.optional.get("version"))
@@ -215,11 +232,27 @@ class Columns:
         return msgspec.structs.replace(
             document,
             version=content if counted is None else counted,
-            created_at=(row and self.created_at(row)) or document.created_at,
+            created_at=self.moment(row, "created_at") or document.created_at,
             provider_user_id=account if isinstance(account, str) else None,
         )
 
 
-def _content_version(identity: tuple[Any, ...], token: Any) -> int:
+def _content_version(identity: Identity, token: Any) -> int:
     content = _encode([[str(part) for part in identity], token])
     return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1
+
+
+def _aware(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    return value
+
+
+def _is_exact(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, float):
+        # JSONB drops the exponent and the sign of zero.
+        text = repr(value)
+        return "e" not in text and text != "-0.0"
+    return not isinstance(value, int) or value in _INT64

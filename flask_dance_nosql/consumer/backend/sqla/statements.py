@@ -1,26 +1,31 @@
-"""The statements of the store.
-
-Each is made once, with parameters in place of values: SQLAlchemy takes longer to make a statement
-than the database to run it.
-"""
+"""The statements of the store, each made once: that takes longer than the database to run it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, bindparam, case, false, func, select
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy import bindparam, case, false, func, literal_column, select
+from sqlalchemy.schema import Column, Table
+from sqlalchemy.sql import ColumnElement, Select, Update
+from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.types import Double, String
 
 from ..store.document import TokenKey
-
-if TYPE_CHECKING:
-    from .columns import Columns
+from .columns import Columns, Identity, Values
 
 # The names of parameters must not be those of columns, which would be taken for values to write.
 _PROVIDER, _USER, _PART = "flask_dance_provider", "flask_dance_user", "flask_dance_part_{}"
+
+_NOW = {
+    # CURRENT_TIMESTAMP would be when the transaction began.
+    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "mysql": "UNIX_TIMESTAMP(NOW(6))",
+    "mariadb": "UNIX_TIMESTAMP(NOW(6))",
+}
 
 Parameters = dict[str, Any]
 
@@ -36,10 +41,6 @@ class RowsStatements:
         same = {c: c for c in columns.table.columns if c is columns.provider or c.onupdate}
         update = columns.table.update().where(wanted).values(same)
         self.update_nothing = update.returning(*columns.selected)
-
-    def lock(self, dialect: str) -> Select[Any] | ReturningUpdate[Any]:
-        """Return the statement that locks the rows and returns them."""
-        return self.update_nothing if dialect == "sqlite" else self.select_for_update
 
 
 class Statements:
@@ -87,34 +88,34 @@ class Statements:
             value = None
         return query.where(false() if value is None else columns.user == value)
 
-    def update(
-        self, identity: tuple[Any, ...], values: dict[Any, Any]
-    ) -> tuple[Update, Parameters]:
+    def update(self, identity: Identity, values: Values) -> tuple[Update, Parameters]:
         """Return the statement that puts values into the row with a primary key."""
         parameters = {_PART.format(number): part for number, part in enumerate(identity)}
         return self._update, parameters | {column.key: value for column, value in values.items()}
 
     def upsert(
-        self, dialect: str, has_user: bool, inserted: Iterable[Any], updated: Iterable[Any]
+        self, dialect: str, has_user: bool, inserted: Collection[Any], updated: Collection[Any]
     ) -> ReturningInsert[Any] | None:
-        """Return the statement that inserts an owner's row, or updates columns of the one in place.
-
-        It returns the row without the token. It is ``None`` if the database has no ``ON CONFLICT``,
-        or the model no constraint for it, or if a column would not be treated right.
-        """
+        """Return the one that inserts or updates, without the token, or ``None`` if it can't be."""
         shape = (dialect, has_user, frozenset(inserted), frozenset(updated))
-        if shape not in self._upserts:
-            self._upserts[shape] = self._made_upsert(*shape)
-        return self._upserts[shape]
-
-    def _made_upsert(
-        self, dialect: str, has_user: bool, inserted: frozenset[Any], updated: frozenset[Any]
-    ) -> ReturningInsert[Any] | None:
+        if shape in self._upserts:
+            return self._upserts[shape]
         columns, target = self._columns, None
-        if dialect in ("sqlite", "postgresql") and columns.can_be_upserted(inserted, updated):
+        # SQLAlchemy runs no onupdate in an upsert, and a database refuses NULL in a required column
+        # before it looks for a row to update.
+        is_complete = all(
+            (column in updated or column.onupdate is None)
+            and (
+                (column in inserted or column.nullable)
+                or (column.default is not None or column.server_default is not None)
+                or column is columns.table.autoincrement_column
+            )
+            for column in columns.table.columns
+        )
+        if is_complete and dialect in ("sqlite", "postgresql"):
             target = columns.conflict_target(dialect, has_user=has_user)
         if target is None:
-            return None
+            return self._upserts.setdefault(shape, None)
         insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(columns.table)
         changes = {column: insert.excluded[column.key] for column in updated}
         version, made = columns.optional.get("version"), columns.optional.get("created_at")
@@ -123,4 +124,24 @@ class Statements:
         if made is not None:
             changes[made] = func.coalesce(made, changes[made])
         upsert: ReturningInsert[Any] = insert.on_conflict_do_update(**target, set_=changes)
-        return upsert.returning(*(c for c in columns.selected if c.key != "its_token"))
+        found = upsert.returning(*(c for c in columns.selected if c.key != "its_token"))
+        return self._upserts.setdefault(shape, found)
+
+
+def seconds_now(dialect: str) -> ColumnElement[float]:
+    """Return the database's time in seconds since the epoch."""
+    return literal_column(_NOW.get(dialect, "EXTRACT(EPOCH FROM CURRENT_TIMESTAMP)"), Double())
+
+
+def lock_table(tokens: Table) -> Table:
+    """Return the table of locks, with the metadata and schema of that of the tokens."""
+    return Table(
+        "flask_dance_locks",
+        tokens.metadata,
+        Column("name", String(64), primary_key=True),
+        Column("holder", String(64), nullable=False),
+        Column("until", Double, nullable=False),
+        schema=tokens.schema,
+        # Another store may have made it.
+        keep_existing=True,
+    )

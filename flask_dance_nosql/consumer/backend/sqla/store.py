@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Table, exc, func, select, tuple_
 
+from .... import clock
 from ....errors import ConfigurationError, CorruptToken, VersionConflict
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
-from .columns import Columns, Defaults
-from .locks import Locks
-from .statements import Statements
+from .columns import LONG_AGO, Columns, Defaults
+from .statements import Statements, lock_table, seconds_now
 from .transactions import Transactions
 
 # How many seconds a save apart from the session waits for a lock, which the session may hold.
@@ -57,7 +57,7 @@ class SQLAlchemyStore(TokenStore):
         self._columns = Columns(model)
         self._statements = Statements(self._columns)
         self._transactions = Transactions(session, self._columns, commit=commit)
-        self._locks = Locks(self._columns.table)
+        self._locks = lock_table(self._columns.table)
         self._locks_wanted = True
         self._commit = commit
         self._defaults = defaults
@@ -93,11 +93,7 @@ class SQLAlchemyStore(TokenStore):
         return None if document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Update a key's row in place, or insert one.
-
-        That is one statement if no version is compared and both database and model allow for an
-        upsert, and else two in one transaction.
-        """
+        """Update a key's row or insert one: by an upsert, or by two statements in a transaction."""
         try:
             return self._save(document, if_version, upsert=if_version is None)
         except exc.IntegrityError:
@@ -112,16 +108,13 @@ class SQLAlchemyStore(TokenStore):
             return self.save(document, if_version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save and commit on a connection of its own, with ``commit=False`` too.
-
-        If that fails, it saves as :meth:`save` does: the session itself may stand in the way, since
-        it has written the same row, or one that the row refers to, and has not committed it.
-        """
+        """Save and commit on a connection of its own, with ``commit=False`` too, if possible."""
         if self._commit:
             return self.save(document, if_version)
         try:
             return self._save(document, if_version, apart=True)
         except (exc.SQLAlchemyError, VersionConflict):
+            # The session may have written the same row, or one that it refers to, uncommitted.
             return self.save(document, if_version)
 
     def _save(
@@ -142,7 +135,8 @@ class SQLAlchemyStore(TokenStore):
                 raise self.conflict("save_apart", key)
             if if_version is not None:
                 version = 0 if row is None else columns.version(row)
-                is_over = if_version == 0 and row is not None and columns.has_ended(row)
+                end = columns.moment(row, "expires_at")
+                is_over = if_version == 0 and end is not None and end <= clock.now()
                 if if_version != version and not is_over:
                     raise self.conflict("save", key)
             values = columns.written(document, row)
@@ -173,7 +167,7 @@ class SQLAlchemyStore(TokenStore):
             return None
         row = connection.execute(statement, {c.key: value for c, value in values.items()}).one()
         identity = columns.identity(row)
-        is_broken = "created_at" in columns.optional and columns.created_at(row) is None
+        is_broken = "created_at" in columns.optional and columns.moment(row, "created_at") is None
         if is_broken or columns.key(row) != document.key:
             # It takes two statements to mend the date. With a collation that ignores case, the row
             # may be another user's.
@@ -199,7 +193,7 @@ class SQLAlchemyStore(TokenStore):
         """Lock and return a key's rows. Are there none, wait for the turn to insert the first."""
         statements, parameters = self._statements.of(key)
         dialect = connection.dialect.name
-        lock = statements.lock(dialect)
+        lock = statements.update_nothing if dialect == "sqlite" else statements.select_for_update
         rows = connection.execute(lock, parameters).all()
         if rows or not or_turn or dialect != "postgresql":
             return rows
@@ -211,23 +205,27 @@ class SQLAlchemyStore(TokenStore):
 
     def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
         # With a collation that ignores case, rows of others are found, too.
-        own = [row for row in rows if self._columns.key(row) == key]
+        columns = self._columns
+        own = [row for row in rows if columns.key(row) == key]
         if len(own) > 1 and not self._warned:
             self._warned = True
             log.warning(
                 "%d rows of %s hold a token of provider %r for one owner; the newest counts. "
                 "Delete the others, and give the model unique_per_user().",
-                *(len(own), self._columns.name, key.provider),
+                *(len(own), columns.name, key.provider),
             )
-        return max(own, key=self._columns.age, default=None)
+
+        def age(row: Row[Any]) -> tuple[Any, ...]:
+            return (columns.moment(row, "created_at") or LONG_AGO, columns.identity(row))
+
+        return max(own, key=age, default=None)
 
     def scan(
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents in batches of 500 rows, in the order of the primary key."""
         columns = self._columns
-        page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
-        query = page
+        query = page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
         while True:
             with self._transactions.read() as connection:
                 rows = connection.execute(query).all()
@@ -247,12 +245,11 @@ class SQLAlchemyStore(TokenStore):
 
     def prepare(self) -> None:
         """Create the tables that are missing: the model's, and that of the locks."""
-        self._create(self._columns.table, self._locks.table)
+        self._create(self._columns.table, self._locks)
 
     def _create(self, *tables: Table) -> None:
         metadata, transactions = self._columns.table.metadata, self._transactions
-        # Between the check for a table and its creation, another process may create it: once for
-        # each table.
+        # Another process may create each table between the check for it and its creation.
         for tries_left in reversed(range(len(tables) + 1)):
             try:
                 with transactions.write(apart=True) as connection, transactions.attempt(connection):
@@ -271,20 +268,28 @@ class SQLAlchemyStore(TokenStore):
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""
         if self._locks_wanted:
-            self._create(self._locks.table)
+            self._create(self._locks)
             self._locks_wanted = False
-        transactions = self._transactions
+        transactions, lock = self._transactions, self._locks.c
         try:
             with transactions.write(apart=True) as connection, transactions.attempt(connection):
-                return self._locks.acquire(connection, key, holder, seconds)
+                now = seconds_now(connection.dialect.name)
+                free = (lock.holder == holder) | (lock.until <= now)
+                taken = {"holder": holder, "until": now + seconds}
+                update = self._locks.update().where(lock.name == key.digest, free).values(**taken)
+                if not connection.execute(update).rowcount:
+                    connection.execute(self._locks.insert().values(name=key.digest, **taken))
         except exc.IntegrityError:
-            # Another took it at the same moment.
+            # It is another's, or another took it at the same moment.
             return False
+        return True
 
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
+        lock = self._locks.c
+        is_held = (lock.name == key.digest) & (lock.holder == holder)
         with self._transactions.write(apart=True) as connection:
-            self._locks.release(connection, key, holder)
+            connection.execute(self._locks.delete().where(is_held))
 
     def require_expiry(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``expires_at``."""

@@ -30,11 +30,7 @@ _servers: WeakKeyDictionary[Pool, str] = WeakKeyDictionary()
 
 
 class Transactions:
-    """Lends connections: of the engine, for a short transaction, or the session's.
-
-    The session's is lent with ``commit=False``, and where the engine has only one: an in-memory
-    SQLite database, or a session that is bound to a connection.
-    """
+    """Lends connections: the engine's, or with ``commit=False`` or no other one the session's."""
 
     def __init__(self, session: object, columns: Columns, *, commit: bool) -> None:
         self._session: DriverSource[AnySession] = DriverSource(
@@ -62,10 +58,7 @@ class Transactions:
 
     @contextmanager
     def read(self, *, fresh: bool = False) -> Iterator[Connection]:
-        """Lend a connection on which each statement sees what is committed when it begins.
-
-        If it is to be ``fresh``, it is one to where writes go, should the session route reads.
-        """
+        """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go."""
         session = self._session.get()
         bind = session.get_bind(self._mapper, clause=self._writing if fresh else self._reading)
         engine = _own_engine(bind) if self._commit else None
@@ -80,10 +73,9 @@ class Transactions:
 
     @contextmanager
     def write(self, apart: bool = False, timeout: int | None = None) -> Iterator[Connection]:
-        """Lend a connection in a transaction, and commit it in the end.
+        """Lend a connection in a transaction, and commit it; ``timeout`` bounds waits, in seconds.
 
-        With ``apart`` it is not the session's with ``commit=False`` either; where there is only the
-        session's, it is not committed. ``timeout`` bounds the wait for a lock, in seconds.
+        With ``apart`` it is the session's only if there is no other, and is then not committed.
         """
         session = self._session.get()
         bind = session.get_bind(self._mapper, clause=self._writing)
@@ -116,8 +108,7 @@ class Transactions:
     def expire(self, identity: tuple[Any, ...], columns: Iterable[Any]) -> None:
         """Let the session read columns of a row anew, should it have loaded the row."""
         session = self._session.get()
-        key = self._mapper.identity_key_from_primary_key(identity)
-        known = session.identity_map.get(key)
+        known = session.identity_map.get(self._mapper.identity_key_from_primary_key(identity))
         if known is not None:
             names = [self._mapper.get_property_by_column(column).key for column in columns]
             session.expire(known, names)
