@@ -23,7 +23,7 @@ from .backend.store.document import TokenDocument
 from .backend.store.values import Token
 from .context import ContextConfig, current_state
 from .dance import DanceViews
-from .refresh.flights import Flights
+from .refresh.flights import Flights, flights_of
 from .requests import ConsumerSession
 from .settings import Argument, Configurable, Setting, argument, configured, refuse_unknown
 from .signals import token_deleted, token_saved
@@ -77,7 +77,7 @@ class BackendSetting(Argument):
         is_ours = isinstance(value, BaseBackend)
         blueprint._make_slot = value.slot if is_ours else partial(PlainSlot, value)
         # What is known of the tokens in the last one says nothing of those in this one.
-        blueprint._flights = PerProcess(Flights)
+        blueprint._flights = flights_of(value)
         blueprint.forget_token()
 
 
@@ -355,6 +355,11 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         arguments = self.session_arguments()
         make = arguments.pop("session_class")
         session = self.session_created(make(blueprint=self, **arguments))
+        if session is None:
+            raise ConfigurationError(
+                f"Blueprint {self.name!r} got no session: session_class makes one, and "
+                "session_created has to return it."
+            )
         for path, key in self.from_config.items():
             value = configured(key)
             if path.startswith(_SESSION_PATH) and value is not None:

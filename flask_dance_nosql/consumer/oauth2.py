@@ -200,7 +200,14 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         return cast(Token, token)
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
-        store_login(self, slot, token, takes_turns=bool(self.refresh_url or self.revocation_url))
+        takes_turns = bool(self.refresh_url or self.revocation_url)
+        try:
+            store_login(self, slot, token, takes_turns=takes_turns)
+        except Exception:
+            # Nobody has it, and nobody will: it must not live on at the provider.
+            if self.revocation_url:
+                self.session.token_endpoint().revoke(token)
+            raise
 
 
 def _without(text: str | None, hidden: Iterable[str | None]) -> str | None:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property, wraps
 from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from flask import current_app, redirect, url_for
 from oauthlib.oauth2 import Client, TokenExpiredError
@@ -92,6 +92,7 @@ class ConsumerSession(Session, ABC):
     who: Who = CURRENT
     is_kept = True
     follows_redirects = True
+    _jar: RequestsCookieJar | None = None
     _assigned: Token | None = None
     _is_assigned = False
     _reading: Reading | None = None
@@ -102,6 +103,7 @@ class ConsumerSession(Session, ABC):
         self.blueprint = blueprint
         self.base_url = base_url
         self._first_owner: dict[str, object] = {}
+        self._first_jar = RequestsCookieJar()
         self._jars: list[tuple[object, RequestsCookieJar]] = []
         if blueprint is not None:
             self.transport = blueprint.transport
@@ -171,15 +173,27 @@ class ConsumerSession(Session, ABC):
         call = object.__new__(type(self))
         vars(call).update(vars(self))
         call._assigned, call._is_assigned, call.is_kept = reading.stored.token or {}, True, True
-        call.cookies = self._cookies_of(None if reading.slot is None else reading.slot.owner)
+        call._jar = self._cookies_of(None if reading.slot is None else reading.slot.owner)
         return call
+
+    @property
+    def cookies(self) -> RequestsCookieJar:
+        """The cookies that the provider has set for the current user."""
+        if self._jar is not None:
+            return self._jar
+        if self.blueprint is None or self._is_assigned:
+            return self._cookies_of(None)
+        return self._cookies_of(self.blueprint.slot_of(self.who).owner)
+
+    @cookies.setter
+    def cookies(self, value: RequestsCookieJar) -> None:
+        self._first_jar = value
 
     def _cookies_of(self, owner: object) -> RequestsCookieJar:
         """Return the cookies of an owner; the first one has those that the session began with."""
-        if owner is None and not self._first_owner:
-            return self.cookies
-        if self._first_owner.setdefault("owner", owner) == owner:
-            return self.cookies
+        is_nobodys = owner is None and not self._first_owner
+        if is_nobodys or self._first_owner.setdefault("owner", owner) == owner:
+            return self._first_jar
         for known, jar in self._jars:
             if known == owner:
                 return jar
@@ -246,7 +260,7 @@ class ConsumerSession(Session, ABC):
     def for_token_call(self) -> Self:
         """Return a copy of the session that makes a call to a token or revocation endpoint."""
         call = self.for_call()
-        call.cookies, call.follows_redirects = RequestsCookieJar(), False
+        call._jar, call.follows_redirects = RequestsCookieJar(), False
         return call
 
     def _set_defaults(self, kwargs: dict[str, Any]) -> None:
@@ -405,9 +419,9 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     ) -> Response:
         """Call the provider with the current user's token, refreshing it first if it has expired.
 
-        If the API answers with 401 although the token should work, it is refreshed and the call is
-        made once more, provided that its body can be sent again. It is not done twice for a token,
-        and not at all where the blueprint's ``refresh_on_401`` is off.
+        If the API, at the host of ``base_url``, answers with 401 although the token should work, it
+        is refreshed and the call is made once more, provided that its body can be sent again. It is
+        not done twice for a token, and not at all where ``refresh_on_401`` is off.
 
         Args:
             method: The HTTP method.
@@ -435,7 +449,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             rewind = rewinding(data, kwargs.get("files"))
             reading = self._fresh(self.read())
             response = self._signed(reading, method, url, data, headers, kwargs)
-            if response.status_code == 401 and rewind is not None:
+            if rewind is not None and _is_refusal(response, reading, self.base_url):
                 renewed = self._renewed(reading)
                 if renewed is not None:
                     response.close()
@@ -505,11 +519,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             return None
         is_forced = blueprint.flights.forced.get(digest_of(token.get("access_token"))) is not None
         try:
-            if is_forced:
-                # It is not refreshed again, but another call may have got another one meanwhile.
-                known = blueprint.flights.newest(slot, token)
-                is_known = known is not token
-                renewed = Reading(slot, StoredToken(known) if is_known else slot.read(fresh=True))
+            # It is not refreshed again, but another call may have got another one meanwhile.
+            known = blueprint.flights.newest(slot, token)
+            if is_forced and known is token:
+                renewed = Reading(slot, slot.read(fresh=True))
             else:
                 renewed = self._refreshed(reading, is_forced=True)
                 self._mark_forced(token)
@@ -624,3 +637,14 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
             return super(OAuth1Session, call).request(
                 method, self.resolve(url), data=data, headers=headers, **kwargs
             )
+
+
+def _is_refusal(response: Response, reading: Reading, base_url: str | None) -> bool:
+    """Whether the provider's API has refused a token that the call had."""
+    sent, token = response.request, reading.stored.token or _NO_TOKEN
+    if response.status_code != 401 or not token.get("access_token"):
+        return False
+    if base_url and urlsplit(sent.url or "").netloc != urlsplit(base_url).netloc:
+        return False
+    parts = (sent.headers.get("Authorization"), sent.url, sent.body)
+    return any(str(token["access_token"]) in str(part) for part in parts)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Generic, Literal, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from ...process import PerProcess
 from ..backend.base import TokenSlot
 from ..backend.store.values import Token
 from ..token import renewed
@@ -18,7 +19,7 @@ from .rescue import Exchange, Rescue
 
 V = TypeVar("V")
 
-MAX_RECENT = 1_000
+MAX_RECENT = 10_000
 # After how long others go on if a process dies while it has the turn of a slot.
 LEASE_SECONDS = 30.0
 # How long nobody tries again to refresh a token that still works, after it has failed.
@@ -68,7 +69,7 @@ class KeyedLocks:
 
 
 class Recent(Generic[V]):
-    """The newest entries of a mapping, at most 1,000. Safe under threads."""
+    """The newest entries of a mapping, at most 10,000. Safe under threads."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -170,6 +171,19 @@ class Flights:
         self.exchanges.change(change)
         if is_revoked:
             self.exchanges.put(digest_of(last), _NOBODYS)
+
+
+_of_backends: WeakKeyDictionary[Any, PerProcess[Flights]] = WeakKeyDictionary()
+
+
+def flights_of(backend: object) -> PerProcess[Flights]:
+    """Return what gives the flights of a backend: blueprints that share it share them."""
+    made = PerProcess(Flights)
+    try:
+        return _of_backends.setdefault(backend, made)
+    except TypeError:
+        # It can't be a key.
+        return made
 
 
 def digest_of(secret: object) -> str:
