@@ -52,21 +52,15 @@ token_saved = _signals.signal(
 
 token_deleted = _signals.signal(
     "token-deleted",
-    doc="""Sent when a stored token has been removed: by the application, by a revocation, or
-    because the provider has ended its grant.
-
-    Args:
-        user_id (str | None): As for :data:`token_saved`.
+    doc="""Sent with ``user_id`` when a stored token has been removed: by the application, by a
+    revocation, or because the provider has ended its grant.
     """,
 )
 
 token_refreshed = _signals.signal(
     "token-refreshed",
-    doc="""Sent when the provider has given a new token for an old one, after it was stored if it
-    could be.
-
-    Args:
-        user_id (str | None): As for :data:`token_saved`.
+    doc="""Sent with ``user_id`` when the provider has given a new token for an old one, after it
+    was stored if it could be.
     """,
 )
 
