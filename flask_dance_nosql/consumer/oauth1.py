@@ -63,9 +63,8 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     access_token_url: Setting[str | None] = Setting(default=None)
 
     def _pending(self) -> PendingLogins:
-        return PendingLogins(
-            f"{self.name}_oauth_request_token", f"{self.name}_oauth_request_token_secret"
-        )
+        handle_key = f"{self.name}_oauth_request_token"
+        return PendingLogins(handle_key, f"{handle_key}_secret")
 
     def _begin(self) -> str:
         session = self.session.for_call()

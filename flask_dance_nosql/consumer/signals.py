@@ -66,21 +66,19 @@ token_refreshed = _signals.signal(
 
 token_refresh_failed = _signals.signal(
     "token-refresh-failed",
-    doc="""Sent when the provider has given no new token.
+    doc="""Sent with ``user_id`` when the provider has given no new token.
 
     Args:
-        user_id (str | None): As for :data:`token_saved`.
         error (str): The provider's error code, or the name of what kept us from asking.
     """,
 )
 
 token_save_failed = _signals.signal(
     "token-save-failed",
-    doc="""Sent when a refreshed token could not be stored. It is kept in this process's memory, and
-    ``token_saved`` is sent when the backend has taken it after all.
+    doc="""Sent with ``user_id`` when a refreshed token could not be stored. It is kept in this
+    process's memory, and ``token_saved`` is sent when the backend has taken it after all.
 
     Args:
-        user_id (str | None): As for :data:`token_saved`.
         error (str): The name of the error.
     """,
 )

@@ -191,9 +191,6 @@ def _accept_scope(change: Any) -> Token:
         for scopes in (change.old_scope, change.new_scope)
     )
     if asked != granted:
-        log.warning(
-            "The scope granted differs from the one asked for: missing %s, added %s",
-            sorted(asked - granted),
-            sorted(granted - asked),
-        )
+        message = "The scope granted differs from the one asked for: missing %s, added %s"
+        log.warning(message, sorted(asked - granted), sorted(granted - asked))
     return token
