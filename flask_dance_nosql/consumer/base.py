@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from inspect import signature
 from typing import Any, ClassVar, Self, cast, overload
 
 from flask import Blueprint, Flask, current_app, url_for
@@ -36,17 +37,7 @@ SessionClass = Callable[..., ConsumerSession]
 Backend = BaseBackend | Callable[[], BaseBackend]
 
 _SESSION_PATH = "session."
-_OF_FLASK = (
-    "name",
-    "import_name",
-    "static_folder",
-    "static_url_path",
-    "template_folder",
-    "url_prefix",
-    "subdomain",
-    "url_defaults",
-    "root_path",
-)
+_OF_FLASK = signature(Blueprint).parameters.keys()
 _MARGIN = 10.0
 _WITHOUT_TIMEOUT = 300.0
 
@@ -65,7 +56,7 @@ class BackendSetting(Argument):
     def __get__(self, blueprint: Any, owner: type) -> Self | BaseBackend:
         return self if blueprint is None else cast(BaseBackend, blueprint._backend)
 
-    def __set__(self, blueprint: Any, value: Any) -> None:
+    def __set__(self, blueprint: Any, value: Backend | None) -> None:
         if isinstance(value, type) or (callable(value) and not _is_backend(value)):
             value = value()
         if not _is_backend(value):
@@ -74,8 +65,8 @@ class BackendSetting(Argument):
             )
         blueprint._backend = value
         # Asked for at each operation, so it is found out once what kind of backend it is.
-        is_ours = isinstance(value, BaseBackend)
-        blueprint._make_slot = value.slot if is_ours else partial(PlainSlot, value)
+        plain = partial(PlainSlot, value)
+        blueprint._make_slot = value.slot if isinstance(value, BaseBackend) else plain
         # What is known of the tokens in the last one says nothing of those in this one.
         blueprint._flights = flights_of(value)
         blueprint.forget_token()
@@ -90,9 +81,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     Args:
         name: The blueprint's name, which is also the provider under which tokens are stored.
         import_name: The name of the package it is made in, usually ``__name__``.
-        static_folder, static_url_path, template_folder: As of
-            :class:`flask.Blueprint`.
-        url_prefix, subdomain, url_defaults, root_path: As of :class:`flask.Blueprint`.
+        static_folder, static_url_path, template_folder, url_prefix, subdomain, url_defaults,
+            root_path: As of :class:`flask.Blueprint`.
         login_url: Route of the login view, formatted with the blueprint as ``bp``. Default
             ``/{bp.name}``.
         authorized_url: Route of the callback view, formatted likewise. Default
@@ -158,20 +148,15 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         self._backend: BaseBackend
         self._make_slot: Callable[[Any, Who], TokenSlot]
         self._flights: PerProcess[Flights]
-        Blueprint.__init__(self, **{name: values.pop(name) for name in _OF_FLASK})
+        plain = {name for name, each in self.arguments.items() if type(each) is Argument}
+        Blueprint.__init__(self, **{name: values.pop(name) for name in plain & _OF_FLASK})
         backend, storage = values.pop("backend"), values.pop("storage")
         if backend is not None and storage is not None:
             raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
         login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
         rule_kwargs = values.pop("rule_kwargs") or {}
         self.config: MutableMapping[str, Any] = ContextConfig(self)
-        self.transport = Transport(
-            lambda: (
-                self.adapter()
-                if self.adapter is not None
-                else HTTPAdapter(pool_maxsize=self.pool_maxsize)
-            )
-        )
+        self.transport = Transport(self._make_adapter)
         for name, value in values.items():
             setattr(self, name, value)
         if self.session_class is None:
@@ -350,6 +335,10 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         timeout = self.timeout
         parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         return _MARGIN + sum(_WITHOUT_TIMEOUT if part is None else part for part in parts)
+
+    def _make_adapter(self) -> BaseAdapter:
+        make = self.adapter
+        return HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make()
 
     def _make_session(self) -> Any:
         arguments = self.session_arguments()

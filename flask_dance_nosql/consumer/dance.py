@@ -53,23 +53,22 @@ class PendingLogins:
         self._secret_key = secret_key
         self._others_key = f"{handle_key}_pending"
 
-    def __bool__(self) -> bool:
-        return bool(self._all())
-
     def add(self, handle: str, secret: str | None) -> None:
         """Remember a dance that begins now, forgetting the oldest if there are too many."""
         kept = [login for login in self._all() if login.handle != handle]
         self._write([*kept, PendingLogin(handle, secret)][-MAX_PENDING:])
 
-    def take(self, handle: str | None) -> PendingLogin | None:
-        """Return the dance with this handle and forget it, or ``None``; the others stay."""
+    def take(self, handle: str | None, parameter: str) -> PendingLogin | DanceFailure:
+        """Return the dance with this handle and forget it, or why there is none; others stay."""
         sought = (handle or "").encode("utf-8", "surrogatepass")
         logins = self._all()
         found = [login for login in logins if compare_digest(login.handle.encode(), sought)]
-        if not found:
-            return None
-        self._write([login for login in logins if login not in found])
-        return found[0]
+        if found:
+            self._write([login for login in logins if login not in found])
+            return found[0]
+        if not logins:
+            return DanceFailure("missing_state", "No login was begun here.", restart=True)
+        return DanceFailure("mismatching_state", f"No login begun here has this {parameter}.")
 
     def _all(self) -> list[PendingLogin]:
         """Return the dances, oldest first."""

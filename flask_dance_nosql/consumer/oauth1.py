@@ -63,9 +63,8 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     access_token_url: Setting[str | None] = Setting(default=None)
 
     def _pending(self) -> PendingLogins:
-        return PendingLogins(
-            f"{self.name}_oauth_request_token", f"{self.name}_oauth_request_token_secret"
-        )
+        handle_key = f"{self.name}_oauth_request_token"
+        return PendingLogins(handle_key, f"{handle_key}_secret")
 
     def _begin(self) -> str:
         session = self.session.for_token_call()
@@ -77,15 +76,12 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         return cast(str, session.authorization_url(authorization_url))
 
     def _accept_response(self) -> PendingLogin:
-        pending = self._pending()
-        had_any = bool(pending)
-        login = pending.take(request.args.get("oauth_token") or request.args.get("denied"))
+        handle = request.args.get("oauth_token") or request.args.get("denied")
+        login = self._pending().take(handle, "request token")
         if "denied" in request.args:
             raise DanceFailure("access_denied", "The user denied the request.")
-        if login is None:
-            if not had_any:
-                raise DanceFailure("missing_state", "No login was begun here.", restart=True)
-            raise DanceFailure("mismatching_state", "No login begun here has this request token.")
+        if isinstance(login, DanceFailure):
+            raise login
         if not request.args.get("oauth_verifier"):
             raise DanceFailure("missing_code", "The response has no verifier.")
         return login

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from flask import request, url_for
@@ -129,52 +129,40 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("token_url")
         session.redirect_uri = url_for(".authorized", _external=True)
+        parameters = dict(self.authorization_url_params or {})
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
-        url, state = session.authorization_url(
-            authorization_url,
-            state=self.state() if callable(self.state) else self.state,
-            **{**(self.authorization_url_params or {}), **self._challenge(session, verifier)},
-        )
+        if verifier is not None:
+            method = self.code_challenge_method
+            if method not in ("S256", "plain"):
+                raise ConfigurationError(
+                    f"code_challenge_method is 'S256' or 'plain', not {method!r}."
+                )
+            # oauthlib knows plain by the name None only.
+            parameters["code_challenge"] = session._client.create_code_challenge(
+                verifier, code_challenge_method=None if method == "plain" else method
+            )
+            parameters["code_challenge_method"] = method
+        state = self.state() if callable(self.state) else self.state
+        url, state = session.authorization_url(authorization_url, state=state, **parameters)
         self._pending().add(state, verifier)
         return cast(str, url)
 
-    def _challenge(self, session: Any, verifier: str | None) -> dict[str, str]:
-        if verifier is None:
-            return {}
-        method = self.code_challenge_method
-        if method not in ("S256", "plain"):
-            raise ConfigurationError(f"code_challenge_method is 'S256' or 'plain', not {method!r}.")
-        # oauthlib knows plain by the name None only.
-        challenge = session._client.create_code_challenge(
-            verifier, code_challenge_method=None if method == "plain" else method
-        )
-        return {"code_challenge": challenge, "code_challenge_method": method}
-
     def _accept_response(self) -> PendingLogin:
-        pending = self._pending()
-        had_any = bool(pending)
-        login = pending.take(request.args.get("state"))
-        self._check_issuer()
+        login = self._pending().take(request.args.get("state"), "state")
+        issuer = request.args.get("iss")
+        if issuer is not None and self.issuer is not None and issuer != self.issuer:
+            raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
         if "error" in request.args:
-            raise DanceFailure(
-                request.args["error"],
-                request.args.get("error_description"),
-                request.args.get("error_uri"),
-            )
-        if login is None:
-            if not had_any:
-                raise DanceFailure("missing_state", "No login was begun here.", restart=True)
-            raise DanceFailure("mismatching_state", "No login begun here has this state.")
+            answer = request.args
+            description, uri = answer.get("error_description"), answer.get("error_uri")
+            raise DanceFailure(answer["error"], description, uri)
+        if isinstance(login, DanceFailure):
+            raise login
         if self.use_pkce and login.secret is None:
             raise DanceFailure("missing_code_verifier", restart=True)
         if not request.args.get("code"):
             raise DanceFailure("missing_code", "The response has no authorization code.")
         return login
-
-    def _check_issuer(self) -> None:
-        issuer = request.args.get("iss")
-        if issuer is not None and self.issuer is not None and issuer != self.issuer:
-            raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
 
     def _exchange(self, login: PendingLogin) -> Token:
         session = self.session
@@ -188,8 +176,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
                 self.endpoint_url("token_url"), code=request.args["code"], **arguments
             )
         except OAuth2Error as error:
-            hidden = (request.args["code"], login.secret, self.client_secret)
-            description = _without(error.description, hidden)
+            description = error.description
+            for secret in (request.args["code"], login.secret, self.client_secret):
+                if description and secret:
+                    description = description.replace(secret, "***")
             raise DanceFailure(error.error or "missing_token", description, error.uri) from error
         except ValueError as error:
             reason = f"The token answer can't be read: {type(error).__name__}."
@@ -208,9 +198,3 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             if self.revocation_url:
                 self.session.token_endpoint().revoke(token)
             raise
-
-
-def _without(text: str | None, hidden: Iterable[str | None]) -> str | None:
-    for secret in filter(None, hidden):
-        text = text and text.replace(secret, "***")
-    return text

@@ -16,12 +16,7 @@ _REQUIRED: Any = object()
 
 
 class Argument:
-    """An argument of a blueprint's constructor that is used while it is made, and not kept here.
-
-    Args:
-        default: Its default; without one it is required.
-        kw_only: Whether it is given by name only.
-    """
+    """An argument of a blueprint's constructor; not kept here, and required without a default."""
 
     def __init__(self, *, default: Any = _REQUIRED, kw_only: bool = True) -> None:
         self.default = default

@@ -52,41 +52,33 @@ token_saved = _signals.signal(
 
 token_deleted = _signals.signal(
     "token-deleted",
-    doc="""Sent when a stored token has been removed: by the application, by a revocation, or
-    because the provider has ended its grant.
-
-    Args:
-        user_id (str | None): As for :data:`token_saved`.
+    doc="""Sent with ``user_id`` when a stored token has been removed: by the application, by a
+    revocation, or because the provider has ended its grant.
     """,
 )
 
 token_refreshed = _signals.signal(
     "token-refreshed",
-    doc="""Sent when the provider has given a new token for an old one, after it was stored if it
-    could be.
-
-    Args:
-        user_id (str | None): As for :data:`token_saved`.
+    doc="""Sent with ``user_id`` when the provider has given a new token for an old one, after it
+    was stored if it could be.
     """,
 )
 
 token_refresh_failed = _signals.signal(
     "token-refresh-failed",
-    doc="""Sent when the provider has given no new token.
+    doc="""Sent with ``user_id`` when the provider has given no new token.
 
     Args:
-        user_id (str | None): As for :data:`token_saved`.
         error (str): The provider's error code, or the name of what kept us from asking.
     """,
 )
 
 token_save_failed = _signals.signal(
     "token-save-failed",
-    doc="""Sent when a refreshed token could not be stored. It is kept in this process's memory, and
-    ``token_saved`` is sent when the backend has taken it after all.
+    doc="""Sent with ``user_id`` when a refreshed token could not be stored. It is kept in this
+    process's memory, and ``token_saved`` is sent when the backend has taken it after all.
 
     Args:
-        user_id (str | None): As for :data:`token_saved`.
         error (str): The name of the error.
     """,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 from oauthlib.oauth2 import MissingTokenError, OAuth2Error
@@ -90,6 +91,7 @@ class TokenCalls(OAuth2Session, ABC):
         return token
 
 
+@dataclass(repr=False)
 class TokenEndpoint:
     """The endpoints of one provider that take refresh tokens, and access tokens to revoke.
 
@@ -97,24 +99,14 @@ class TokenEndpoint:
     is in the body and not by HTTP Basic. Nobody else uses the ``session``.
     """
 
-    def __init__(
-        self,
-        provider: str,
-        session: OAuth2Session,
-        *,
-        url: str | None = None,
-        revocation_url: str | None = None,
-        client_secret: str | None = None,
-        include_client_id: bool = False,
-        timeout: Any = None,
-    ) -> None:
-        self._provider = provider
-        self._session: Any = session
-        self._url = url
-        self._revocation_url = revocation_url
-        self._client_secret = client_secret
-        self._include_client_id = include_client_id
-        self._timeout = timeout
+    provider: str
+    session: Any
+    _: KW_ONLY
+    url: str | None = None
+    revocation_url: str | None = None
+    client_secret: str | None = None
+    include_client_id: bool = False
+    timeout: Any = None
 
     def refresh(self, token: Token) -> Token:
         """Exchange a token's refresh token for a new token, which has one and ``expires_at``.
@@ -122,10 +114,10 @@ class TokenEndpoint:
         Without a scope it is the one that was granted; asking for more is an error. It raises one
         of :data:`EXCHANGE_ERRORS` if the provider gives none. Source: RFC 6749 section 6.
         """
-        session = self._session
+        session = self.session
         session.scope = session._client.scope = None
         issued = session.refresh_token(
-            self._url,
+            self.url,
             refresh_token=token["refresh_token"],
             **self._authentication(session.auto_refresh_kwargs),
         )
@@ -141,18 +133,16 @@ class TokenEndpoint:
         return all(confirmed)
 
     def _revoke(self, token: str, kind: str) -> bool:
-        if not self._revocation_url:
-            log.warning(
-                "A %s of provider %r is not revoked: there is no revocation_url.",
-                *(kind, self._provider),
-            )
+        if not self.revocation_url:
+            message = "A %s of provider %r is not revoked: there is no revocation_url."
+            log.warning(message, kind, self.provider)
             return False
         arguments = self._authentication({})
         transport = {name: arguments.pop(name) for name in ("auth", "timeout") if name in arguments}
         data = {"token": token, "token_type_hint": kind, **arguments}
         try:
-            response = self._session.post(
-                self._revocation_url, data=data, withhold_token=True, **transport
+            response = self.session.post(
+                self.revocation_url, data=data, withhold_token=True, **transport
             )
         except RequestException as error:
             reason = type(error).__name__
@@ -164,14 +154,11 @@ class TokenEndpoint:
                 reason = repr(error_code)
             except (ValueError, KeyError, TypeError):
                 error_code, reason = None, f"HTTP status {response.status_code}"
-            # RFC 7009 section 2.2.1: some revoke refresh tokens only, and with one all that was
-            # issued for it.
+            # Section 2.2.1: some revoke refresh tokens only, and with one all issued for it.
             if error_code == "unsupported_token_type" and kind == "access_token":
                 return True
-        log.warning(
-            "Provider %r did not confirm that a %s is revoked: %s",
-            *(self._provider, kind, reason),
-        )
+        message = "Provider %r did not confirm that a %s is revoked: %s"
+        log.warning(message, self.provider, kind, reason)
         return False
 
     def _authentication(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,13 +166,13 @@ class TokenEndpoint:
 
         Source: RFC 6749 section 2.3.1.
         """
-        client_id, secret = self._session.client_id, self._client_secret
-        timeout = {"timeout": self._timeout}
+        client_id, secret = self.session.client_id, self.client_secret
+        timeout = {"timeout": self.timeout}
         if not client_id:
             return timeout
         if not secret:
             return {"client_id": client_id, **timeout}
-        if self._include_client_id:
+        if self.include_client_id:
             return {"client_id": client_id, "client_secret": secret, **timeout}
         if "client_secret" in given:
             return timeout
@@ -204,9 +191,6 @@ def _accept_scope(change: Any) -> Token:
         for scopes in (change.old_scope, change.new_scope)
     )
     if asked != granted:
-        log.warning(
-            "The scope granted differs from the one asked for: missing %s, added %s",
-            sorted(asked - granted),
-            sorted(granted - asked),
-        )
+        message = "The scope granted differs from the one asked for: missing %s, added %s"
+        log.warning(message, sorted(asked - granted), sorted(granted - asked))
     return token

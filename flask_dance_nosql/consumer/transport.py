@@ -154,12 +154,9 @@ _TALKATIVE = (
 _quiet: ContextVar[bool] = ContextVar("flask_dance_nosql_quiet", default=False)
 
 
-def _speaks(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.DEBUG or not _quiet.get()
-
-
 for _name in _TALKATIVE:
-    logging.getLogger(_name).addFilter(_speaks)
+    _logger = logging.getLogger(_name)
+    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or not _quiet.get())
 
 
 @contextmanager

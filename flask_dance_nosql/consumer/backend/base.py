@@ -113,12 +113,7 @@ class TokenSlot(ABC):
 
         Args:
             seen: What is to be removed; something else stays. ``None``, the default, removes
-                whatever is there.
-
-        Raises:
-            UserRequired: If there is no user and one is required.
-            VersionConflict: If something else than ``seen`` is there.
-            BackendUnavailable: If the store did not answer.
+                whatever is there. It raises as :meth:`write` does.
         """
 
     @contextmanager
@@ -203,20 +198,11 @@ class BaseBackend(ABC):
 
     @abstractmethod
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
-        """Store the token for this blueprint in place of any other, or raise.
-
-        Args:
-            blueprint: The blueprint that asks.
-            token: The token: a dict that JSON can hold.
-        """
+        """Store a token, a dict that JSON can hold, in place of any other, or raise."""
 
     @abstractmethod
     def delete(self, blueprint: BlueprintLike) -> None:
-        """Remove the token for this blueprint; it is no error if there is none.
-
-        Args:
-            blueprint: The blueprint that asks.
-        """
+        """Remove the token for this blueprint; it is no error if there is none."""
 
     def owner(self, blueprint: BlueprintLike) -> object:  # noqa: ARG002 - for subclasses
         """Return something that differs whenever ``get`` would answer for somebody else.
@@ -224,9 +210,6 @@ class BaseBackend(ABC):
         A session reads the token once and keeps it for the request; when the owner changes, as it
         does when a user logs in, it reads again. The default says that the owner never changes
         within a request.
-
-        Args:
-            blueprint: The blueprint that asks.
         """
         return None
 
@@ -265,10 +248,7 @@ class MemoryBackend(BaseBackend):
     """Keeps one token in memory, for every user and blueprint alike; for tests.
 
     Args:
-        token: The token to begin with, or ``None``.
-
-    Attributes:
-        token: The token kept.
+        token: The token to begin with, or ``None``; the attribute of that name has the current one.
     """
 
     def __init__(self, token: Token | None = None) -> None:
@@ -279,12 +259,7 @@ class MemoryBackend(BaseBackend):
         return copy.deepcopy(self.token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:  # noqa: ARG002 - the contract's
-        """Keep a copy of the token.
-
-        Raises:
-            TypeError: If the token is not a dict, or JSON has no type for something in it.
-            ValueError: If JSON can't express it.
-        """
+        """Keep a copy of the token, if JSON can hold it."""
         self.token = json_token(token)
 
     def delete(self, blueprint: BlueprintLike) -> None:  # noqa: ARG002 - the contract's
