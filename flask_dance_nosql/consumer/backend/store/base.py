@@ -8,12 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ClassVar
 
-from ....errors import (
-    BackendError,
-    BackendUnavailable,
-    CorruptToken,
-    VersionConflict,
-)
+from ....errors import BackendError, BackendUnavailable, CorruptToken, VersionConflict
 from .document import TokenDocument, TokenKey
 from .lease import Lease
 
@@ -21,18 +16,8 @@ log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
 
-_OPERATIONS = (
-    "load",
-    "load_fresh",
-    "save",
-    "save_apart",
-    "delete",
-    "scan",
-    "prepare",
-    "ping",
-    "acquire",
-    "release",
-)
+_OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
+_OPERATIONS = (*_OF_DOCUMENTS, "prepare", "ping", "acquire", "release")
 
 
 class TokenStore(ABC):
@@ -114,14 +99,7 @@ class TokenStore(ABC):
 
         A refresh saves so: the new token must not be lost when a view fails and rolls back. The
         default is :meth:`save`, which is right for stores that take no part in transactions.
-
-        Args:
-            document: As for :meth:`save`.
-            if_version: As for :meth:`save`.
-
-        Raises:
-            VersionConflict: If the current document has another version.
-            BackendUnavailable: If the server did not answer.
+        Arguments and errors are those of :meth:`save`.
         """
         return self.save(document, if_version)
 
@@ -192,11 +170,7 @@ class TokenStore(ABC):
 
     @abstractmethod
     def release(self, key: TokenKey, holder: str) -> None:
-        """Release the lock of a key, if this holder has it.
-
-        Args:
-            key: The locked key.
-            holder: The text that the lock was taken with.
+        """Release the lock of a key, if this holder, as of :meth:`acquire`, has it.
 
         Raises:
             BackendUnavailable: If the server did not answer.
