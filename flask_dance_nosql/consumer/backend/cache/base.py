@@ -45,13 +45,8 @@ class TokenCache(ABC):
     ) -> None:
         """Drop the entry of a name, and make every ticket for it invalid.
 
-        What was written may be kept, unless the writer's ticket was invalid already.
-
-        Args:
-            name: What was written.
-            ticket: The writer's ticket.
-            document: What the store has now.
-            seconds: How long it may be kept; 0 if it is not known what the store has now.
+        What the store has now may be kept, unless the writer's ticket was invalid already. With 0
+        seconds it is not known what that is.
         """
 
     def learn(
@@ -64,12 +59,8 @@ class TokenCache(ABC):
 class CachedStore(StoreWrapper):
     """Reads another store through a cache, and tells the cache of writes.
 
-    Args:
-        inner: The other store.
-        cache: The cache.
-        timeout: How many seconds a document is kept. With 0 the cache is not read, and is told of
-            writes for the sake of others that read it.
-        miss_timeout: How many seconds the absence of a document is kept; 0 for not at all.
+    Documents are kept for ``timeout`` seconds, and their absence for ``miss_timeout``. With a
+    ``timeout`` of 0 the cache is not read, and is told of writes for the sake of others.
     """
 
     def __init__(

@@ -24,8 +24,8 @@ else:
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
+# A document as JSON, so that each reader gets one of their own, and when it ends.
 Entry = tuple[bytes, float]
-"""A document as JSON, so that each reader gets one of their own, and when it ends."""
 
 
 class LocalCache(TokenCache):
@@ -78,7 +78,9 @@ class LocalCache(TokenCache):
         with memory.mutex:
             if memory.tickets.get(name) is ticket:
                 del memory.tickets[name]
-                self._keep(memory, name, document, text, seconds)
+                if seconds > 0:
+                    kept = memory.missing if document is None else memory.found
+                    kept[name] = (text, self._timer() + seconds)
 
     def begin(self, name: Name) -> Ticket:
         """Return the ticket of a writer."""
@@ -98,20 +100,9 @@ class LocalCache(TokenCache):
             is_last = memory.tickets.pop(name, None) is ticket
             memory.found.pop(name, None)
             memory.missing.pop(name, None)
-            if is_last:
-                self._keep(memory, name, document, text, seconds)
-
-    def _keep(
-        self,
-        memory: _Memory,
-        name: Name,
-        document: TokenDocument | None,
-        text: bytes,
-        seconds: float,
-    ) -> None:
-        if seconds > 0:
-            kept = memory.missing if document is None else memory.found
-            kept[name] = (text, self._timer() + seconds)
+            if is_last and seconds > 0:
+                kept = memory.missing if document is None else memory.found
+                kept[name] = (text, self._timer() + seconds)
 
     def clear(self) -> None:
         """Forget everything, and every ticket."""

@@ -19,14 +19,12 @@ from .base import Name, Ticket, TokenCache
 
 log = logging.getLogger(__name__)
 
+# When a turn is gone, the entry is ignored and the store is asked.
 TURN_SECONDS = 7 * 24 * 3600
-"""How long a turn is kept. When it is gone, the entry is ignored and the store is asked."""
 
 _QUIET_SECONDS = 60.0
 _LONGEST_NAME = 200
-
 _METHODS = ("get", "set", "add", "get_many")
-_PREFIX = "flask_dance"
 
 
 class Entry(msgspec.Struct):
@@ -54,12 +52,6 @@ class SharedCache(TokenCache):
 
     Errors of the cache are logged, at most once a minute, and never raised. When a new turn can't
     be set, this process ignores the entry until it can.
-
-    Args:
-        cache: The cache.
-
-    Raises:
-        ConfigurationError: If it is no such cache.
     """
 
     def __init__(self, cache: Any) -> None:
@@ -176,14 +168,10 @@ class CacheError(Exception):
 
 
 class _Memory:
-    """What this process remembers of a cache, for all backends that use it.
-
-    Attributes:
-        unsettled: The names whose new turn could not be set, each with a mark of the last write.
-        warned_at: When the last warning was logged, in seconds of the monotonic clock.
-    """
+    """What this process remembers of a cache, for all backends that use it."""
 
     def __init__(self) -> None:
+        # The names whose new turn could not be set, each with a mark of the last write.
         self.unsettled: dict[Name, object] = {}
         self.warned_at = float("-inf")
 
@@ -202,7 +190,7 @@ def _names(of: str) -> tuple[str, str]:
     if len(of) > _LONGEST_NAME:
         of = sha256(of.encode()).hexdigest()
     # Both in one slot of a cluster.
-    stem = f"{_PREFIX}:{{{of}}}"
+    stem = f"flask_dance:{{{of}}}"
     return f"{stem}:token", f"{stem}:turn"
 
 
