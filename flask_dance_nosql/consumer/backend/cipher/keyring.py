@@ -42,13 +42,8 @@ class Keyring:
     """One key that seals, and all keys that open.
 
     A key is found by the header of the envelopes that it seals: the format of the envelope, and the
-    key's id, which is a hash that does not reveal the key.
-
-    Args:
-        sources: The keys. Functions among them are called now.
-
-    Raises:
-        ConfigurationError: If one of them is no key.
+    key's id, which is a hash that does not reveal the key. Functions among the sources are called
+    at once; a source that is no key raises :exc:`ConfigurationError`.
     """
 
     __slots__ = ("_openers", "header", "sealer")
@@ -59,9 +54,8 @@ class Keyring:
             place = keys.index(None)
             name = f"Fallback key {place}" if place else "The key"
             raise ConfigurationError(f"{name} of TokenCipher can't be used. {_WANTED}")
-        openers = {_header(key): AESGCM(key) for key in keys if key is not None}
-        self._openers = openers
-        self.header, self.sealer = next(iter(openers.items()))
+        self._openers = {_header(key): AESGCM(key) for key in keys if key is not None}
+        self.header, self.sealer = next(iter(self._openers.items()))
 
     def opener(self, header: bytes) -> AESGCM | None:
         """Return the key that seals with this header, or ``None`` if it is not here."""
@@ -80,19 +74,14 @@ class Keyrings:
         self._making = PerProcess(threading.RLock)
 
     def get(self, sources: KeySources) -> Keyring:
-        """Return the keyring of these sources.
-
-        Raises:
-            ConfigurationError: If one of them is no key.
-        """
+        """Return the keyring of these sources."""
         try:
             made = self._made.get(sources)
         except TypeError as error:
             message = f"A key of TokenCipher is of a type that can't be one. {_WANTED}"
             raise ConfigurationError(message) from error
-        return made or self._make(sources)
-
-    def _make(self, sources: KeySources) -> Keyring:
+        if made is not None:
+            return made
         with self._making.get():
             if sources not in self._made:
                 self._made[sources] = Keyring(sources)
@@ -100,20 +89,11 @@ class Keyrings:
 
 
 def key_sources(key: KeySource, fallbacks: Any) -> KeySources:
-    """Return a key and its fallbacks as one tuple.
-
-    Raises:
-        ConfigurationError: If the fallbacks are not a list or tuple.
-    """
+    """Return a key and its fallbacks, which have to be a list or tuple, as one tuple."""
     if not isinstance(fallbacks, (list, tuple)):
         kind = type(fallbacks).__name__
         raise ConfigurationError(f"Fallback keys are given as a list, not as a {kind}.")
     return (key, *fallbacks)
-
-
-def new_key() -> str:
-    """Return a new random key."""
-    return base64.urlsafe_b64encode(AESGCM.generate_key(KEY_SIZE * 8)).decode()
 
 
 def _key_bytes(text: object) -> bytes | None:

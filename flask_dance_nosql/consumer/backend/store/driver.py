@@ -28,7 +28,7 @@ class DriverSource(Generic[D]):
     parent's sockets. No lock is held meanwhile: of several threads that open it at the same time,
     the first one's object is kept for all, and the others' are closed. An object that ``accepts``
     refuses is a :exc:`ConfigurationError`, whose message begins with ``wanted``. :meth:`get`
-    returns what ``prepare`` makes of it; ``ready`` is that, too, if it was given ready, else ``None``.
+    returns what ``prepare`` makes of it, and so is ``ready`` for an object that was given ready.
     """
 
     def __init__(
