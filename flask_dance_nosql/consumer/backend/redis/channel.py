@@ -22,12 +22,10 @@ from .client import own_connection
 log = logging.getLogger(__name__)
 THREAD = "flask-dance-invalidation"
 
+# How often a process sends itself a message, to learn whether messages arrive.
 BEAT_SECONDS = 3.0
-"""How often a process sends itself a message, to learn whether messages arrive."""
-
+# How long entries may be served after the last such message that came back was sent.
 TRUST_SECONDS = 10.0
-"""How long entries may be served after the last such message that came back was sent."""
-
 _TIMEOUT_SECONDS, _RETRY_SECONDS, _POLL_SECONDS, _QUIET_SECONDS = 2.0, 1.0, 0.25, 60.0
 
 
