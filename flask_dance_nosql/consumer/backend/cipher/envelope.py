@@ -19,12 +19,8 @@ from .keyring import HEADER_SIZE, KEY_SIZE, Keyring, Keyrings, KeySource, KeySou
 if TYPE_CHECKING:
     from cryptography.exceptions import InvalidTag
 else:
-    InvalidTag = require(
-        "cryptography.exceptions",
-        feature="TokenCipher",
-        package="cryptography",
-        extra="encryption",
-    ).InvalidTag
+    _NEEDED = {"feature": "TokenCipher", "package": "cryptography", "extra": "encryption"}
+    InvalidTag = require("cryptography.exceptions", **_NEEDED).InvalidTag
 
 KEY_SETTING = "FLASK_DANCE_TOKEN_KEY"
 FALLBACKS_SETTING = "FLASK_DANCE_TOKEN_KEY_FALLBACKS"

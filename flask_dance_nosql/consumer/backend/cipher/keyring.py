@@ -15,12 +15,8 @@ from ..store.driver import require
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 else:
-    AESGCM = require(
-        "cryptography.hazmat.primitives.ciphers.aead",
-        feature="TokenCipher",
-        package="cryptography",
-        extra="encryption",
-    ).AESGCM
+    _NEEDED = {"feature": "TokenCipher", "package": "cryptography", "extra": "encryption"}
+    AESGCM = require("cryptography.hazmat.primitives.ciphers.aead", **_NEEDED).AESGCM
 
 KeySource = str | bytes | Callable[[], str | bytes]
 """A key, or a function that returns one."""
