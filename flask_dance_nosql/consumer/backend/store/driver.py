@@ -96,10 +96,8 @@ random_name = Remembered(lambda _: secrets.token_hex(8))
 
 
 def has_sync_methods(value: object, *names: str) -> bool:
-    """Whether the class of an object has these methods, and none is a coroutine function.
-
-    The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
-    """
+    """Whether the class of an object has these methods, and none is a coroutine function."""
+    # The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
     kind: Any = type(value)
     return _has_sync_methods(kind, names)
 

@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.25
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 
 class Lease:
-    """The lock of a key in a store, as a context manager that releases it.
-
-    It lasts ``seconds`` after each renewal.
-    """
+    """The lock of a key in a store, which lasts some seconds after each renewal."""
 
     def __init__(self, store: TokenStore, key: TokenKey, seconds: float) -> None:
         self._store = store
