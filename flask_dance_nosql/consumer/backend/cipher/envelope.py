@@ -24,7 +24,6 @@ else:
 
 KEY_SETTING = "FLASK_DANCE_TOKEN_KEY"
 FALLBACKS_SETTING = "FLASK_DANCE_TOKEN_KEY_FALLBACKS"
-
 _EXTENSION = "flask_dance_nosql_keyrings"
 _FIELD = "sealed"
 _NONCE_SIZE = 12
@@ -147,7 +146,7 @@ class TokenCipher:
                 raise ValueError("not URL-safe base64")
             envelope = msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
             header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
-            opener = keyring.opener(header)
+            opener = keyring.openers.get(header)
             if opener is not None:
                 data = _associated_data(header, key)
                 return _decode(opener.decrypt(nonce, envelope[_NONCE_END:], data))
@@ -161,7 +160,20 @@ class TokenCipher:
         app: Flask | None = None
         if has_app_context():
             app = current_app._get_current_object()  # type: ignore[attr-defined] # it is a proxy
-        sources = _configured_sources(app) if self._given is None else self._given
+        sources = self._given
+        if sources is None:
+            if app is None:
+                raise ConfigurationError(
+                    f"TokenCipher reads {KEY_SETTING} from the current app's configuration, and "
+                    "there is no current app. Use app.app_context(), or give the cipher a key."
+                )
+            key, fallbacks = app.config.get(KEY_SETTING), app.config.get(FALLBACKS_SETTING)
+            if key is None:
+                raise ConfigurationError(
+                    f"The app's configuration has no {KEY_SETTING}. Make a key with: "
+                    "flask tokens generate-key"
+                )
+            sources = key_sources(key, () if fallbacks is None else fallbacks)
         if app is None:
             return self._keyrings.get(sources)
         # What a function returns may depend on the app, and so may the configuration.
@@ -172,22 +184,6 @@ class TokenCipher:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} allow_plaintext={self.allow_plaintext}>"
-
-
-def _configured_sources(app: Flask | None) -> KeySources:
-    if app is None:
-        raise ConfigurationError(
-            f"TokenCipher reads {KEY_SETTING} from the current app's configuration, and there is "
-            "no current app. Use app.app_context(), or give the cipher a key."
-        )
-    key = app.config.get(KEY_SETTING)
-    if key is None:
-        raise ConfigurationError(
-            f"The app's configuration has no {KEY_SETTING}. Make a key with: "
-            "flask tokens generate-key"
-        )
-    fallbacks = app.config.get(FALLBACKS_SETTING)
-    return key_sources(key, () if fallbacks is None else fallbacks)
 
 
 def _associated_data(header: bytes, key: TokenKey) -> bytes:

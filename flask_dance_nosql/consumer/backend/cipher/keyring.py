@@ -26,7 +26,6 @@ KeySources = tuple[KeySource, ...]
 
 KEY_SIZE = 32
 HEADER_SIZE = 9
-
 _FORMAT = b"\x01"
 _ID_LABEL = b"Flask-Dance-NoSQL token key id\0"
 _WANTED = (
@@ -42,7 +41,7 @@ class Keyring:
     at once; a source that is no key raises :exc:`ConfigurationError`.
     """
 
-    __slots__ = ("_openers", "header", "sealer")
+    __slots__ = ("header", "openers", "sealer")
 
     def __init__(self, sources: KeySources) -> None:
         keys = [_key_bytes(source() if callable(source) else source) for source in sources]
@@ -50,19 +49,12 @@ class Keyring:
             place = keys.index(None)
             name = f"Fallback key {place}" if place else "The key"
             raise ConfigurationError(f"{name} of TokenCipher can't be used. {_WANTED}")
-        self._openers = {_header(key): AESGCM(key) for key in keys if key is not None}
-        self.header, self.sealer = next(iter(self._openers.items()))
-
-    def opener(self, header: bytes) -> AESGCM | None:
-        """Return the key that seals with this header, or ``None`` if it is not here."""
-        return self._openers.get(header)
+        self.openers = {_header(key): AESGCM(key) for key in keys if key is not None}
+        self.header, self.sealer = next(iter(self.openers.items()))
 
 
 class Keyrings:
-    """The keyrings made so far, by the keys and functions that they were made from.
-
-    So a function is called once, and a changed configuration leads to a new keyring.
-    """
+    """The keyrings made so far, so that a function is called once for each configuration."""
 
     def __init__(self) -> None:
         self._made: dict[KeySources, Keyring] = {}
