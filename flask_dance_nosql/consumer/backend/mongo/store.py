@@ -138,9 +138,8 @@ class MongoStore(TokenStore):
         if if_version is None:
             primary.delete_one(wanted)
             return
-        if primary.delete_one({**wanted, "version": if_version}).deleted_count:
-            return
-        if primary.find_one(wanted, projection=["_id"]) is not None:
+        deleted = primary.delete_one({**wanted, "version": if_version}).deleted_count
+        if not deleted and primary.find_one(wanted, projection=["_id"]) is not None:
             raise self.conflict("delete", key)
 
     def scan(
@@ -195,8 +194,7 @@ class MongoStore(TokenStore):
         except pymongo.errors.DuplicateKeyError:
             # Somebody else was first to insert it.
             lock = take()
-        # With SecantusDB, the server of the tests, an upsert that races with another one may
-        # return nothing.
+        # SecantusDB, as in _replace().
         lock = lock or primary.find_one(wanted)
         if lock is not None and "holder" not in lock:
             # mongomock, for one: a set-up for tests, in which nobody needs the lock.

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
-
 # A Redis client, a URL, or a function or proxy that returns a client.
 ClientSource = Any
 
@@ -65,10 +64,9 @@ def place_of(client: Any) -> str:
         return random_name(client)
     options = pool.connection_kwargs
     if isinstance(pool, redis.sentinel.SentinelConnectionPool):
-        sentinels = (
-            each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels
-        )
-        known = _joined((each["host"], each["port"]) for each in sentinels)
+        sentinels = pool.sentinel_manager.sentinels
+        each_kwargs = (each.connection_pool.connection_kwargs for each in sentinels)
+        known = _joined((kwargs["host"], kwargs["port"]) for kwargs in each_kwargs)
         server = f"{quote(pool.service_name, safe='')}@{known}"
     elif "server" in options:
         # A FakeServer of FakeRedis, which any number of clients may have.
@@ -144,10 +142,8 @@ def _address(text: str, default_port: int) -> tuple[str, int]:
 
 
 def own_connection(client: Any, channel: str, seconds: float) -> Any:
-    """Return a connection to where a client publishes on a channel, which never reconnects.
-
-    A ``PubSub`` of redis-py reconnects by itself, and does not say that it has.
-    """
+    """Return a connection to where a client publishes on a channel, which never reconnects."""
+    # A PubSub of redis-py reconnects by itself, and does not say that it has.
     if hasattr(client, "get_node_from_key"):
         client = client.get_redis_connection(client.get_node_from_key(channel))
     pool = client.connection_pool
@@ -158,8 +154,7 @@ def own_connection(client: Any, channel: str, seconds: float) -> Any:
         if not name.startswith(("maint_", "oss_", "orig_", "retry"))
     }
     options |= {"retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0), "protocol": 2}
-    options |= {"decode_responses": False, "health_check_interval": 0}
-    options["socket_timeout"] = seconds
+    options |= {"decode_responses": False, "health_check_interval": 0, "socket_timeout": seconds}
     if "path" not in options:
         options["socket_connect_timeout"] = seconds
     return pool.connection_class(**options)

@@ -92,9 +92,8 @@ class RedisStore(TokenStore):
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load as :meth:`load` does, from the primary."""
         # A cluster's client that sends GET to replicas sends scripts to primaries all the same.
-        return self._load(
-            partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1), key
-        )
+        get = partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1)
+        return self._load(get, key)
 
     def _load(self, get: Callable[[str], Any], key: TokenKey) -> TokenDocument | None:
         try:
