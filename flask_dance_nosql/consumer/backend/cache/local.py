@@ -14,7 +14,7 @@ from ....errors import ConfigurationError
 from ....process import PerProcess
 from ..store.document import TokenDocument
 from ..store.driver import require
-from .base import Name, Ticket, TokenCache
+from .base import Found, Name, Ticket, TokenCache
 
 if TYPE_CHECKING:
     import cachetools
@@ -53,7 +53,7 @@ class LocalCache(TokenCache):
         self._timer = timer
         self._memory = PerProcess(partial(_Memory, maxsize))
 
-    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+    def look(self, name: Name) -> tuple[bool, Found, Ticket]:
         """Return whether there is an entry, its document, and a ticket for a reader if not."""
         memory = self._memory.get()
         with memory.mutex:
@@ -69,9 +69,7 @@ class LocalCache(TokenCache):
                 return False, None, ticket
         return True, _decode(entry[0]), None
 
-    def fill(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def fill(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what a reader has found, if no other ticket was taken since its own."""
         text = b"" if document is None else _encode(document)
         memory = self._memory.get()
@@ -90,9 +88,7 @@ class LocalCache(TokenCache):
             memory.tickets[name] = ticket
         return ticket
 
-    def end(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def end(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what was written, if no other ticket was taken since the writer's own."""
         text = b"" if document is None else _encode(document)
         memory = self._memory.get()
