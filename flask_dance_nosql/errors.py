@@ -80,13 +80,12 @@ class TokenTooLarge(BackendError, ValueError):
     """
 
     def __init__(self, operation: str, backend: str, provider: str, excess: int) -> None:
-        super().__init__(
-            operation,
-            backend,
+        reason = (
             f"with the token of provider {provider!r} the session cookie would be {excess} bytes "
             "too large, and browsers would drop it. Keep tokens on the server: MongoBackend, "
-            "RedisBackend and SQLAlchemyBackend take scope='browser'.",
+            "RedisBackend and SQLAlchemyBackend take scope='browser'."
         )
+        super().__init__(operation, backend, reason)
         self.provider = provider
         self.excess = excess
 
@@ -107,11 +106,8 @@ class CorruptToken(BackendError):
     def __init__(
         self, operation: str, backend: str, provider: str, user_id: str | None, reason: str
     ) -> None:
-        super().__init__(
-            operation,
-            backend,
-            f"the token record of provider {provider!r}, user {user_id!r} is corrupt: {reason}",
-        )
+        record = f"the token record of provider {provider!r}, user {user_id!r}"
+        super().__init__(operation, backend, f"{record} is corrupt: {reason}")
         self.provider = provider
         self.user_id = user_id
 
@@ -135,12 +131,9 @@ class VersionConflict(BackendError):
     """
 
     def __init__(self, operation: str, backend: str, provider: str, user_id: str | None) -> None:
-        super().__init__(
-            operation,
-            backend,
-            f"the token of provider {provider!r}, user {user_id!r} has changed since it was read. "
-            "Read it again.",
-        )
+        token = f"the token of provider {provider!r}, user {user_id!r}"
+        reason = f"{token} has changed since it was read. Read it again."
+        super().__init__(operation, backend, reason)
         self.provider = provider
         self.user_id = user_id
 

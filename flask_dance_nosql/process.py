@@ -14,11 +14,8 @@ class PerProcess(Generic[T]):
 
     The process id is compared at each use, since uWSGI forks without Python's hooks. Nothing is
     locked: a lock that a thread of the parent held at the fork would stay locked in the child. So
-    several threads may make a thing at the same time, and the first one is kept for all.
-
-    Args:
-        make: Makes it. Must not return ``None``.
-        discard: Is given what was made too late.
+    several threads may make a thing at the same time, and the first one is kept for all; the others
+    go to ``discard``. What ``make`` returns is not ``None``.
     """
 
     def __init__(self, make: Callable[[], T], discard: Callable[[T], object] | None = None) -> None:

@@ -16,6 +16,9 @@ Ticket = object
 Name = tuple[str, TokenKey]
 """The place of a store, and a key in it."""
 
+Found = TokenDocument | None
+"""The document that a store has under a key, or that it has none."""
+
 
 class TokenCache(ABC):
     """Keeps the document that a store has under a key, or that it has none.
@@ -26,13 +29,11 @@ class TokenCache(ABC):
     """
 
     @abstractmethod
-    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+    def look(self, name: Name) -> tuple[bool, Found, Ticket]:
         """Return whether there is an entry, its document, and a ticket for a reader if not."""
 
     @abstractmethod
-    def fill(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def fill(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what a reader has found, unless its ticket has become invalid."""
 
     @abstractmethod
@@ -40,23 +41,14 @@ class TokenCache(ABC):
         """Return the ticket of a writer."""
 
     @abstractmethod
-    def end(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def end(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Drop the entry of a name, and make every ticket for it invalid.
 
-        What was written may be kept, unless the writer's ticket was invalid already.
-
-        Args:
-            name: What was written.
-            ticket: The writer's ticket.
-            document: What the store has now.
-            seconds: How long it may be kept; 0 if it is not known what the store has now.
+        What the store has now may be kept, unless the writer's ticket was invalid already. With 0
+        seconds it is not known what that is.
         """
 
-    def learn(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def learn(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Do as :meth:`end` does, after a read past the cache, which changed nothing."""
         self.end(name, ticket, document, seconds)
 
@@ -64,12 +56,8 @@ class TokenCache(ABC):
 class CachedStore(StoreWrapper):
     """Reads another store through a cache, and tells the cache of writes.
 
-    Args:
-        inner: The other store.
-        cache: The cache.
-        timeout: How many seconds a document is kept. With 0 the cache is not read, and is told of
-            writes for the sake of others that read it.
-        miss_timeout: How many seconds the absence of a document is kept; 0 for not at all.
+    ``miss_timeout`` is for the absence of documents. With a ``timeout`` of 0 seconds the cache is
+    not read, and is told of writes for the sake of others.
     """
 
     def __init__(
@@ -110,10 +98,7 @@ class CachedStore(StoreWrapper):
         return self._save(self.inner.save_apart, document, if_version)
 
     def _save(
-        self,
-        save: Callable[[TokenDocument, int | None], TokenDocument],
-        document: TokenDocument,
-        if_version: int | None,
+        self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
     ) -> TokenDocument:
         name = (self.inner.place, document.key)
         ticket = self.cache.begin(name)

@@ -14,7 +14,7 @@ from ....errors import ConfigurationError
 from ....process import PerProcess
 from ..store.document import TokenDocument
 from ..store.driver import require
-from .base import Name, Ticket, TokenCache
+from .base import Found, Name, Ticket, TokenCache
 
 if TYPE_CHECKING:
     import cachetools
@@ -24,8 +24,8 @@ else:
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
+# A document as JSON, so that each reader gets one of their own, and when it ends.
 Entry = tuple[bytes, float]
-"""A document as JSON, so that each reader gets one of their own, and when it ends."""
 
 
 class LocalCache(TokenCache):
@@ -53,7 +53,7 @@ class LocalCache(TokenCache):
         self._timer = timer
         self._memory = PerProcess(partial(_Memory, maxsize))
 
-    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+    def look(self, name: Name) -> tuple[bool, Found, Ticket]:
         """Return whether there is an entry, its document, and a ticket for a reader if not."""
         memory = self._memory.get()
         with memory.mutex:
@@ -69,16 +69,16 @@ class LocalCache(TokenCache):
                 return False, None, ticket
         return True, _decode(entry[0]), None
 
-    def fill(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def fill(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what a reader has found, if no other ticket was taken since its own."""
         text = b"" if document is None else _encode(document)
         memory = self._memory.get()
         with memory.mutex:
             if memory.tickets.get(name) is ticket:
                 del memory.tickets[name]
-                self._keep(memory, name, document, text, seconds)
+                if seconds > 0:
+                    kept = memory.missing if document is None else memory.found
+                    kept[name] = (text, self._timer() + seconds)
 
     def begin(self, name: Name) -> Ticket:
         """Return the ticket of a writer."""
@@ -88,9 +88,7 @@ class LocalCache(TokenCache):
             memory.tickets[name] = ticket
         return ticket
 
-    def end(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def end(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what was written, if no other ticket was taken since the writer's own."""
         text = b"" if document is None else _encode(document)
         memory = self._memory.get()
@@ -98,20 +96,9 @@ class LocalCache(TokenCache):
             is_last = memory.tickets.pop(name, None) is ticket
             memory.found.pop(name, None)
             memory.missing.pop(name, None)
-            if is_last:
-                self._keep(memory, name, document, text, seconds)
-
-    def _keep(
-        self,
-        memory: _Memory,
-        name: Name,
-        document: TokenDocument | None,
-        text: bytes,
-        seconds: float,
-    ) -> None:
-        if seconds > 0:
-            kept = memory.missing if document is None else memory.found
-            kept[name] = (text, self._timer() + seconds)
+            if is_last and seconds > 0:
+                kept = memory.missing if document is None else memory.found
+                kept[name] = (text, self._timer() + seconds)
 
     def clear(self) -> None:
         """Forget everything, and every ticket."""

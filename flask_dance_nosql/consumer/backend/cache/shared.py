@@ -15,18 +15,16 @@ import msgspec
 from ....errors import ConfigurationError
 from ..store.document import TokenDocument
 from ..store.driver import Remembered
-from .base import Name, Ticket, TokenCache
+from .base import Found, Name, Ticket, TokenCache
 
 log = logging.getLogger(__name__)
 
+# When a turn is gone, the entry is ignored and the store is asked.
 TURN_SECONDS = 7 * 24 * 3600
-"""How long a turn is kept. When it is gone, the entry is ignored and the store is asked."""
 
 _QUIET_SECONDS = 60.0
 _LONGEST_NAME = 200
-
 _METHODS = ("get", "set", "add", "get_many")
-_PREFIX = "flask_dance"
 
 
 class Entry(msgspec.Struct):
@@ -39,7 +37,6 @@ class Entry(msgspec.Struct):
 
 # There are few places in a process.
 _quoted = lru_cache(maxsize=64)(quote)
-
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -54,12 +51,6 @@ class SharedCache(TokenCache):
 
     Errors of the cache are logged, at most once a minute, and never raised. When a new turn can't
     be set, this process ignores the entry until it can.
-
-    Args:
-        cache: The cache.
-
-    Raises:
-        ConfigurationError: If it is no such cache.
     """
 
     def __init__(self, cache: Any) -> None:
@@ -72,15 +63,15 @@ class SharedCache(TokenCache):
         self._memory = _memory_of(cache)
         self._unsettled = self._memory.unsettled
 
-    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+    def look(self, name: Name) -> tuple[bool, Found, Ticket]:
         """Return whether there is an entry, its document, and the key's turn if not."""
         try:
             if self._unsettled and (mark := self._unsettled.get(name)) is not None:
                 self._begin_turn(name, mark)
-            of = _text(name)
-            text, turn = self._cache.get_many(*_names(of))
+            of, entry_name, turn_name = _names(name)
+            text, turn = self._cache.get_many(entry_name, turn_name)
             if not isinstance(turn, str):
-                return False, None, self._first_turn(name)
+                return False, None, self._first_turn(turn_name)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises, the store has it
             self._warn("read", error)
             return False, None, None
@@ -89,17 +80,15 @@ class SharedCache(TokenCache):
             return False, None, turn
         return True, entry.document, None
 
-    def fill(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def fill(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what a reader has found, as of the turn that it saw."""
         # These caches count whole seconds, and take 0 for "without end".
         if not isinstance(ticket, str) or seconds < 1:
             return
         try:
-            of = _text(name)
+            of, entry_name, _ = _names(name)
             text = _encode(Entry(ticket, of, document)).decode()
-            self._cache.set(_names(of)[0], text, timeout=int(seconds))
+            self._cache.set(entry_name, text, timeout=int(seconds))
         except Exception as error:  # noqa: BLE001 - as above
             self._warn("fill", error)
 
@@ -111,7 +100,7 @@ class SharedCache(TokenCache):
         self,
         name: Name,
         ticket: Ticket,  # noqa: ARG002 - as above
-        document: TokenDocument | None,  # noqa: ARG002 - the next reader fills it in
+        document: Found,  # noqa: ARG002 - the next reader fills it in
         seconds: float,  # noqa: ARG002 - as above
     ) -> None:
         """Set a new turn, so that entries made before are ignored."""
@@ -124,7 +113,7 @@ class SharedCache(TokenCache):
             self._warn("write", error)
 
     def _begin_turn(self, name: Name, mark: object) -> None:
-        turn_name, turn = _names(_text(name))[1], _new_turn()
+        turn_name, turn = _names(name)[2], _new_turn()
         said = self._cache.set(turn_name, turn, timeout=TURN_SECONDS)
         # Some caches return nothing whether they succeed or not.
         if not said and self._cache.get(turn_name) != turn:
@@ -132,8 +121,7 @@ class SharedCache(TokenCache):
         if self._unsettled.get(name) is mark:
             self._unsettled.pop(name, None)
 
-    def _first_turn(self, name: Name) -> Ticket:
-        turn_name = _names(_text(name))[1]
+    def _first_turn(self, turn_name: str) -> Ticket:
         self._cache.add(turn_name, _new_turn(), timeout=TURN_SECONDS)
         # Another reader may have been first.
         turn = self._cache.get(turn_name)
@@ -176,14 +164,10 @@ class CacheError(Exception):
 
 
 class _Memory:
-    """What this process remembers of a cache, for all backends that use it.
-
-    Attributes:
-        unsettled: The names whose new turn could not be set, each with a mark of the last write.
-        warned_at: When the last warning was logged, in seconds of the monotonic clock.
-    """
+    """What this process remembers of a cache, for all backends that use it."""
 
     def __init__(self) -> None:
+        # The names whose new turn could not be set, each with a mark of the last write.
         self.unsettled: dict[Name, object] = {}
         self.warned_at = float("-inf")
 
@@ -191,19 +175,14 @@ class _Memory:
 _memory_of = Remembered(lambda _: _Memory())
 
 
-def _text(name: Name) -> str:
-    """Return a name as text that no other name has."""
+def _names(name: Name) -> tuple[str, str, str]:
+    """Return the text of a name, which no other has, and the names of its entry and its turn."""
     place, key = name
-    return f"{_quoted(place)}:{key.text}"
-
-
-def _names(of: str) -> tuple[str, str]:
-    """Return the names of an entry and of its turn."""
-    if len(of) > _LONGEST_NAME:
-        of = sha256(of.encode()).hexdigest()
+    of = f"{_quoted(place)}:{key.text}"
+    short = sha256(of.encode()).hexdigest() if len(of) > _LONGEST_NAME else of
     # Both in one slot of a cluster.
-    stem = f"{_PREFIX}:{{{of}}}"
-    return f"{stem}:token", f"{stem}:turn"
+    stem = f"flask_dance:{{{short}}}"
+    return of, f"{stem}:token", f"{stem}:turn"
 
 
 def _new_turn() -> str:

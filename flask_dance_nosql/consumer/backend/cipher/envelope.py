@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,21 +14,16 @@ from ....errors import ConfigurationError, TokenDecryptError
 from ..store.document import TokenKey
 from ..store.driver import require
 from ..store.values import Token
-from .keyring import HEADER_SIZE, Keyring, Keyrings, KeySource, KeySources, key_sources, new_key
+from .keyring import HEADER_SIZE, KEY_SIZE, Keyring, Keyrings, KeySource, KeySources, key_sources
 
 if TYPE_CHECKING:
     from cryptography.exceptions import InvalidTag
 else:
-    InvalidTag = require(
-        "cryptography.exceptions",
-        feature="TokenCipher",
-        package="cryptography",
-        extra="encryption",
-    ).InvalidTag
+    _NEEDED = {"feature": "TokenCipher", "package": "cryptography", "extra": "encryption"}
+    InvalidTag = require("cryptography.exceptions", **_NEEDED).InvalidTag
 
 KEY_SETTING = "FLASK_DANCE_TOKEN_KEY"
 FALLBACKS_SETTING = "FLASK_DANCE_TOKEN_KEY_FALLBACKS"
-
 _EXTENSION = "flask_dance_nosql_keyrings"
 _FIELD = "sealed"
 _NONCE_SIZE = 12
@@ -85,15 +81,13 @@ class TokenCipher:
         self._keyring: Keyring | None = None
         self._keyrings = Keyrings()
         if key is not None:
-            self._take(key_sources(key, fallbacks))
+            sources = key_sources(key, fallbacks)
+            if any(map(callable, sources)):
+                self._given = sources
+            else:
+                self._keyring = Keyring(sources)
         elif fallbacks:
             raise ConfigurationError("TokenCipher got fallback keys and no key to seal with.")
-
-    def _take(self, sources: KeySources) -> None:
-        if any(map(callable, sources)):
-            self._given = sources
-        else:
-            self._keyring = Keyring(sources)
 
     @staticmethod
     def generate_key() -> str:
@@ -101,7 +95,7 @@ class TokenCipher:
 
         ``flask tokens generate-key`` prints one.
         """
-        return new_key()
+        return base64.urlsafe_b64encode(os.urandom(KEY_SIZE)).decode()
 
     def seal(self, key: TokenKey, token: Token) -> Token:
         """Return a token's sealed form, another one each time.
@@ -120,7 +114,9 @@ class TokenCipher:
         text += b" " * ((2 - len(text)) % 3)
         nonce = os.urandom(_NONCE_SIZE)
         sealed = keyring.sealer.encrypt(nonce, text, _associated_data(keyring.header, key))
-        return {_FIELD: _base64_text(keyring.header + nonce + sealed)}
+        # msgspec takes half the time of binascii. Both replacements skip quickly over what stays.
+        envelope: str = msgspec.to_builtins(keyring.header + nonce + sealed)
+        return {_FIELD: envelope.replace("+", "-").replace("/", "_")}
 
     def open(self, key: TokenKey, token: Token) -> Token:
         """Return the token that was sealed.
@@ -144,16 +140,40 @@ class TokenCipher:
             if self.allow_plaintext:
                 return token
             raise _decrypt_error(key, "it is not encrypted. Until all are: allow_plaintext=True.")
-        opened = _opened(self._current_keyring(), key, token[_FIELD])
-        if opened is None:
-            raise _decrypt_error(key, "it can't be decrypted with the keys at hand.")
-        return opened
+        text, keyring = token[_FIELD], self._current_keyring()
+        try:
+            if not isinstance(text, str) or "+" in text or "/" in text:
+                raise ValueError("not URL-safe base64")
+            envelope = msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
+            header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
+            opener = keyring.openers.get(header)
+            if opener is not None:
+                data = _associated_data(header, key)
+                return _decode(opener.decrypt(nonce, envelope[_NONCE_END:], data))
+        except (InvalidTag, msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        raise _decrypt_error(key, "it can't be decrypted with the keys at hand.")
 
     def _current_keyring(self) -> Keyring:
         if self._keyring is not None:
             return self._keyring
-        app = _current_app()
-        sources = _configured_sources(app) if self._given is None else self._given
+        app: Flask | None = None
+        if has_app_context():
+            app = current_app._get_current_object()  # type: ignore[attr-defined] # it is a proxy
+        sources = self._given
+        if sources is None:
+            if app is None:
+                raise ConfigurationError(
+                    f"TokenCipher reads {KEY_SETTING} from the current app's configuration, and "
+                    "there is no current app. Use app.app_context(), or give the cipher a key."
+                )
+            key, fallbacks = app.config.get(KEY_SETTING), app.config.get(FALLBACKS_SETTING)
+            if key is None:
+                raise ConfigurationError(
+                    f"The app's configuration has no {KEY_SETTING}. Make a key with: "
+                    "flask tokens generate-key"
+                )
+            sources = key_sources(key, () if fallbacks is None else fallbacks)
         if app is None:
             return self._keyrings.get(sources)
         # What a function returns may depend on the app, and so may the configuration.
@@ -166,58 +186,11 @@ class TokenCipher:
         return f"<{type(self).__name__} allow_plaintext={self.allow_plaintext}>"
 
 
-def _current_app() -> Flask | None:
-    if not has_app_context():
-        return None
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # it is a proxy
-    return app
-
-
-def _configured_sources(app: Flask | None) -> KeySources:
-    if app is None:
-        raise ConfigurationError(
-            f"TokenCipher reads {KEY_SETTING} from the current app's configuration, and there is "
-            "no current app. Use app.app_context(), or give the cipher a key."
-        )
-    key = app.config.get(KEY_SETTING)
-    if key is None:
-        raise ConfigurationError(
-            f"The app's configuration has no {KEY_SETTING}. Make a key with: "
-            "flask tokens generate-key"
-        )
-    fallbacks = app.config.get(FALLBACKS_SETTING)
-    return key_sources(key, () if fallbacks is None else fallbacks)
-
-
-def _opened(keyring: Keyring, key: TokenKey, text: object) -> Token | None:
-    try:
-        envelope = _envelope(text)
-        header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
-        opener = keyring.opener(header)
-        if opener is None:
-            return None
-        return _decode(opener.decrypt(nonce, envelope[_NONCE_END:], _associated_data(header, key)))
-    except (InvalidTag, msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-
-
 def _associated_data(header: bytes, key: TokenKey) -> bytes:
     """What is sealed with a token and not stored with it: the format and the key's two parts."""
     provider = key.provider.encode()
     owner = b"" if key.user_id is None else b"u" + key.user_id.encode()
     return header[:1] + len(provider).to_bytes(4) + provider + owner
-
-
-# msgspec takes half the time of binascii. Both replacements skip quickly over what stays.
-def _base64_text(envelope: bytes) -> str:
-    text: str = msgspec.to_builtins(envelope)
-    return text.replace("+", "-").replace("/", "_")
-
-
-def _envelope(text: object) -> bytes:
-    if not isinstance(text, str) or "+" in text or "/" in text:
-        raise ValueError("not URL-safe base64")
-    return msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
 
 
 def _decrypt_error(key: TokenKey, reason: str) -> TokenDecryptError:

@@ -15,12 +15,8 @@ from ..store.driver import require
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 else:
-    AESGCM = require(
-        "cryptography.hazmat.primitives.ciphers.aead",
-        feature="TokenCipher",
-        package="cryptography",
-        extra="encryption",
-    ).AESGCM
+    _NEEDED = {"feature": "TokenCipher", "package": "cryptography", "extra": "encryption"}
+    AESGCM = require("cryptography.hazmat.primitives.ciphers.aead", **_NEEDED).AESGCM
 
 KeySource = str | bytes | Callable[[], str | bytes]
 """A key, or a function that returns one."""
@@ -30,7 +26,6 @@ KeySources = tuple[KeySource, ...]
 
 KEY_SIZE = 32
 HEADER_SIZE = 9
-
 _FORMAT = b"\x01"
 _ID_LABEL = b"Flask-Dance-NoSQL token key id\0"
 _WANTED = (
@@ -42,16 +37,11 @@ class Keyring:
     """One key that seals, and all keys that open.
 
     A key is found by the header of the envelopes that it seals: the format of the envelope, and the
-    key's id, which is a hash that does not reveal the key.
-
-    Args:
-        sources: The keys. Functions among them are called now.
-
-    Raises:
-        ConfigurationError: If one of them is no key.
+    key's id, which is a hash that does not reveal the key. Functions among the sources are called
+    at once; a source that is no key raises :exc:`ConfigurationError`.
     """
 
-    __slots__ = ("_openers", "header", "sealer")
+    __slots__ = ("header", "openers", "sealer")
 
     def __init__(self, sources: KeySources) -> None:
         keys = [_key_bytes(source() if callable(source) else source) for source in sources]
@@ -59,20 +49,12 @@ class Keyring:
             place = keys.index(None)
             name = f"Fallback key {place}" if place else "The key"
             raise ConfigurationError(f"{name} of TokenCipher can't be used. {_WANTED}")
-        openers = {_header(key): AESGCM(key) for key in keys if key is not None}
-        self._openers = openers
-        self.header, self.sealer = next(iter(openers.items()))
-
-    def opener(self, header: bytes) -> AESGCM | None:
-        """Return the key that seals with this header, or ``None`` if it is not here."""
-        return self._openers.get(header)
+        self.openers = {_header(key): AESGCM(key) for key in keys if key is not None}
+        self.header, self.sealer = next(iter(self.openers.items()))
 
 
 class Keyrings:
-    """The keyrings made so far, by the keys and functions that they were made from.
-
-    So a function is called once, and a changed configuration leads to a new keyring.
-    """
+    """The keyrings made so far, so that a function is called once for each configuration."""
 
     def __init__(self) -> None:
         self._made: dict[KeySources, Keyring] = {}
@@ -80,19 +62,14 @@ class Keyrings:
         self._making = PerProcess(threading.RLock)
 
     def get(self, sources: KeySources) -> Keyring:
-        """Return the keyring of these sources.
-
-        Raises:
-            ConfigurationError: If one of them is no key.
-        """
+        """Return the keyring of these sources."""
         try:
             made = self._made.get(sources)
         except TypeError as error:
             message = f"A key of TokenCipher is of a type that can't be one. {_WANTED}"
             raise ConfigurationError(message) from error
-        return made or self._make(sources)
-
-    def _make(self, sources: KeySources) -> Keyring:
+        if made is not None:
+            return made
         with self._making.get():
             if sources not in self._made:
                 self._made[sources] = Keyring(sources)
@@ -100,20 +77,11 @@ class Keyrings:
 
 
 def key_sources(key: KeySource, fallbacks: Any) -> KeySources:
-    """Return a key and its fallbacks as one tuple.
-
-    Raises:
-        ConfigurationError: If the fallbacks are not a list or tuple.
-    """
+    """Return a key and its fallbacks, which have to be a list or tuple, as one tuple."""
     if not isinstance(fallbacks, (list, tuple)):
         kind = type(fallbacks).__name__
         raise ConfigurationError(f"Fallback keys are given as a list, not as a {kind}.")
     return (key, *fallbacks)
-
-
-def new_key() -> str:
-    """Return a new random key."""
-    return base64.urlsafe_b64encode(AESGCM.generate_key(KEY_SIZE * 8)).decode()
 
 
 def _key_bytes(text: object) -> bytes | None:

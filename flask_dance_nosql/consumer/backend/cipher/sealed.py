@@ -20,10 +20,6 @@ class SealedStore(StoreWrapper):
     """Seals tokens on their way into another store, and opens them on their way out.
 
     Provider, user, dates and version stay readable.
-
-    Args:
-        inner: The other store.
-        cipher: Seals and opens.
     """
 
     def __init__(self, inner: TokenStore, cipher: TokenCipher) -> None:
@@ -31,19 +27,11 @@ class SealedStore(StoreWrapper):
         self.cipher = cipher
 
     def load(self, key: TokenKey) -> TokenDocument | None:
-        """Load a document and open its token.
-
-        Raises:
-            TokenDecryptError: If it can't be opened.
-        """
+        """Load a document and open its token."""
         return self._opened(key, self.inner.load(key))
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
-        """Load a document past any cache, and open its token.
-
-        Raises:
-            TokenDecryptError: If it can't be opened.
-        """
+        """Load a document past any cache, and open its token."""
         return self._opened(key, self.inner.load_fresh(key))
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:

@@ -52,7 +52,9 @@ class FileBackend(BaseBackend):
         except OSError as error:
             raise self._unavailable("get", error) from error
         except (TypeError, ValueError, RecursionError) as error:
-            raise self._corrupt(blueprint) from error
+            reason = f"{self.filepath!r} does not hold a JSON object"
+            name = type(self).__name__
+            raise CorruptToken("get", name, blueprint.name, None, reason) from error
         return token if self.cipher is None else self.cipher.open(TokenKey(blueprint.name), token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
@@ -87,10 +89,6 @@ class FileBackend(BaseBackend):
         reason = f"{self.filepath!r} can't be used: {error.strerror}"
         return BackendUnavailable(operation, type(self).__name__, reason)
 
-    def _corrupt(self, blueprint: BlueprintLike) -> CorruptToken:
-        reason = f"{self.filepath!r} does not hold a JSON object"
-        return CorruptToken("get", type(self).__name__, blueprint.name, None, reason)
-
 
 def replace_file(path: str, content: bytes) -> None:
     """Put new content in place of a file, atomically and durably, readable by its owner only."""
@@ -105,15 +103,10 @@ def replace_file(path: str, content: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
     # The new name is durable only once the folder is; some systems have no way to say so.
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

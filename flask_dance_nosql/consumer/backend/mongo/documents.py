@@ -35,13 +35,7 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
 
 
 def taking(holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
-    """Return the update by which a holder takes a lock that is free, has ended or is its own.
-
-    Args:
-        holder: Who takes it.
-        seconds: For how long.
-        now: The server's time in milliseconds, as an expression.
-    """
+    """Return the update by which a holder takes a lock that is free, has ended or is its own."""
     ours = {"$eq": ["$holder", {"$literal": holder}]}
     ended = {"$lte": [{"$ifNull": ["$until", 0]}, now]}
     may = {"$or": [ours, ended]}

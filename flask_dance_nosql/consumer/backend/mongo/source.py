@@ -22,15 +22,15 @@ else:
     # Tests of applications may have a function in place of pymongo.MongoClient.
     MongoClient = require("pymongo.mongo_client", **_NEEDED).MongoClient
 
+# A collection, a URL with a database, or a function or proxy that returns a collection.
 CollectionSource = Any
-"""A collection, a URL with a database, or a function or proxy that returns a collection."""
-
+# The collection of a URL's database that tokens are kept in.
 COLLECTION = "flask_dance_tokens"
-"""The collection of a URL's database that tokens are kept in."""
 
 _CODEC: bson.codec_options.CodecOptions[dict[str, Any]] = bson.codec_options.CodecOptions(
     tz_aware=True
 )
+_URL = re.compile(r"mongodb(\+srv)?://[^/]+/[^/?]+")
 _WANTED = (
     "MongoBackend takes a synchronous PyMongo collection, such as client.mydb.tokens, a URL "
     "with a database, or a function or proxy that returns a collection."
@@ -38,12 +38,7 @@ _WANTED = (
 
 
 class Collections:
-    """A collection, prepared for the two ways in which a store asks it.
-
-    Attributes:
-        wanted: Reads where the collection's read preference says.
-        primary: Reads where writes go.
-    """
+    """A collection that is read where it says (``wanted``), and where writes go (``primary``)."""
 
     def __init__(self, collection: Collection[dict[str, Any]]) -> None:
         concern = collection.write_concern
@@ -59,13 +54,9 @@ class Collections:
 
 
 def collection_source(collection: CollectionSource) -> DriverSource[Collections]:
-    """Return what gives the collection whenever it is needed.
-
-    Raises:
-        ConfigurationError: If it is no such thing.
-    """
-    if isinstance(collection, str):
-        check_url(collection)
+    """Return what gives the collection whenever it is needed; nothing is connected to."""
+    if isinstance(collection, str) and _URL.match(collection) is None:
+        raise ConfigurationError(f"{_WANTED} This is no URL like mongodb://host:port/database.")
     return DriverSource(collection, _is_collection, _WANTED, _prepared, open_url, _close)
 
 
@@ -92,16 +83,6 @@ def _server(client: Any) -> str:
     host = client._resolve_srv_info["fqdn"] if settings is None else settings.fqdn
     hosts = [host] if host else [f"{name}:{port}" for name, port in sorted(settings.seeds)]
     return quote(f"{','.join(hosts)} {client.options.replica_set_name or ''}", safe=":,[]")
-
-
-def check_url(url: str) -> None:
-    """Make sure that a text is a MongoDB URL with a database; nothing is connected to.
-
-    Raises:
-        ConfigurationError: If it is not.
-    """
-    if re.match(r"mongodb(\+srv)?://[^/]+/[^/?]+", url) is None:
-        raise ConfigurationError(f"{_WANTED} This is no URL like mongodb://host:port/database.")
 
 
 def open_url(url: str) -> object:

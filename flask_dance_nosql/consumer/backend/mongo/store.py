@@ -57,8 +57,8 @@ class MongoStore(TokenStore):
     )
     driver_errors = (pymongo.errors.PyMongoError, bson.errors.BSONError)
 
+    # The server's time in milliseconds, as an expression.
     _now: ClassVar[Any] = {"$toLong": "$$NOW"}
-    """The server's time in milliseconds, as an expression."""
 
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
         self._collections = collection_source(collection)
@@ -138,9 +138,8 @@ class MongoStore(TokenStore):
         if if_version is None:
             primary.delete_one(wanted)
             return
-        if primary.delete_one({**wanted, "version": if_version}).deleted_count:
-            return
-        if primary.find_one(wanted, projection=["_id"]) is not None:
+        deleted = primary.delete_one({**wanted, "version": if_version}).deleted_count
+        if not deleted and primary.find_one(wanted, projection=["_id"]) is not None:
             raise self.conflict("delete", key)
 
     def scan(
@@ -148,13 +147,15 @@ class MongoStore(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Yield documents, by the index on user and provider where they narrow it."""
         fields = {"user_id": user_id, "provider": provider}
-        wanted: dict[str, Any] = {
-            name: value for name, value in fields.items() if value is not None
-        }
+        wanted: dict[str, Any] = {name: it for name, it in fields.items() if it is not None}
         # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
         for found in self._at.wanted.find(wanted, batch_size=SCAN_BATCH):
-            key = _named(found)
+            try:
+                key = TokenKey(found["provider"], found["user_id"])
+            except (KeyError, TypeError, ValueError):
+                # Its fields name nobody.
+                key = TokenKey("?")
             try:
                 document = self._decode("scan", key, found)
                 if found["_id"] != key.text:
@@ -193,8 +194,7 @@ class MongoStore(TokenStore):
         except pymongo.errors.DuplicateKeyError:
             # Somebody else was first to insert it.
             lock = take()
-        # With SecantusDB, the server of the tests, an upsert that races with another one may
-        # return nothing.
+        # SecantusDB, as in _replace().
         lock = lock or primary.find_one(wanted)
         if lock is not None and "holder" not in lock:
             # mongomock, for one: a set-up for tests, in which nobody needs the lock.
@@ -204,8 +204,7 @@ class MongoStore(TokenStore):
 
     def release(self, key: TokenKey, holder: str) -> None:
         """Release the lock of a key."""
-        lock = {"_id": f"!lock:{key.text}", "holder": holder}
-        self._at.primary.delete_one(lock)
+        self._at.primary.delete_one({"_id": f"!lock:{key.text}", "holder": holder})
 
     def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
         try:
@@ -217,11 +216,3 @@ class MongoStore(TokenStore):
         if document.provider != key.provider or document.user_id != key.user_id:
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
-
-
-def _named(found: dict[str, Any]) -> TokenKey:
-    """Return whose token a document is by its fields, or of ``?`` if they name nobody."""
-    try:
-        return TokenKey(found["provider"], found["user_id"])
-    except (KeyError, TypeError, ValueError):
-        return TokenKey("?")

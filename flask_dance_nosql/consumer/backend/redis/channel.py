@@ -22,12 +22,10 @@ from .client import own_connection
 log = logging.getLogger(__name__)
 THREAD = "flask-dance-invalidation"
 
+# How often a process sends itself a message, to learn whether messages arrive.
 BEAT_SECONDS = 3.0
-"""How often a process sends itself a message, to learn whether messages arrive."""
-
+# How long entries may be served after the last such message that came back was sent.
 TRUST_SECONDS = 10.0
-"""How long entries may be served after the last such message that came back was sent."""
-
 _TIMEOUT_SECONDS, _RETRY_SECONDS, _POLL_SECONDS, _QUIET_SECONDS = 2.0, 1.0, 0.25, 60.0
 
 
@@ -68,7 +66,7 @@ class Subscription:
         self._timer = timer
         self._sender = secrets.token_hex(8)
         self._starting = Lock()
-        self._tried_at: float | None = None
+        self._tried_at = float("-inf")
         self._thread: Thread | None = None
         self._ended = Event()
         self.trusted_until: float | None = None
@@ -84,8 +82,8 @@ class Subscription:
         if self._thread or self._ended.is_set() or not self._starting.acquire(blocking=False):
             return
         try:
-            now, last = self._timer(), self._tried_at
-            if self._thread is None and (last is None or now >= last + _RETRY_SECONDS):
+            now = self._timer()
+            if self._thread is None and now >= self._tried_at + _RETRY_SECONDS:
                 self._tried_at = now
                 # Here and not in the thread, where there is no app context for a function or proxy.
                 thread = Thread(target=self._run, args=(source.get(),), name=THREAD, daemon=True)
@@ -167,8 +165,8 @@ class Subscription:
 
     def _warn(self, what: str, error: Exception) -> None:
         """Log what failed, each kind at most once a minute."""
-        now, last = time.monotonic(), self._warned.get(what)
-        if last is None or now - last >= _QUIET_SECONDS:
+        now = time.monotonic()
+        if now - self._warned.get(what, float("-inf")) >= _QUIET_SECONDS:
             self._warned[what] = now
             # The error's message may hold something secret.
             log.warning("The invalidation of tokens could not %s (%s).", what, type(error).__name__)

@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 else:
     redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
-
+# A Redis client, a URL, or a function or proxy that returns a client.
 ClientSource = Any
-"""A Redis client, a URL, or a function or proxy that returns a client."""
 
 _WANTED = (
     "takes a synchronous redis-py client, such as redis.Redis(...), a URL, or a function or proxy "
     "that returns a client."
 )
 
+# How long a client that was made from a URL waits for a connection, and for an answer.
 SECONDS = 2.0
-"""How long a client that was made from a URL waits for a connection, and for an answer."""
 
 _SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
 _CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
@@ -34,18 +33,12 @@ _PLAIN = ("redis://", "rediss://", "unix://")
 
 
 def client_source(client: ClientSource, taker: str = "RedisBackend") -> DriverSource[redis.Redis]:
-    """Return what gives the client whenever it is needed.
-
-    Args:
-        client: The client, URL, function or proxy.
-        taker: The name of the class that takes it, for the message of the error.
-
-    Raises:
-        ConfigurationError: If it is no such thing.
-    """
+    """Return what gives the client whenever it is needed, to a class of this name."""
     wanted = f"{taker} {_WANTED}"
-    if isinstance(client, str) and not is_redis_url(client):
-        raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
+    if isinstance(client, str):
+        has_many = _SENTINEL.fullmatch(client) or _CLUSTER.fullmatch(client)
+        if not has_many and not client.startswith(_PLAIN):
+            raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
     return DriverSource(
         client, _is_client, wanted, lambda client: client, open_url, methodcaller("close")
     )
@@ -71,10 +64,9 @@ def place_of(client: Any) -> str:
         return random_name(client)
     options = pool.connection_kwargs
     if isinstance(pool, redis.sentinel.SentinelConnectionPool):
-        sentinels = (
-            each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels
-        )
-        known = _joined((each["host"], each["port"]) for each in sentinels)
+        sentinels = pool.sentinel_manager.sentinels
+        each_kwargs = (each.connection_pool.connection_kwargs for each in sentinels)
+        known = _joined((kwargs["host"], kwargs["port"]) for kwargs in each_kwargs)
         server = f"{quote(pool.service_name, safe='')}@{known}"
     elif "server" in options:
         # A FakeServer of FakeRedis, which any number of clients may have.
@@ -90,25 +82,15 @@ def _joined(addresses: Iterable[tuple[str, int]]) -> str:
     return ",".join(sorted(f"{host}:{port}" for host, port in addresses))
 
 
-def is_redis_url(url: str) -> bool:
-    """Whether a text is a URL that :func:`open_url` knows how to open."""
-    return url.startswith(_PLAIN) or any(form.fullmatch(url) for form in (_SENTINEL, _CLUSTER))
-
-
 def open_url(url: str) -> redis.Redis | redis.RedisCluster:
-    """Make a client from a URL.
+    """Make a client from a URL of :meth:`redis.Redis.from_url`, of a cluster or of Sentinels.
 
     The client waits 2 seconds for a connection and as long for an answer, and tries each command
-    twice, since a connection from the pool may have died with the last master. So a server that
-    refuses connections is told at once, and one that is silent after some 4 seconds, with 2 more
-    for each Sentinel that is silent, too. The URL may say otherwise, for example
-    ``?socket_timeout=5&socket_connect_timeout=1``.
-
-    Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` as of :meth:`redis.Redis.from_url`,
-            ``redis+cluster://host:port,host:port`` or ``rediss+cluster://`` with some of the nodes,
-            or ``redis+sentinel://host:port,host:port/service`` with the Sentinels. User, password
-            and query of the latter are for the master that the Sentinels name.
+    twice, since a connection from the pool may have died with the last master. The URL may say
+    otherwise, for example ``?socket_timeout=5&socket_connect_timeout=1``. Clusters are
+    ``redis+cluster://host:port,host:port`` or ``rediss+cluster://`` with some of the nodes, and
+    Sentinels ``redis+sentinel://host:port,host:port/service``, where user, password and query are
+    for the master that they name.
     """
     if (match := _SENTINEL.fullmatch(url)) is not None:
         return _master(*match.groups(default=""))
@@ -160,15 +142,8 @@ def _address(text: str, default_port: int) -> tuple[str, int]:
 
 
 def own_connection(client: Any, channel: str, seconds: float) -> Any:
-    """Return a connection to where a client publishes on a channel, which never reconnects.
-
-    A ``PubSub`` of redis-py reconnects by itself, and does not say that it has.
-
-    Args:
-        client: The client.
-        channel: The channel.
-        seconds: How long to wait for a connection, and for an answer.
-    """
+    """Return a connection to where a client publishes on a channel, which never reconnects."""
+    # A PubSub of redis-py reconnects by itself, and does not say that it has.
     if hasattr(client, "get_node_from_key"):
         client = client.get_redis_connection(client.get_node_from_key(channel))
     pool = client.connection_pool
@@ -179,8 +154,7 @@ def own_connection(client: Any, channel: str, seconds: float) -> Any:
         if not name.startswith(("maint_", "oss_", "orig_", "retry"))
     }
     options |= {"retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0), "protocol": 2}
-    options |= {"decode_responses": False, "health_check_interval": 0}
-    options["socket_timeout"] = seconds
+    options |= {"decode_responses": False, "health_check_interval": 0, "socket_timeout": seconds}
     if "path" not in options:
         options["socket_connect_timeout"] = seconds
     return pool.connection_class(**options)

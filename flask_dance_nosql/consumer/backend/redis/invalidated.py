@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from ....process import PerProcess
-from ..cache.base import Name, Ticket
+from ..cache.base import Found, Name, Ticket
 from ..cache.local import LocalCache
-from ..store.document import TokenDocument
 from .channel import Subscription
 from .client import ClientSource, client_source
 
@@ -47,7 +46,7 @@ class InvalidatedCache(LocalCache):
         self._subscription = PerProcess(partial(Subscription, weakref.ref(self), channel, timer))
         self._is_closed = False
 
-    def look(self, name: Name) -> tuple[bool, TokenDocument | None, Ticket]:
+    def look(self, name: Name) -> tuple[bool, Found, Ticket]:
         """Return whether there is an entry, its document, and a ticket for a reader if not."""
         subscription = self._subscription.get()
         if subscription.is_live():
@@ -56,16 +55,12 @@ class InvalidatedCache(LocalCache):
             subscription.begin(self._source)
         return False, None, object()
 
-    def end(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def end(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what was written, as :class:`LocalCache` does, and tell other processes."""
         self.learn(name, ticket, document, seconds)
         self._subscription.get().tell(self._source, name)
 
-    def learn(
-        self, name: Name, ticket: Ticket, document: TokenDocument | None, seconds: float
-    ) -> None:
+    def learn(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Keep what was read, and tell nobody, since nothing has changed."""
         is_live = self._subscription.get().is_live()
         super().end(name, ticket, document, seconds if is_live else 0)

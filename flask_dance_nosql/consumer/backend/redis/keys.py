@@ -9,11 +9,7 @@ from ..store.document import TokenKey
 
 
 class RedisKeys:
-    """Makes the names of Redis keys, and reads them.
-
-    Args:
-        prefix: What every name begins with.
-    """
+    """Makes the names of Redis keys, and reads them. All begin with the prefix."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix

@@ -85,8 +85,8 @@ end
 return 1
 """
 
+# The name by which a server knows each script that it has run.
 SHA = {
     script: sha1(script.encode(), usedforsecurity=False).hexdigest()
     for script in (SAVE, DELETE, ACQUIRE, RELEASE)
 }
-"""The name by which a server knows each script that it has run."""

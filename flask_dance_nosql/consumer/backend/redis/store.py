@@ -92,9 +92,8 @@ class RedisStore(TokenStore):
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load as :meth:`load` does, from the primary."""
         # A cluster's client that sends GET to replicas sends scripts to primaries all the same.
-        return self._load(
-            partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1), key
-        )
+        get = partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1)
+        return self._load(get, key)
 
     def _load(self, get: Callable[[str], Any], key: TokenKey) -> TokenDocument | None:
         try:
@@ -143,8 +142,20 @@ class RedisStore(TokenStore):
                     pipeline.get(name)
                 texts = pipeline.execute(raise_on_error=False)
             for name, text in zip(names, texts, strict=True):
-                document = self._scanned(name, text)
-                if document is not None and not document.expired:
+                if text is None:
+                    continue
+                try:
+                    key = self._keys.key(name)
+                    if isinstance(text, Exception):
+                        raise self._explained("scan", key, text)
+                    document = self._decode("scan", key, text)
+                except ValueError:
+                    # An empty name, or one with NUL.
+                    log.error("A scan left a record out, since its Redis key names nobody.")
+                    continue
+                except CorruptToken:
+                    continue
+                if not document.expired:
                     yield document
 
     def _token_keys(
@@ -159,21 +170,6 @@ class RedisStore(TokenStore):
             # Names with NUL, which were allowed once, name nobody.
             if provider in (None, member) and member and "\0" not in member:
                 yield self._keys.token(TokenKey(member, user_id))
-
-    def _scanned(self, name: str, text: Any) -> TokenDocument | None:
-        if text is None:
-            return None
-        try:
-            key = self._keys.key(name)
-            if isinstance(text, Exception):
-                raise self._explained("scan", key, text)
-            return self._decode("scan", key, text)
-        except ValueError:
-            # An empty name, or one with NUL.
-            log.error("A scan left a record out, since its Redis key names nobody.")
-        except CorruptToken:
-            pass
-        return None
 
     def prepare(self) -> None:
         """Do nothing: Redis needs no preparation."""

@@ -8,31 +8,15 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ClassVar
 
-from ....errors import (
-    BackendError,
-    BackendUnavailable,
-    CorruptToken,
-    VersionConflict,
-)
+from ....errors import BackendError, BackendUnavailable, CorruptToken, VersionConflict
 from .document import TokenDocument, TokenKey
 from .lease import Lease
 
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
-
-_OPERATIONS = (
-    "load",
-    "load_fresh",
-    "save",
-    "save_apart",
-    "delete",
-    "scan",
-    "prepare",
-    "ping",
-    "acquire",
-    "release",
-)
+_OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
+_OPERATIONS = (*_OF_DOCUMENTS, "prepare", "ping", "acquire", "release")
 
 
 class TokenStore(ABC):
@@ -43,7 +27,8 @@ class TokenStore(ABC):
     :class:`~flask_dance_nosql.testing.StoreConformance`. Each operation is atomic and, unless it
     says otherwise, one round trip. List the driver's errors in the two class attributes: each
     operation of the subclass then raises this package's errors instead, with the driver's as the
-    cause.
+    cause. Any operation raises :exc:`~flask_dance_nosql.errors.BackendUnavailable` if the server
+    did not answer.
     """
 
     unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
@@ -66,11 +51,7 @@ class TokenStore(ABC):
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, or ``None`` if there is none or it has expired.
 
-        Args:
-            key: Whose token.
-
         Raises:
-            BackendUnavailable: If the server did not answer.
             CorruptToken: If what is stored under the key is not its document.
         """
 
@@ -106,7 +87,6 @@ class TokenStore(ABC):
 
         Raises:
             VersionConflict: If the current document has another version.
-            BackendUnavailable: If the server did not answer.
         """
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
@@ -114,14 +94,7 @@ class TokenStore(ABC):
 
         A refresh saves so: the new token must not be lost when a view fails and rolls back. The
         default is :meth:`save`, which is right for stores that take no part in transactions.
-
-        Args:
-            document: As for :meth:`save`.
-            if_version: As for :meth:`save`.
-
-        Raises:
-            VersionConflict: If the current document has another version.
-            BackendUnavailable: If the server did not answer.
+        Arguments and errors are those of :meth:`save`.
         """
         return self.save(document, if_version)
 
@@ -136,7 +109,6 @@ class TokenStore(ABC):
 
         Raises:
             VersionConflict: If the current document has another version.
-            BackendUnavailable: If the server did not answer.
         """
 
     @abstractmethod
@@ -151,9 +123,6 @@ class TokenStore(ABC):
         Args:
             provider: Only this provider's; ``None`` for all.
             user_id: Only this user's; ``None`` for all.
-
-        Raises:
-            BackendUnavailable: If the server did not answer.
         """
 
     @abstractmethod
@@ -161,18 +130,11 @@ class TokenStore(ABC):
         """Create what the store needs in its database: indexes, tables, folders.
 
         May be called again, and may take several round trips.
-
-        Raises:
-            BackendUnavailable: If the server did not answer.
         """
 
     @abstractmethod
     def ping(self) -> None:
-        """Check that the server answers.
-
-        Raises:
-            BackendUnavailable: If it does not.
-        """
+        """Check that the server answers."""
 
     @abstractmethod
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -185,22 +147,11 @@ class TokenStore(ABC):
 
         Returns:
             Whether the holder has the lock now.
-
-        Raises:
-            BackendUnavailable: If the server did not answer.
         """
 
     @abstractmethod
     def release(self, key: TokenKey, holder: str) -> None:
-        """Release the lock of a key, if this holder has it.
-
-        Args:
-            key: The locked key.
-            holder: The text that the lock was taken with.
-
-        Raises:
-            BackendUnavailable: If the server did not answer.
-        """
+        """Release the lock of a key, if this holder, as of :meth:`acquire`, has it."""
 
     def lock(self, key: TokenKey, *, lease: float = 60.0, wait: float = 0.0) -> Lease | None:
         """Take the lock of a key and return it, or ``None`` if somebody else has it.
@@ -209,9 +160,6 @@ class TokenStore(ABC):
             key: The key to lock. It need not have a document.
             lease: How many seconds the lock lasts, unless it is released.
             wait: How many seconds to wait for it at most; 0, the default, asks once.
-
-        Raises:
-            BackendUnavailable: If the server did not answer.
         """
         lock = Lease(self, key, lease)
         return lock if lock.wait(wait) else None
@@ -244,16 +192,13 @@ class TokenStore(ABC):
 
 def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return an operation of a store that raises this package's errors for the driver's."""
-    if name == "scan":
 
-        @wraps(operation)
-        def scanning(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
-            try:
-                yield from operation(self, *args, **kwargs)
-            except self.unavailable_errors + self.driver_errors as error:
-                raise _translation(self, name, error) from self.shown(error)
-
-        return scanning
+    @wraps(operation)
+    def scanning(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
+        try:
+            yield from operation(self, *args, **kwargs)
+        except self.unavailable_errors + self.driver_errors as error:
+            raise _translation(self, name, error) from self.shown(error)
 
     @wraps(operation)
     def single(self: TokenStore, *args: Any, **kwargs: Any) -> Any:
@@ -262,7 +207,7 @@ def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
         except self.unavailable_errors + self.driver_errors as error:
             raise _translation(self, name, error) from self.shown(error)
 
-    return single
+    return scanning if name == "scan" else single
 
 
 def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:

@@ -120,5 +120,3 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
             f"<{type(self).__name__} provider={self.provider!r} user_id={self.user_id!r} "
             f"version={self.version} updated_at={self.updated_at.isoformat()}>"
         )
-
-    __str__ = __repr__

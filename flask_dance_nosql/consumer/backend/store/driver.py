@@ -26,21 +26,9 @@ class DriverSource(Generic[D]):
 
     A URL is opened when it is first needed, and anew in a forked child, which must not share its
     parent's sockets. No lock is held meanwhile: of several threads that open it at the same time,
-    the first one's object is kept for all, and the others' are closed.
-
-    Args:
-        source: The object, URL, function or proxy.
-        accepts: Tells whether an object is one that the adapter can work with.
-        wanted: What is accepted, as the sentence of an error message.
-        prepare: Turns the object into the one to work with.
-        open_url: Makes an object from a URL.
-        close: Closes a prepared object that was made from a URL; ``None`` if it needs no closing.
-
-    Raises:
-        ConfigurationError: If it is none of these; from :meth:`get`, if it returned none.
-
-    Attributes:
-        ready: The prepared object, if it was given ready, else ``None``.
+    the first one's object is kept for all, and the others' are closed. An object that ``accepts``
+    refuses is a :exc:`ConfigurationError`, whose message begins with ``wanted``. :meth:`get`
+    returns what ``prepare`` makes of it, and so is ``ready`` for an object that was given ready.
     """
 
     def __init__(
@@ -83,9 +71,6 @@ class Remembered(Generic[D]):
 
     Objects are told apart by identity, since drivers have clients of different servers that are
     equal. For an object that can't be weakly referenced the function is called each time.
-
-    Args:
-        function: The function.
     """
 
     def __init__(self, function: Callable[[Any], D]) -> None:
@@ -111,10 +96,8 @@ random_name = Remembered(lambda _: secrets.token_hex(8))
 
 
 def has_sync_methods(value: object, *names: str) -> bool:
-    """Whether the class of an object has these methods, and none is a coroutine function.
-
-    The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
-    """
+    """Whether the class of an object has these methods, and none is a coroutine function."""
+    # The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
     kind: Any = type(value)
     return _has_sync_methods(kind, names)
 
@@ -126,17 +109,7 @@ def _has_sync_methods(kind: Any, names: tuple[str, ...]) -> bool:
 
 
 def require(module: str, *, feature: str, package: str, extra: str) -> Any:
-    """Import an optional driver.
-
-    Args:
-        module: The module to import.
-        feature: What needs it.
-        package: The package's name on PyPI.
-        extra: The extra of this project that installs it.
-
-    Raises:
-        MissingDependency: If it is not installed.
-    """
+    """Import an optional driver, or raise :exc:`MissingDependency` with the other arguments."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -144,12 +117,7 @@ def require(module: str, *, feature: str, package: str, extra: str) -> Any:
 
 
 def importer(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
-    """Return a package's ``__getattr__``, which imports what a name needs when it is first used.
-
-    Args:
-        package: The package's name.
-        modules: The public names, each with the module in the package that has it.
-    """
+    """Return a package's ``__getattr__``, which imports a public name's module at its first use."""
 
     def find(name: str) -> Any:
         if name not in modules:

@@ -10,37 +10,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from ....errors import BackendError
 from .document import TokenKey
 
+if TYPE_CHECKING:
+    from .base import TokenStore
+
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.25
-
-
-class Locks(Protocol):
-    """What has locks: a store."""
-
-    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
-        """Take the lock of a key if it is free."""
-
-    def release(self, key: TokenKey, holder: str) -> None:
-        """Give up the lock of a key."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 
 class Lease:
-    """The lock of a key in a store, as a context manager that releases it.
+    """The lock of a key in a store, which lasts some seconds after each renewal."""
 
-    Args:
-        store: The store.
-        key: The key.
-        seconds: How long the lock lasts after each renewal.
-    """
-
-    def __init__(self, store: Locks, key: TokenKey, seconds: float) -> None:
+    def __init__(self, store: TokenStore, key: TokenKey, seconds: float) -> None:
         self._store = store
         self._key = key
         self._seconds = seconds
@@ -67,22 +53,22 @@ class Lease:
     def kept(self) -> Iterator[None]:
         """Renew the lock, from a thread, while the block runs, however long that is."""
         ended = threading.Event()
+
+        def keep() -> None:
+            while not ended.wait(self._seconds / 3):
+                try:
+                    self.renew()
+                except BackendError as error:
+                    log.warning("A lock could not be renewed. %s", error)
+
         # The store's client may come from the current app.
-        context = copy_context()
-        thread = threading.Thread(target=context.run, args=(self._keep, ended), daemon=True)
+        thread = threading.Thread(target=copy_context().run, args=(keep,), daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-
-    def _keep(self, ended: threading.Event) -> None:
-        while not ended.wait(self._seconds / 3):
-            try:
-                self.renew()
-            except BackendError as error:
-                log.warning("A lock could not be renewed. %s", error)
 
     def release(self) -> None:
         """Release the lock, unless somebody else has it by now."""

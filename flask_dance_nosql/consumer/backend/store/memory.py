@@ -14,10 +14,7 @@ from .document import TokenDocument, TokenKey
 
 
 class MemoryStore(TokenStore):
-    """Keeps documents in a dict: quick, exact, and gone with the process.
-
-    It shows what a store has to do, and nothing else.
-    """
+    """Keeps documents in a dict: quick, exact, and gone with the process."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()

@@ -14,16 +14,10 @@ Token = dict[str, Any]
 
 MAX_DEPTH = 100
 _EXACT = (bool, int, type(None))
-"""Types whose values JSON can hold, whatever they are."""
 
 
 def user_id_text(user_id: object) -> str:
-    """Return the canonical text of a user id.
-
-    Raises:
-        TypeError: If it is not a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``.
-        ValueError: If it is empty, is not valid Unicode or contains NUL characters.
-    """
+    """Return the canonical text of a user id, or raise what :class:`TokenKey` does."""
     if isinstance(user_id, str):
         require_text(user_id, "user_id")
         return str.__str__(user_id)
@@ -36,15 +30,7 @@ def user_id_text(user_id: object) -> str:
 
 
 def require_text(text: str, what: str) -> None:
-    """Make sure that a part of a key is text that every database can keep.
-
-    Args:
-        text: The text.
-        what: What it is, for the message of the error.
-
-    Raises:
-        ValueError: If it is empty, is not valid Unicode or contains NUL characters.
-    """
+    """Raise ``ValueError`` for a part of a key that is not text that every database can keep."""
     if not text:
         raise ValueError(f"A {what} must not be empty")
     try:
@@ -56,16 +42,10 @@ def require_text(text: str, what: str) -> None:
 
 
 def json_token(token: object) -> Token:
-    """Return a deep copy of a token, made of nothing but what JSON has.
+    """Return a deep copy of a token, made of nothing but what JSON has (:rfc:`8259`).
 
-    Subclasses of ``dict`` and the like become the plain type, and tuples lists.
-
-    Source: RFC 8259.
-
-    Raises:
-        TypeError: If it is not a dict, or holds something that JSON has no type for.
-        ValueError: If it holds a number or text that JSON can't express, or is nested deeper than
-            100 levels.
+    Subclasses of ``dict`` and the like become the plain type, and tuples lists. What JSON has no
+    type for raises ``TypeError``; what it can't express or is nested too deep, ``ValueError``.
     """
     if not isinstance(token, dict):
         raise TypeError(f"An OAuth token is a dict, not {type(token).__name__}")
@@ -121,11 +101,8 @@ def is_plain(
 ) -> bool:
     """Whether a JSON value is one that a database's own format can hold exactly.
 
-    Args:
-        value: The value.
-        depth: How many levels of nesting it may have.
-        may_be_name: Tells whether the format can hold this name of a field.
-        may_be_value: Tells whether it can hold this text, number, boolean or ``None``.
+    ``depth`` is how many levels it may have. The functions tell which names of fields the format
+    can hold, and which texts, numbers, booleans and ``None``.
     """
     if not isinstance(value, dict | list):
         return may_be_value(value)
@@ -144,12 +121,7 @@ def is_plain(
 
 
 def decode_token(token: object) -> Token:
-    """Return the token of a record that has it as an object, or as the JSON text of one.
-
-    Raises:
-        TypeError: If it is neither.
-        ValueError: If it is text that is not JSON.
-    """
+    """Return the token of a record that has it as an object, or as the JSON text of one."""
     return json_token(json.loads(token) if isinstance(token, str) else token)
 
 

@@ -9,11 +9,7 @@ from .document import TokenDocument, TokenKey
 
 
 class StoreWrapper(TokenStore):
-    """Passes each operation on to another store. A feature overrides what it is about.
-
-    Args:
-        inner: The other store.
-    """
+    """Passes each operation on to another store. A feature overrides what it is about."""
 
     def __init__(self, inner: TokenStore) -> None:
         self.inner = inner
