@@ -16,8 +16,7 @@ from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure, PendingLogin, PendingLogins
-from .refresh.login import store_login
-from .refresh.revocation import revoke
+from .refresh.turns import revoke, store_login
 from .requests import OAuth2Session
 from .settings import Setting
 

@@ -7,7 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property, wraps
-from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, Self
+from typing import Any, NamedTuple, ParamSpec, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 from flask import current_app, redirect, url_for
@@ -27,7 +27,7 @@ from ..errors import (
 from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
-from .refresh.attempt import Refresh, RefreshingBlueprint
+from .refresh.attempt import Refresh
 from .refresh.flights import digest_of
 from .signals import token_saved
 from .token import TokenStatus, token_status, with_expires_at, with_expires_in
@@ -39,17 +39,10 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 _NO_TOKEN: Token = {}
-
-
-class SessionBlueprint(RefreshingBlueprint, Protocol):
-    """What a session needs of its blueprint."""
-
-    refresh_url: str | None
-    session: Any
-    settings: Callable[..., dict[str, Any]]
-    slot_of: Callable[[Who], TokenSlot]
-    transport: Transport
-    view_endpoint: Callable[[str], str]
+_CALL_SETTINGS = (
+    *("timeout", "proxies", "client_secret", "token_url_params"),
+    *("refresh_leeway", "refresh_on_401", "revocation_url"),
+)
 
 
 class Reading(NamedTuple):
@@ -84,9 +77,7 @@ class ConsumerSession(Session, ABC):
             for nobody else.
     """
 
-    call_setting_names: ClassVar[tuple[str, ...]] = ("timeout", "proxies")
-
-    blueprint: SessionBlueprint | None = None
+    blueprint: Any = None
     transport: Transport | None
     base_url: str | None = None
     who: Who = CURRENT
@@ -142,7 +133,7 @@ class ConsumerSession(Session, ABC):
     @cached_property
     def call_settings(self) -> dict[str, Any]:
         """The blueprint's settings that calls need, as of the session's first use of them."""
-        return self.blueprint.settings(*self.call_setting_names) if self.blueprint else {}
+        return self.blueprint.settings(*_CALL_SETTINGS) if self.blueprint else {}
 
     def use(self, token: Token | None) -> None:
         """Use a token for the calls of this session, in place of the backend's."""
@@ -266,12 +257,10 @@ class ConsumerSession(Session, ABC):
     def _set_defaults(self, kwargs: dict[str, Any]) -> None:
         if not self.follows_redirects:
             kwargs["allow_redirects"] = False
-        if self.blueprint is None:
-            return
-        kwargs.setdefault("timeout", self.call_settings["timeout"])
+        kwargs.setdefault("timeout", self.call_settings.get("timeout"))
         # Those of a session would give way to the environment's.
         if kwargs.get("proxies") is None:
-            kwargs["proxies"] = self.call_settings["proxies"]
+            kwargs["proxies"] = self.call_settings.get("proxies")
 
 
 class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
@@ -285,15 +274,6 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         base_url: What relative URLs are resolved against.
         **kwargs: As of :class:`requests_oauthlib.OAuth2Session`.
     """
-
-    call_setting_names = (
-        *ConsumerSession.call_setting_names,
-        "client_secret",
-        "refresh_leeway",
-        "refresh_on_401",
-        "revocation_url",
-        "token_url_params",
-    )
 
     _client: Client
     _refresh_url: str | None = None
@@ -319,7 +299,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         """Where tokens are refreshed, or ``None`` if they are not."""
         if self._refresh_url or self.blueprint is None:
             return self._refresh_url
-        return self.blueprint.refresh_url
+        return cast("str | None", self.blueprint.refresh_url)
 
     @auto_refresh_url.setter
     def auto_refresh_url(self, value: str | None) -> None:
@@ -476,16 +456,14 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         return self._refreshed(reading)
 
     def _refreshed(self, reading: Reading, *, is_forced: bool = False) -> Reading:
-        blueprint, slot = self.blueprint, reading.slot
-        assert blueprint is not None  # noqa: S101 - a slot is a blueprint's
-        assert slot is not None  # noqa: S101 - as the callers have seen
+        slot = cast(TokenSlot, reading.slot)
 
         def adopt(stored: StoredToken) -> None:
             ended = self.status_of(stored.token or _NO_TOKEN) == "expired"
             self._reading = Reading(slot, stored, is_tried=ended)
 
         stored = Refresh(
-            blueprint,
+            self.blueprint,
             self.token_endpoint(),
             slot,
             reading.stored,

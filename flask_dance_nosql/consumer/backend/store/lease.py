@@ -10,13 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from ....errors import BackendError
 from .document import TokenKey
-
-if TYPE_CHECKING:
-    from .base import TokenStore
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +23,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 class Lease:
     """The lock of a key in a store, which lasts some seconds after each renewal."""
 
-    def __init__(self, store: TokenStore, key: TokenKey, seconds: float) -> None:
+    def __init__(self, store: Any, key: TokenKey, seconds: float) -> None:
         self._store = store
         self._key = key
         self._seconds = seconds
@@ -47,7 +44,7 @@ class Lease:
 
     def renew(self) -> bool:
         """Take or extend the lock. Returns whether it is ours."""
-        return self._store.acquire(self._key, self._holder, self._seconds)
+        return bool(self._store.acquire(self._key, self._holder, self._seconds))
 
     @contextmanager
     def kept(self) -> Iterator[None]:
