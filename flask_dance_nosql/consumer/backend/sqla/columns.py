@@ -27,19 +27,18 @@ Identity = tuple[Any, ...]
 Values = dict[Any, Any]
 Defaults = dict[str, Any] | Callable[[TokenDocument], dict[str, Any]] | None
 
-_encode = json.JSONEncoder(sort_keys=True, default=str).encode
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+_encode = json.JSONEncoder(sort_keys=True, default=str).encode
 _INT64 = range(-(2**63), 2**63)
 # MySQL's JSON takes 100 levels.
 _DEPTH = 90
 _OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
+_BROKEN: Any = object()
 
 
-BROKEN: Any = object()
-
-
-class Guarded(TypeDecorator[Any]):
-    """Reads as another type, but ``BROKEN`` where that fails, which would fail the whole query."""
+class _Guarded(TypeDecorator[Any]):
+    """Reads as another type, but ``_BROKEN`` where that fails, which would fail the whole query."""
 
     impl = NullType
     cache_ok = True
@@ -49,11 +48,9 @@ class Guarded(TypeDecorator[Any]):
         self.inner = inner
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the other type's implementation."""
         return self.inner.dialect_impl(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """Return the other type's processor with its errors caught."""
         read = self.inner.dialect_impl(dialect).result_processor(dialect, coltype)
         if read is None:
             return None
@@ -62,7 +59,7 @@ class Guarded(TypeDecorator[Any]):
             try:
                 return read(value)
             except (ValueError, TypeError, RecursionError):
-                return BROKEN
+                return _BROKEN
 
         return guarded
 
@@ -86,9 +83,7 @@ class Columns:
         self.primary_key = self.mapper.primary_key
         self.provider: Column[Any] = columns["provider"]
         self.token: Column[Any] = columns["token"]
-        self.optional: dict[str, Column[Any]] = {
-            name: columns[name] for name in _OPTIONAL if name in columns
-        }
+        self.optional = {name: columns[name] for name in _OPTIONAL if name in columns}
 
     @cached_property
     def user(self) -> Column[Any] | None:
@@ -106,7 +101,7 @@ class Columns:
         """The columns of a document, labelled ``its_...``, followed by the primary key."""
         named = {"provider": self.provider, "user": self.user, "token": self.token, **self.optional}
         selected: list[ColumnElement[Any]] = [
-            type_coerce(column, Guarded(column.type)).label(f"its_{name}")
+            type_coerce(column, _Guarded(column.type)).label(f"its_{name}")
             for name, column in named.items()
             if column is not None
         ]
