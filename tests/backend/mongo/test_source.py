@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import mongomock
@@ -65,14 +66,19 @@ def test_places_of_patched_clients() -> None:
     assert stores[0].place == stores[1].place
 
 
+def remembered_client() -> weakref.ref[Any]:
+    """Make a client whose place is remembered, and return a reference that does not hold it."""
+    client = mongomock.MongoClient()
+    MongoStore(client["app"]["tokens"]).place.encode()
+    return weakref.ref(client)
+
+
 def test_places_hold_no_client() -> None:
     """What is remembered of a client goes with it."""
-    before = len(_server._results)
-    client = mongomock.MongoClient()
-    assert MongoStore(client["app"]["tokens"]).place
-    del client
+    gone = remembered_client()
     gc.collect()
-    assert len(_server._results) <= before
+    assert gone() is None
+    assert all(reference() is not None for reference, _ in list(_server._results.values()))
 
 
 def test_places_are_the_same_in_each_process() -> None:
