@@ -68,8 +68,9 @@ def test_places_of_patched_clients() -> None:
 
 def remembered_client() -> weakref.ref[Any]:
     """Make a client whose place is remembered, and return a reference that does not hold it."""
-    client = mongomock.MongoClient()
+    client: pymongo.MongoClient[Any] = pymongo.MongoClient(connect=False)
     MongoStore(client["app"]["tokens"]).place.encode()
+    client.close()
     return weakref.ref(client)
 
 
