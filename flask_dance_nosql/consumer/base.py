@@ -22,7 +22,7 @@ from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
 from .backend.store.values import Token
-from .context import ContextConfig, current_state
+from .context import config_of, current_state
 from .dance import DanceViews
 from .refresh.flights import Flights, flights_of
 from .requests import ConsumerSession
@@ -155,7 +155,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
             raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
         login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
         rule_kwargs = values.pop("rule_kwargs") or {}
-        self.config: MutableMapping[str, Any] = ContextConfig(self)
+        self._config: dict[str, Any] = {}
         self.transport = Transport(self._make_adapter)
         for name, value in values.items():
             setattr(self, name, value)
@@ -235,6 +235,11 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         slot.erase()
         self.forget_token()
         token_deleted.send(self, user_id=slot.user_id)
+
+    @property
+    def config(self) -> MutableMapping[str, Any]:
+        """What is set for the blueprint: within a context it holds there, else everywhere."""
+        return config_of(self, self._config)
 
     def slot(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> TokenSlot:
         """Return one owner's token in the backend: the current user's, or another's.

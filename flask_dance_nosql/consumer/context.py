@@ -6,7 +6,8 @@ outer app context, as tests do, share ``g``, but never an environment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections import ChainMap
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, current_app, g, has_app_context, has_request_context, request
@@ -56,49 +57,24 @@ def current_state(blueprint: Blueprint) -> ContextState | None:
     return state
 
 
-class ContextConfig(MutableMapping[str, Any]):
-    """A blueprint's ``config``: what is set within a context holds there, else everywhere.
-
-    Reading looks into the request, then the app context, then what was set outside any context.
-    """
-
-    def __init__(self, blueprint: Blueprint) -> None:
-        self._blueprint = blueprint
-        self._base: dict[str, Any] = {}
-
-    def _layers(self) -> Iterator[dict[str, Any]]:
-        holders: list[_Holder] = []
-        if has_request_context():
-            holders.append(request.environ.get(_KEY, {}))
-        if has_app_context():
-            holders.append(g.get(_KEY, {}))
-        for holder in holders:
-            state = holder.get((app_of_context(), self._blueprint))
-            if state is not None:
-                yield state.config
-        yield self._base
-
-    def _innermost(self) -> dict[str, Any]:
-        state = current_state(self._blueprint)
-        return self._base if state is None else state.config
-
-    def __getitem__(self, name: str) -> Any:
-        for layer in self._layers():
-            if name in layer:
-                return layer[name]
-        raise KeyError(name)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._innermost()[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        del self._innermost()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({name: None for layer in self._layers() for name in layer})
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+class Config(ChainMap[str, Any]):
+    """A blueprint's ``config``. It may have users in it, so that it shows names only."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._blueprint.name!r}: {sorted(self)}>"
+        return f"<{type(self).__name__}: {sorted(self)}>"
+
+
+def config_of(blueprint: Blueprint, base: dict[str, Any]) -> MutableMapping[str, Any]:
+    """Return a blueprint's ``config``: what is set within a context holds there, else everywhere.
+
+    Reading looks into the request, then the app context, then the ``base``, which is what was set
+    outside any context.
+    """
+    state = current_state(blueprint)
+    if state is None:
+        return Config(base)
+    layers = [state.config, base]
+    if has_request_context():
+        outer = g.get(_KEY, {}).get((app_of_context(), blueprint))
+        layers[1:1] = [] if outer is None else [outer.config]
+    return Config(*layers)

@@ -144,10 +144,7 @@ class ConsumerSession(Session, ABC):
 
         What was read before is used again while it is of the same owner.
 
-        Raises:
-            UserRequired: If there is no user and one is required.
-            BackendUnavailable: If the store did not answer.
-            CorruptToken: If what is stored can't be read.
+        It raises what :meth:`TokenSlot.read` does.
         """
         if self._is_assigned:
             return Reading(None, StoredToken(self._assigned))
@@ -378,12 +375,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         """Refresh the current user's token now, if it is near its end.
 
         A call does so by itself. Where tokens are in the Flask session, do it before a streamed
-        response begins: what is put into the session later does not reach the browser.
-
-        Raises:
-            TokenRefreshError: If the token has ended and the provider gives no new one.
-            TokenRevoked: If the provider says that there will be none without a new login.
-            BackendUnavailable: If the token has ended and the store did not answer.
+        response begins: what is put into the session later does not reach the browser. It raises
+        what :meth:`request` does.
         """
         with quiet():
             self._fresh(self.read())
@@ -414,7 +407,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 
         Raises:
             oauthlib.oauth2.TokenExpiredError: If the token has expired and can't be refreshed.
-            TokenRefreshError: If refreshing it failed.
+            TokenRefreshError, TokenRevoked: If refreshing it failed, or the grant has ended.
             ConfigurationError: If the URL is not https.
         """
         url = self.resolve(url)
@@ -564,10 +557,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # type: ignore[misc] # its token is a TypedDict
     """A :class:`requests.Session` that signs its calls with the current user's OAuth 1 token.
 
-    Args:
-        blueprint: The blueprint whose token and settings are used.
-        base_url: What relative URLs are resolved against.
-        **kwargs: As of :class:`requests_oauthlib.OAuth1Session`.
+    Its arguments are as of :class:`OAuth2Session`; further ones are requests-oauthlib's.
     """
 
     def for_call(self, reading: Reading = NO_READING) -> Self:

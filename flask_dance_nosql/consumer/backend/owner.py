@@ -72,7 +72,7 @@ class OwnerResolver:
         self.user_required = self.scope == "user" if user_required is None else user_required
         self.anon_user = anon_user
 
-    def user_of(self, who: Who, config: Any) -> Any:
+    def user_of(self, who: Who, blueprint: Any) -> Any:
         """Return the id of the user that a call is about, or ``None`` if it is nobody.
 
         What the call names comes first, then what the backend was given, then the blueprint's
@@ -82,7 +82,10 @@ class OwnerResolver:
         if who is not CURRENT and who.is_named:
             return self._found(who.user, who.user_id)
         found = self._found(self.user, self.user_id)
-        return self._found(config.get("user"), config.get("user_id")) if found is None else found
+        if found is not None:
+            return found
+        config = blueprint.config
+        return self._found(config.get("user"), config.get("user_id"))
 
     def _found(self, user: Any, user_id: Any) -> Any:
         if user_id is not None and user_id is not NOT_GIVEN:

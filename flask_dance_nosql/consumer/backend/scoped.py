@@ -240,17 +240,12 @@ class UserScopedBackend(BaseBackend):
         user: Any = NOT_GIVEN,
         user_id: Any = NOT_GIVEN,
     ) -> None:
-        """Store the owner's token in place of any other.
+        """Store the owner's token in place of any other, or raise.
 
-        Args:
-            blueprint: The blueprint; its name is the provider.
-            token: A dict that JSON can hold.
-            user: Whose token, as for :meth:`get`; nobody can't have one.
-            user_id: The same by id; it wins over ``user``.
+        The arguments are those of :meth:`get`, and the token: a dict that JSON can hold.
 
         Raises:
-            TypeError: If the token is not a dict, or JSON has no type for something in it.
-            ValueError: If JSON can't express it.
+            TypeError, ValueError: If JSON can't hold the token.
             UserRequired: If there is no user and one is required, or nobody is named.
             BackendUnavailable: If the store did not answer.
         """
@@ -261,14 +256,7 @@ class UserScopedBackend(BaseBackend):
     ) -> None:
         """Remove the owner's token; it is no error if there is none.
 
-        Args:
-            blueprint: The blueprint; its name is the provider.
-            user: Whose token, as for :meth:`get`.
-            user_id: The same by id; it wins over ``user``.
-
-        Raises:
-            UserRequired: If there is no user and one is required.
-            BackendUnavailable: If the store did not answer.
+        It takes and raises what :meth:`get` does, but for what is stored.
         """
         self.slot(blueprint, Who(user, user_id)).erase()
 
@@ -298,7 +286,7 @@ class UserScopedBackend(BaseBackend):
             ValueError: If it is empty, or the user has none yet.
         """
         owners, provider = self._owners, blueprint.name
-        user_id = owners.user_of(who, blueprint.config)
+        user_id = owners.user_of(who, blueprint)
         if user_id is not None:
             return StoreSlot(self, TokenKey(provider, user_id), is_person=True)
         if owners.user_required or who.is_named:

@@ -124,7 +124,7 @@ class Refresh:
                     self._end(stored, "the token was removed or revoked", None)
                     continue
                 if self._is_fresh(current):
-                    return stored if current is stored.token else self._keep(stored, current)
+                    return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
                 digest = digest_of(current["refresh_token"])
@@ -159,8 +159,10 @@ class Refresh:
         return result
 
     def _keep(self, stored: StoredToken, current: Token) -> StoredToken:
-        """Store what this process knows to be issued in place of a stored token."""
-        digest = digest_of((stored.token or {})["refresh_token"])
+        """Store what this process knows to be issued in place of a stored token, if it is newer."""
+        if stored.token is None or current is stored.token:
+            return stored
+        digest = digest_of(stored.token["refresh_token"])
         return self._store(stored, digest, Exchange(current, rotates=True))
 
     def _store(self, stored: StoredToken, digest: str, exchange: Exchange) -> StoredToken:
@@ -183,8 +185,7 @@ class Refresh:
             log.error(  # noqa: TRY400 - what a backend's error shows may be secret
                 "A refreshed token of provider %r could not be stored (%s). It is kept in memory, "
                 "and stored when the backend answers.",
-                self._blueprint.name,
-                name,
+                *(self._blueprint.name, name),
             )
             rescue.try_later(refreshed)
             self._later(token_save_failed, error=name)
@@ -230,37 +231,35 @@ class Refresh:
 
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""
-        if self._works:
-            return self._held
-        known = self._known()
-        if known is None:
-            # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
-            reason = _OWN if turn == "own" else _TOO_LONG
-            raise TokenRefreshError(self._blueprint.name, reason)
-        return known
+        # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
+        reason = _OWN if turn == "own" else _TOO_LONG
+        error = TokenRefreshError(self._blueprint.name, reason)
+        return self._held if self._works else self._known(error)
 
     def _without_store(self, error: Exception) -> StoredToken:
         """Go on with the token at hand although the backend has refused, else raise its error."""
-        known = self._known()
-        if known is None and not self._works:
-            raise error
-        if known is None:
-            log.warning(
-                "A token of provider %r was not refreshed, since its backend failed (%s).",
-                self._blueprint.name,
-                type(error).__name__,
-            )
-            return self._held
-        self._adopt(known)
-        return known
+        if not self._works:
+            return self._known(error)
+        log.warning(
+            "A token of provider %r was not refreshed, since its backend failed (%s).",
+            *(self._blueprint.name, type(error).__name__),
+        )
+        return self._known(None)
 
-    def _known(self) -> StoredToken | None:
-        """Return what this process knows to be issued in place of the token at hand."""
+    def _known(self, error: Exception | None) -> StoredToken:
+        """Return what this process knows to be issued in place of the token at hand.
+
+        If it knows nothing, raise the error, or return the token at hand if there is no error.
+        """
         held = self._held.token or {}
         known = self._flights.newest(self._slot, held)
-        if known is None or known is held or self._status_of(known) == "expired":
-            return None
-        return StoredToken(known, self._held.document)
+        if known is not None and known is not held and self._status_of(known) != "expired":
+            stored = StoredToken(known, self._held.document)
+            self._adopt(stored)
+            return stored
+        if error is not None:
+            raise error
+        return self._held
 
     def _is_fresh(self, token: Token) -> bool:
         """Whether this is another token than the caller has, and works, or can't be refreshed.
