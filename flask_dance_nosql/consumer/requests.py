@@ -10,7 +10,7 @@ from functools import cached_property, wraps
 from typing import Any, NamedTuple, ParamSpec, Self, cast
 from urllib.parse import urljoin, urlsplit
 
-from flask import current_app, redirect, url_for
+from flask import current_app, has_request_context, redirect, url_for
 from oauthlib.oauth2 import Client, TokenExpiredError
 from requests import PreparedRequest, Request, Response, Session
 from requests.cookies import RequestsCookieJar
@@ -171,7 +171,12 @@ class ConsumerSession(Session, ABC):
             return self._jar
         if self.blueprint is None or self._is_assigned:
             return self._cookies_of(None)
-        return self._cookies_of(self.blueprint.slot_of(self.who).owner)
+        if self.who is CURRENT and not has_request_context():
+            # There may be no current user to ask for.
+            slot = self._reading and self._reading.slot
+        else:
+            slot = self.blueprint.slot_of(self.who)
+        return self._cookies_of(slot and slot.owner)
 
     @cookies.setter
     def cookies(self, value: RequestsCookieJar) -> None:
