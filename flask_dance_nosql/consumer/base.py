@@ -81,8 +81,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     Args:
         name: The blueprint's name, which is also the provider under which tokens are stored.
         import_name: The name of the package it is made in, usually ``__name__``.
-        static_folder, static_url_path, template_folder, url_prefix, subdomain, url_defaults,
-            root_path: As of :class:`flask.Blueprint`.
+        static_folder, static_url_path, template_folder: As of :class:`flask.Blueprint`.
+        url_prefix, subdomain, url_defaults, root_path: As there.
         login_url: Route of the login view, formatted with the blueprint as ``bp``. Default
             ``/{bp.name}``.
         authorized_url: Route of the callback view, formatted likewise. Default
