@@ -32,6 +32,7 @@ class Owner:
 
     def __call__(self) -> int:
         """Return the id."""
+        self.asked += 1
         return 42
 
 

@@ -26,7 +26,15 @@ from .context import config_of, current_state
 from .dance import DanceViews
 from .refresh.flights import Flights, flights_of
 from .requests import ConsumerSession
-from .settings import Argument, Configurable, Setting, argument, configured, refuse_unknown
+from .settings import (
+    SESSION_ARGUMENTS,
+    Argument,
+    Configurable,
+    Setting,
+    argument,
+    configured,
+    refuse_unknown,
+)
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
@@ -375,8 +383,13 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
 
     def session_arguments(self) -> dict[str, Any]:
         """Return the class of a session, and the arguments that it is made with."""
-        settings = self.settings("session_class", "base_url", *self.session_settings)
-        return {**settings, **self.kwargs}
+        known = vars(self).get(SESSION_ARGUMENTS)
+        if known is None or self.from_config:
+            known = self.settings("session_class", "base_url", *self.session_settings)
+            if not self.from_config:
+                # Until one of them is assigned anew.
+                vars(self)[SESSION_ARGUMENTS] = known
+        return {**known, **self.kwargs}
 
     def session_created(self, session: Any) -> Any:
         """Return the session to use in place of a new one; a hook for subclasses."""

@@ -94,7 +94,6 @@ class ConsumerSession(Session, ABC):
         self.blueprint = blueprint
         self.base_url = base_url
         self._first_owner: dict[str, object] = {}
-        self._first_jar = RequestsCookieJar()
         self._jars: list[tuple[object, RequestsCookieJar]] = []
         if blueprint is not None:
             self.transport = blueprint.transport
@@ -186,7 +185,9 @@ class ConsumerSession(Session, ABC):
         """Return the cookies of an owner; the first one has those that the session began with."""
         is_nobodys = owner is None and not self._first_owner
         if is_nobodys or self._first_owner.setdefault("owner", owner) == owner:
-            return self._first_jar
+            # Made when it is first used, and once: threads may come here together.
+            jar: RequestsCookieJar = vars(self).setdefault("_first_jar", RequestsCookieJar())
+            return jar
         for known, jar in self._jars:
             if known == owner:
                 return jar

@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 _REQUIRED: Any = object()
 
+SESSION_ARGUMENTS = "_session_arguments"
+"""Where a blueprint keeps what a session is made with, if nothing of it depends on the app."""
+
 
 class Argument:
     """An argument of a blueprint's constructor; not kept here, and required without a default."""
@@ -67,7 +70,9 @@ class Setting(Argument, Generic[T]):
         return state.get(self._name)  # type: ignore[return-value] # as assigned
 
     def __set__(self, blueprint: object, value: T) -> None:
-        vars(blueprint)[self._name] = value
+        state = vars(blueprint)
+        state[self._name] = value
+        state.pop(SESSION_ARGUMENTS, None)
 
 
 def configured(key: str | None) -> Any:

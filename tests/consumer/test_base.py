@@ -202,3 +202,20 @@ def test_default_endpoint_outside_of_registration() -> None:
     """On an app that it is not registered on, a blueprint names the endpoint it would have."""
     with Flask("other").app_context():
         assert make_blueprint().view_endpoint("login") == "acme.login"
+
+
+def test_session_follows_what_is_assigned_and_each_app() -> None:
+    """What a session is made with is remembered until it is assigned anew, and for no app."""
+    blueprint = make_blueprint(client_id="first")
+    app = make_app(blueprint, ACME_ID="of the app")
+    for client_id in ("first", "second"):
+        blueprint.client_id = client_id
+        for _ in range(2):
+            with app.test_request_context():
+                assert blueprint.session.client_id == client_id
+    blueprint.from_config["client_id"] = "ACME_ID"
+    with app.test_request_context():
+        assert blueprint.session.client_id == "of the app"
+    del blueprint.from_config["client_id"]
+    with app.test_request_context():
+        assert blueprint.session.client_id == "second"
