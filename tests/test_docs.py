@@ -6,6 +6,7 @@ The servers that they name are the real ones of the tests; the providers give ca
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ import responses
 from docutils import nodes
 from docutils.core import publish_doctree, publish_parts
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
+from sqlalchemy.orm import close_all_sessions
 
 from examples.demo.embedded import MongoServer, RedisServer
 
@@ -96,6 +99,16 @@ def id_of(page: Path) -> str:
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=id_of)
+
+
+@pytest.fixture(autouse=True)
+def close_databases() -> Iterator[None]:
+    """Close what a page has opened with SQLAlchemy, as an application does when it ends."""
+    yield
+    close_all_sessions()
+    for each in gc.get_objects():
+        if issubclass(type(each), Engine):
+            each.dispose()
 
 
 @pytest.fixture
