@@ -455,3 +455,26 @@ class TestUnreadable:
         assert told == [{"user_id": "1"}]
         assert KEY not in store._documents
         assert rotating.revoked == []
+
+
+@pytest.mark.timeout(30)
+def test_hook_of_a_refresh_that_revokes_waits_for_nobody(rotating: RotatingProvider) -> None:
+    """P4, P26: a revocation amid the refresh of its own thread is told, and leaves nothing."""
+    backend = UserScopedBackend(MemoryStore(), user_id=1)
+    site = make_site(rotating, backend)
+    answers: list[bool] = []
+
+    def hook(response: Any) -> Any:
+        answers.append(site.blueprint.revoke())
+        return response
+
+    def work() -> int:
+        site.blueprint.session.register_compliance_hook("refresh_token_response", hook)
+        return int(site.blueprint.session.get("api").status_code)
+
+    browser = site.browser()
+    browser.connect(rotating.grant())
+    browser.do(work)
+    assert answers == [False]
+    assert browser.stored is None
+    assert not rotating.live()

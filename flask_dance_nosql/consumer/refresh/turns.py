@@ -33,7 +33,11 @@ def turn_of(
     with ExitStack() as stack:
         is_ours = True
         if locks:
-            is_ours = stack.enter_context(flights.turn(slot, wait)) != "taken"
+            turn = stack.enter_context(flights.turn(slot, wait))
+            is_ours = turn != "taken"
+            if turn == "own":
+                # A hook or a receiver of this thread's own refresh must not wait for its lease.
+                wait = 0.0
             try:
                 is_ours &= stack.enter_context(slot.lease(LEASE_SECONDS, wait))
             except BackendUnavailable:
