@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_dance_nosql.consumer.backend.base import StoredToken
-from flask_dance_nosql.consumer.refresh.rescue import Exchange
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
+from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.backend.base import PlainSlot, StoredToken
+from flask_dance_nosql.consumer.refresh.rescue import Exchange, Refreshed
+from flask_dance_nosql.consumer.requests import Reading
 from flask_dance_nosql.consumer.token import same_account
 
 
@@ -55,5 +59,8 @@ def test_any_id_token_is_survived(old: str, new: str) -> None:
 def test_stored_token_shows_no_secret() -> None:
     """What a slot gives shows no token when it is printed, nor does what a refresh remembers."""
     token = {"access_token": "at-secret", "refresh_token": "rt-secret"}
-    shown = repr([StoredToken(token), Exchange(token, rotates=True)])
+    exchange, stored = Exchange(token, rotates=True), StoredToken(token)
+    slot = PlainSlot(MemoryBackend(token), OAuth2ConsumerBlueprint("acme", __name__))
+    kept = Refreshed(slot, stored, "digest", exchange, None, print, partial(print, token))
+    shown = repr([stored, exchange, slot, kept, Reading(slot, stored)])
     assert "secret" not in shown

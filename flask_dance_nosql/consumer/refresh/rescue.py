@@ -43,7 +43,7 @@ class Exchange:
         return isinstance(end, int | float) and isinstance(other, int | float) and end > other
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Refreshed:
     """A new token, and what it takes to store it.
 
