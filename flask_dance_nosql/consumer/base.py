@@ -17,7 +17,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
 from .backend.base import BaseBackend, PlainSlot, TokenSlot, issued_digest
-from .backend.owner import CURRENT, NOT_GIVEN, Who
+from .backend.owner import NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
@@ -37,7 +37,7 @@ from .settings import (
 )
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
-from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, Transport, require_tls
+from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, require_tls
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +120,6 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
 
     default_session_class: ClassVar[SessionClass]
 
-    session_settings: ClassVar[tuple[str, ...]] = ()
-    """The settings that a session is made with."""
-
     # Of a Flask blueprint.
     name: str = argument(kw_only=False)
     import_name: str = argument(kw_only=False)
@@ -142,7 +139,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     redirect_to: Setting[str | None] = Setting(default=None)
 
     # Of the session.
-    base_url: Setting[str | None] = Setting(default=None)
+    base_url: Setting[str | None] = Setting(default=None, for_session=True)
     session_class: Setting[SessionClass | None] = Setting(default=None)
     timeout: Setting[Timeout] = Setting(default=DEFAULT_TIMEOUT)
     pool_maxsize: Setting[int] = Setting(default=DEFAULT_POOL_MAXSIZE)
@@ -164,7 +161,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
         rule_kwargs = values.pop("rule_kwargs") or {}
         self._config: dict[str, Any] = {}
-        self.transport = Transport(self._make_adapter)
+        self.transport = PerProcess(self._make_adapter)
         for name, value in values.items():
             setattr(self, name, value)
         if self.session_class is None:
@@ -215,7 +212,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         A receiver of ``oauth_authorized`` that assigns the token that it was given stores it as the
         blueprint would: a refresh token that the provider sends once only is kept.
         """
-        token = self.slot_of().read().token
+        token = self.slot().read().token
         return None if token is None else with_expires_in(token)
 
     @token.setter
@@ -227,7 +224,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
             if issued_digest(value) == issued:
                 self._store_login(value)()
                 return
-        slot = self.slot_of()
+        slot = self.slot()
         slot.write(with_expires_at(value))
         if state is not None and state.session is not None:
             del cast(ConsumerSession, state.session).token
@@ -235,7 +232,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
 
     @token.deleter
     def token(self) -> None:
-        slot = self.slot_of()
+        slot = self.slot()
         if not slot.is_shared:
             # An old copy of a cookie must not lead to what was issued in its place.
             with suppress(CorruptToken):
@@ -263,11 +260,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         Raises:
             ConfigurationError: If a user is named and the backend keeps no token for each.
         """
-        return self.slot_of(Who(user, user_id))
-
-    def slot_of(self, who: Who = CURRENT) -> TokenSlot:
-        """Return one owner's token, as :meth:`slot` does."""
-        return self._make_slot(self, who)
+        return self._make_slot(self, Who(user, user_id))
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""
@@ -309,7 +302,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
             TypeError: If the id is of a type that can't be one.
         """
         who = Who(user, user_id)
-        if not who.is_named or self.slot_of(who).key is None:
+        if not who.is_named or self.slot(*who).key is None:
             raise UserRequired("get")
         session = self._make_session()
         session.who = who
@@ -335,7 +328,9 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
 
         They are closed by themselves when the process ends.
         """
-        self.transport.close()
+        adapter = self.transport.pop()
+        if adapter is not None:
+            adapter.close()
 
     @property
     def flights(self) -> Flights:
@@ -350,8 +345,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         return _MARGIN + sum(_WITHOUT_TIMEOUT if part is None else part for part in parts)
 
     def _make_adapter(self) -> BaseAdapter:
-        make = self.adapter
-        return HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make()
+        return self.adapter() if self.adapter else HTTPAdapter(pool_maxsize=self.pool_maxsize)
 
     def _make_session(self) -> Any:
         arguments = self.session_arguments()
@@ -385,7 +379,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         """Return the class of a session, and the arguments that it is made with."""
         known = vars(self).get(SESSION_ARGUMENTS)
         if known is None or self.from_config:
-            known = self.settings("session_class", "base_url", *self.session_settings)
+            named = (n for n, each in self.arguments.items() if getattr(each, "for_session", False))
+            known = self.settings("session_class", *named)
             if not self.from_config:
                 # Until one of them is assigned anew.
                 vars(self)[SESSION_ARGUMENTS] = known
@@ -410,7 +405,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         return url_for(self.redirect_to) if self.redirect_to else "/"
 
     def _store_login(self, token: Token) -> Callable[[], object]:
-        slot = self.slot_of()
+        slot = self.slot()
         self._write_login(slot, with_expires_at(token))
         self.forget_token()
         if slot.key is not None and slot.key.user_id is None:

@@ -124,29 +124,6 @@ class DanceViews(Blueprint, ABC):
                 token = self._exchange(self._accept_response())
         except DanceFailure as failure:
             return self._failed(failure)
-        return self._finished(token)
-
-    @abstractmethod
-    def _begin(self) -> str:
-        """Remember a new login as pending and return the URL that it continues at."""
-
-    @abstractmethod
-    def _accept_response(self) -> PendingLogin:
-        """Return the pending login that this request answers, or raise :class:`DanceFailure`."""
-
-    @abstractmethod
-    def _exchange(self, login: PendingLogin) -> Token:
-        """Fetch the token of an approved login, or raise :class:`DanceFailure`."""
-
-    @abstractmethod
-    def _store_login(self, token: Token) -> Callable[[], object]:
-        """Put the token that a dance has given into the backend. Returns what tells others so."""
-
-    @abstractmethod
-    def _next_url(self) -> str:
-        """Return where the visitor goes after the dance."""
-
-    def _finished(self, token: Token) -> Any:
         # A receiver that stores the token stores it as a login does.
         state = cast(ContextState, current_state(self))
         state.arriving = token
@@ -168,6 +145,26 @@ class DanceViews(Blueprint, ABC):
                 return self._failed(DanceFailure("token_not_stored", reason))
             tell()
         return redirect(self._next_url())
+
+    @abstractmethod
+    def _begin(self) -> str:
+        """Remember a new login as pending and return the URL that it continues at."""
+
+    @abstractmethod
+    def _accept_response(self) -> PendingLogin:
+        """Return the pending login that this request answers, or raise :class:`DanceFailure`."""
+
+    @abstractmethod
+    def _exchange(self, login: PendingLogin) -> Token:
+        """Fetch the token of an approved login, or raise :class:`DanceFailure`."""
+
+    @abstractmethod
+    def _store_login(self, token: Token) -> Callable[[], object]:
+        """Put the token that a dance has given into the backend. Returns what tells others so."""
+
+    @abstractmethod
+    def _next_url(self) -> str:
+        """Return where the visitor goes after the dance."""
 
     def _failed(self, failure: DanceFailure) -> Any:
         error, description = failure.error, failure.description

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from flask import request, url_for
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
@@ -41,23 +41,13 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth1Session
 
-    session_settings: ClassVar[tuple[str, ...]] = (
-        "client_key",
-        "client_secret",
-        "signature_method",
-        "signature_type",
-        "rsa_key",
-        "client_class",
-        "force_include_body",
-    )
-
-    client_key: Setting[str | None] = Setting(default=None, kw_only=False)
-    client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
-    signature_method: Setting[str] = Setting(default=SIGNATURE_HMAC)
-    signature_type: Setting[str] = Setting(default=SIGNATURE_TYPE_AUTH_HEADER)
-    rsa_key: Setting[str | None] = Setting(default=None)
-    client_class: Setting[type[Client] | None] = Setting(default=None)
-    force_include_body: Setting[bool] = Setting(default=False)
+    client_key: Setting[str | None] = Setting(default=None, kw_only=False, for_session=True)
+    client_secret: Setting[str | None] = Setting(default=None, kw_only=False, for_session=True)
+    signature_method: Setting[str] = Setting(default=SIGNATURE_HMAC, for_session=True)
+    signature_type: Setting[str] = Setting(default=SIGNATURE_TYPE_AUTH_HEADER, for_session=True)
+    rsa_key: Setting[str | None] = Setting(default=None, for_session=True)
+    client_class: Setting[type[Client] | None] = Setting(default=None, for_session=True)
+    force_include_body: Setting[bool] = Setting(default=False, for_session=True)
     request_token_url: Setting[str | None] = Setting(default=None)
     authorization_url: Setting[str | None] = Setting(default=None)
     access_token_url: Setting[str | None] = Setting(default=None)

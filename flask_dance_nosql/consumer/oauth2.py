@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from flask import request, url_for
 from oauthlib.oauth2 import Client, OAuth2Error
@@ -60,26 +60,17 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     default_session_class = OAuth2Session
 
-    session_settings: ClassVar[tuple[str, ...]] = (
-        "client_id",
-        "client",
-        "auto_refresh_url",
-        "auto_refresh_kwargs",
-        "scope",
-        "state",
-    )
-
-    client_id: Setting[str | None] = Setting(default=None, kw_only=False)
+    client_id: Setting[str | None] = Setting(default=None, kw_only=False, for_session=True)
     client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
-    client: Setting[Client | None] = Setting(default=None)
-    auto_refresh_url: Setting[str | None] = Setting(default=None)
+    client: Setting[Client | None] = Setting(default=None, for_session=True)
+    auto_refresh_url: Setting[str | None] = Setting(default=None, for_session=True)
     auto_refresh: Setting[bool] = Setting(default=False)
-    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None)
+    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None, for_session=True)
     refresh_leeway: Setting[float] = Setting(default=60.0)
     refresh_on_401: Setting[bool] = Setting(default=True)
     revocation_url: Setting[str | None] = Setting(default=None)
-    scope: Setting[list[str] | str | None] = Setting(default=None)
-    state: Setting[str | Callable[[], str] | None] = Setting(default=None)
+    scope: Setting[list[str] | str | None] = Setting(default=None, for_session=True)
+    state: Setting[str | Callable[[], str] | None] = Setting(default=None, for_session=True)
     authorization_url: Setting[str | None] = Setting(default=None)
     authorization_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
     token_url: Setting[str | None] = Setting(default=None)

@@ -28,11 +28,10 @@ from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
 from .refresh.attempt import Refresh
-from .refresh.flights import digest_of
 from .signals import token_saved
 from .token import TokenStatus, token_status, with_expires_at, with_expires_in
 from .token_endpoint import EXCHANGE_ERRORS, TokenCalls, TokenEndpoint
-from .transport import Transport, TransportSession, quiet, require_tls, rewinding
+from .transport import TransportSession, quiet, require_tls, rewinding
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +45,9 @@ _CALL_SETTINGS = (
 
 
 class Reading(NamedTuple):
-    """A token as a session has it.
+    """A token as a session has it; without a slot, it was assigned to the session.
 
-    Args:
-        slot: Whose it is, or ``None`` if it was assigned to the session.
-        stored: The token.
-        is_tried: Whether it is used although it has ended: it was issued so just now, and clocks
-            differ.
+    ``is_tried`` says that it is used although it has ended: it was issued so, and clocks differ.
     """
 
     slot: TokenSlot | None
@@ -78,7 +73,6 @@ class ConsumerSession(Session, ABC):
     """
 
     blueprint: Any = None
-    transport: Transport | None
     base_url: str | None = None
     who: Who = CURRENT
     is_kept = True
@@ -149,7 +143,7 @@ class ConsumerSession(Session, ABC):
             return Reading(None, StoredToken(self._assigned))
         if self.blueprint is None:
             return NO_READING
-        slot = self.blueprint.slot_of(self.who)
+        slot = self.blueprint.slot(*self.who)
         known = self._reading
         if known is None or known.slot is None or known.slot.owner != slot.owner:
             known = self._reading = Reading(slot, slot.read())
@@ -174,7 +168,7 @@ class ConsumerSession(Session, ABC):
             # There may be no current user to ask for.
             slot = self._reading and self._reading.slot
         else:
-            slot = self.blueprint.slot_of(self.who)
+            slot = self.blueprint.slot(*self.who)
         return self._cookies_of(slot and slot.owner)
 
     @cookies.setter
@@ -194,11 +188,6 @@ class ConsumerSession(Session, ABC):
         jar = RequestsCookieJar()
         self._jars.append((owner, jar))
         return jar
-
-    @property
-    def has_assigned_token(self) -> bool:
-        """Whether a token was assigned to this session, in place of the backend's."""
-        return self._is_assigned
 
     def load_token(self) -> bool:
         """Return whether the current user has a token, as in Flask-Dance."""
@@ -331,7 +320,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     def _store(self, token: Token) -> None:
         if self.blueprint is None:
             raise ConfigurationError("A session made without a blueprint has no backend.")
-        slot = self.blueprint.slot_of(self.who)
+        slot = self.blueprint.slot(*self.who)
         self._reading = Reading(slot, slot.write(with_expires_at(token)))
         self._assigned, self._is_assigned = None, False
         token_saved.send(self.blueprint, user_id=slot.user_id)
@@ -346,11 +335,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             reading = self.read()
         except CorruptToken:
             return False
-        status = self._status_of(reading)
-        is_refreshable = bool((reading.stored.token or {}).get("refresh_token"))
-        return status in ("active", "expiring") or (
-            status == "expired" and is_refreshable and bool(self.auto_refresh_url)
-        )
+        status, token = self._status_of(reading), reading.stored.token or _NO_TOKEN
+        if status == "expired":
+            return bool(token.get("refresh_token") and self.auto_refresh_url)
+        return status != "none"
 
     @property
     def token_status(self) -> TokenStatus:
@@ -360,11 +348,6 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         ``refresh_leeway``), ``"expired"`` or ``"none"``.
         """
         return self._status_of(self.read())
-
-    @property
-    def refreshable(self) -> bool:
-        """Whether there are a refresh token and an endpoint to refresh the current token with."""
-        return bool(self.auto_refresh_url and (self.token or {}).get("refresh_token"))
 
     def status_of(self, token: Token) -> TokenStatus:
         """Return what another token, as it is stored, is good for."""
@@ -435,24 +418,23 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
                     rewind()
                     response = self._signed(renewed, method, url, data, headers, kwargs)
                     if response.status_code == 401:
-                        self._mark_forced(renewed.stored.token)
+                        self.blueprint.flights.mark_forced(renewed.stored.token)
             return response
 
     def _fresh(self, reading: Reading) -> Reading:
         """Return a token that can be used, if there is a way to one."""
         token, slot = reading.stored.token or _NO_TOKEN, reading.slot
         status = self._status_of(reading)
-        if status in ("active", "none") or (slot is None and status == "expiring"):
+        if status in ("active", "none") or reading.is_tried:
             return reading
-        if reading.is_tried:
-            return reading
-        if not token.get("refresh_token") or not self.auto_refresh_url:
+        if token.get("refresh_token") and self.auto_refresh_url:
+            if slot is not None:
+                return self._refreshed(reading)
             if status == "expired":
-                raise TokenExpiredError
-            return reading
-        if slot is None:
-            return self._refresh_assigned(token)
-        return self._refreshed(reading)
+                return self._refresh_assigned(token)
+        elif status == "expired":
+            raise TokenExpiredError
+        return reading
 
     def _refreshed(self, reading: Reading, *, is_forced: bool = False) -> Reading:
         slot = cast(TokenSlot, reading.slot)
@@ -494,15 +476,14 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             or not token.get("refresh_token")
         ):
             return None
-        is_forced = blueprint.flights.forced.get(digest_of(token.get("access_token"))) is not None
         try:
             # It is not refreshed again, but another call may have got another one meanwhile.
             known = blueprint.flights.newest(slot, token)
-            if is_forced and known is token:
+            if known is token and blueprint.flights.was_forced(token):
                 renewed = Reading(slot, slot.read(fresh=True))
             else:
                 renewed = self._refreshed(reading, is_forced=True)
-                self._mark_forced(token)
+                blueprint.flights.mark_forced(token)
         except TokenRevoked:
             raise
         except FlaskDanceNoSQLError as error:
@@ -512,10 +493,6 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         if not new or new.get("access_token") == token.get("access_token"):
             return None
         return None if self._status_of(renewed) == "expired" else renewed
-
-    def _mark_forced(self, token: Token | None) -> None:
-        if self.blueprint is not None and token:
-            self.blueprint.flights.forced.put(digest_of(token.get("access_token")), True)
 
     def _signed(
         self, reading: Reading, method: str, url: str, data: Any, headers: Any, kwargs: Any
@@ -543,21 +520,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""
-        blueprint = self.blueprint
-        provider = "" if blueprint is None else blueprint.name
-        call = self.for_token_call()
-        settings = self.call_settings
-        revocation_url = settings.get("revocation_url")
-        params = settings.get("token_url_params") or {}
-        return TokenEndpoint(
-            provider,
-            call,
-            url=self.auto_refresh_url,
-            revocation_url=revocation_url and self.resolve(revocation_url),
-            client_secret=settings.get("client_secret"),
-            include_client_id=bool(params.get("include_client_id")),
-            timeout=settings.get("timeout"),
-        )
+        provider = "" if self.blueprint is None else self.blueprint.name
+        return TokenEndpoint(provider, self.for_token_call(), self.call_settings)
 
 
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # type: ignore[misc] # its token is a TypedDict

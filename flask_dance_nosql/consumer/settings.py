@@ -12,8 +12,6 @@ from ..errors import ConfigurationError
 
 T = TypeVar("T")
 
-_REQUIRED: Any = object()
-
 SESSION_ARGUMENTS = "_session_arguments"
 """Where a blueprint keeps what a session is made with, if nothing of it depends on the app."""
 
@@ -21,12 +19,12 @@ SESSION_ARGUMENTS = "_session_arguments"
 class Argument:
     """An argument of a blueprint's constructor; not kept here, and required without a default."""
 
-    def __init__(self, *, default: Any = _REQUIRED, kw_only: bool = True) -> None:
+    def __init__(self, *, default: Any = Parameter.empty, kw_only: bool = True) -> None:
         self.default = default
         self.kw_only = kw_only
 
 
-def argument(*, default: Any = _REQUIRED, kw_only: bool = True) -> Any:
+def argument(*, default: Any = Parameter.empty, kw_only: bool = True) -> Any:
     """Declare an :class:`Argument`; type checkers take the type from the annotation."""
     return Argument(default=default, kw_only=kw_only)
 
@@ -47,10 +45,14 @@ class Setting(Argument, Generic[T]):
     Args:
         default: Its default.
         kw_only: Whether it is given by name only.
+        for_session: Whether the session class is given it as an argument of the same name.
     """
 
-    def __init__(self, *, default: Any = None, kw_only: bool = True) -> None:
+    def __init__(
+        self, *, default: Any = None, kw_only: bool = True, for_session: bool = False
+    ) -> None:
         super().__init__(default=default, kw_only=kw_only)
+        self.for_session = for_session
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -90,6 +92,7 @@ class Configurable:
     """
 
     arguments: ClassVar[dict[str, Argument]] = {}
+    _signature: ClassVar[Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -100,29 +103,23 @@ class Configurable:
             if type(each) is Argument:
                 # It hides an attribute of a base that the constructor is to set.
                 delattr(cls, name)
+        parameters = []
+        for name, each in sorted(cls.arguments.items(), key=lambda item: item[1].kw_only):
+            kind = Parameter.KEYWORD_ONLY if each.kw_only else Parameter.POSITIONAL_OR_KEYWORD
+            parameters.append(Parameter(name, kind, default=each.default))
+        cls._signature = Signature(parameters)
         if "__init__" not in vars(cls):
-            parameters = []
-            for name, each in sorted(cls.arguments.items(), key=lambda item: item[1].kw_only):
-                kind = Parameter.KEYWORD_ONLY if each.kw_only else Parameter.POSITIONAL_OR_KEYWORD
-                default = Parameter.empty if each.default is _REQUIRED else each.default
-                parameters.append(Parameter(name, kind, default=default))
-            cls.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # for readers
+            cls.__signature__ = cls._signature  # type: ignore[attr-defined] # for readers
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        positional = [name for name, each in self.arguments.items() if not each.kw_only]
-        if len(args) > len(positional):
-            raise TypeError(f"{type(self).__name__} takes {len(positional)} positional arguments.")
-        for name, value in zip(positional, args, strict=False):
-            if name in kwargs:
-                raise TypeError(f"{type(self).__name__} got two values for {name!r}.")
-            kwargs[name] = value
-        for name, each in self.arguments.items():
-            if each.default is _REQUIRED and name not in kwargs:
-                raise TypeError(f"{type(self).__name__} needs the argument {name!r}.")
         further = {name: kwargs.pop(name) for name in kwargs.keys() - self.arguments.keys()}
-        values = {name: each.default for name, each in self.arguments.items()} | kwargs
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        bound.apply_defaults()
         self.from_config: dict[str, str] = {}
-        self._set_up(values, further)
+        self._set_up(bound.arguments, further)
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         """Take the values of all arguments, and further ones that are not declared."""
@@ -133,11 +130,9 @@ def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> No
     """Raise :class:`ConfigurationError` for an argument that the session class does not name."""
     known = set(owner.arguments)  # type: ignore[attr-defined] # a Configurable
     is_class = isinstance(session_class, type)
-    constructors = [session_class]
-    if is_class:
-        ancestors = [vars(each) for each in session_class.__mro__]
-        constructors = [each["__init__"] for each in ancestors if "__init__" in each]
-    for constructor in constructors:
+    ancestors = session_class.__mro__ if is_class else ()
+    constructors = [each.__init__ for each in ancestors if "__init__" in vars(each)]
+    for constructor in constructors or [session_class]:
         try:
             parameters = signature(constructor).parameters.values()
         except (TypeError, ValueError):

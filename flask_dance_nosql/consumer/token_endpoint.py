@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from oauthlib.oauth2 import MissingTokenError, OAuth2Error
@@ -95,18 +95,13 @@ class TokenCalls(OAuth2Session, ABC):
 class TokenEndpoint:
     """The endpoints of one provider that take refresh tokens, and access tokens to revoke.
 
-    ``provider`` is the name for the log, and ``include_client_id`` whether the client says who it
-    is in the body and not by HTTP Basic. Nobody else uses the ``session``.
+    ``provider`` is the name for the log, and ``settings`` are the blueprint's. Nobody else uses the
+    ``session``.
     """
 
     provider: str
     session: Any
-    _: KW_ONLY
-    url: str | None = None
-    revocation_url: str | None = None
-    client_secret: str | None = None
-    include_client_id: bool = False
-    timeout: Any = None
+    settings: Mapping[str, Any]
 
     def refresh(self, token: Token) -> Token:
         """Exchange a token's refresh token for a new token, which has one and ``expires_at``.
@@ -117,7 +112,7 @@ class TokenEndpoint:
         session = self.session
         session.scope = session._client.scope = None
         issued = session.refresh_token(
-            self.url,
+            session.auto_refresh_url,
             refresh_token=token["refresh_token"],
             **self._authentication(session.auto_refresh_kwargs),
         )
@@ -133,7 +128,8 @@ class TokenEndpoint:
         return all(confirmed)
 
     def _revoke(self, token: str, kind: str) -> bool:
-        if not self.revocation_url:
+        url = self.settings.get("revocation_url")
+        if not url:
             message = "A %s of provider %r is not revoked: there is no revocation_url."
             log.warning(message, kind, self.provider)
             return False
@@ -141,9 +137,7 @@ class TokenEndpoint:
         transport = {name: arguments.pop(name) for name in ("auth", "timeout") if name in arguments}
         data = {"token": token, "token_type_hint": kind, **arguments}
         try:
-            response = self.session.post(
-                self.revocation_url, data=data, withhold_token=True, **transport
-            )
+            response = self.session.post(url, data=data, withhold_token=True, **transport)
         except RequestException as error:
             reason = type(error).__name__
         else:
@@ -166,13 +160,13 @@ class TokenEndpoint:
 
         Source: RFC 6749 section 2.3.1.
         """
-        client_id, secret = self.session.client_id, self.client_secret
-        timeout = {"timeout": self.timeout}
+        client_id, secret = self.session.client_id, self.settings.get("client_secret")
+        timeout = {"timeout": self.settings.get("timeout")}
         if not client_id:
             return timeout
         if not secret:
             return {"client_id": client_id, **timeout}
-        if self.include_client_id:
+        if (self.settings.get("token_url_params") or {}).get("include_client_id"):
             return {"client_id": client_id, "client_secret": secret, **timeout}
         if "client_secret" in given:
             return timeout

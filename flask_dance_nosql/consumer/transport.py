@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import requests
 from oauthlib.oauth2 import is_secure_transport
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema
 from requests.hooks import default_hooks
 from requests.models import DEFAULT_REDIRECT_LIMIT
@@ -32,36 +31,15 @@ DEFAULT_POOL_MAXSIZE = 10
 """How many connections to a host are kept open."""
 
 
-class Transport:
-    """The connections of one blueprint, made when the first call needs them and then reused.
-
-    ``make_adapter`` is called once in each process. An adapter holds sockets, and nothing of a
-    user: cookies and tokens stay with the session. Connections are closed with the last one who
-    knows the transport, or when the process ends.
-    """
-
-    def __init__(self, make_adapter: Callable[[], BaseAdapter] = HTTPAdapter) -> None:
-        self._adapter = PerProcess(make_adapter)
-
-    def adapter(self) -> BaseAdapter:
-        """Return this process's adapter; a forked child gets its own, with its own sockets."""
-        return self._adapter.get()
-
-    def close(self) -> None:
-        """Close the connections that are not in use. A later call makes new ones."""
-        adapter = self._adapter.pop()
-        if adapter is not None:
-            adapter.close()
-
-
 class TransportSession(requests.Session):
-    """A :class:`requests.Session` that borrows the adapters of a transport.
+    """A :class:`requests.Session` that borrows an adapter, which each process has of its own.
 
-    Adapters mounted on the session itself come first. Its headers and cookies are made when they
-    are first used: most requests of an application only ask whether there is a token.
+    An adapter holds sockets, and nothing of a user: cookies and tokens stay with the session. Those
+    mounted on the session itself come first. Its headers are made when they are first
+    used: most requests of an application only ask whether there is a token.
     """
 
-    transport: Transport | None = None
+    transport: PerProcess[BaseAdapter] | None = None
 
     def __init__(self) -> None:
         # In place of the base's, which takes longer than all that asks for the token.
@@ -81,11 +59,6 @@ class TransportSession(requests.Session):
         """The headers of every call."""
         return default_headers()
 
-    @cached_property
-    def cookies(self) -> Any:  # type: ignore[override] # an attribute there
-        """The cookies that the provider has set."""
-        return RequestsCookieJar()
-
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL: one mounted on this session, else the blueprint's."""
         if self.adapters:
@@ -96,8 +69,8 @@ class TransportSession(requests.Session):
         if not url.lower().startswith(("https://", "http://")):
             raise InvalidSchema(f"There is no adapter for {url!r}")
         if self.transport is None:
-            self.transport = Transport()
-        return self.transport.adapter()
+            self.transport = PerProcess(HTTPAdapter)
+        return self.transport.get()
 
 
 def require_tls(url: str) -> None:

@@ -17,18 +17,15 @@ Whoever tests an application takes :func:`connected`, or the fixture in
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import MissingDependency
+from ..consumer.backend.store.driver import importer
 from .apps import connected
 
 if TYPE_CHECKING:
     from .conformance import StoreConformance
     from .documents import at_once, json_values, keys, make_document, tokens
     from .faults import CorruptRecords, ServerDown
-
-_SUITES = {"CorruptRecords": "faults", "ServerDown": "faults", "StoreConformance": "conformance"}
 
 __all__ = [
     "CorruptRecords",
@@ -43,13 +40,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _SUITES.get(name, "documents")
-    try:
-        return getattr(importlib.import_module(f".{module}", __name__), name)
-    except ModuleNotFoundError as error:
-        if error.name not in ("pytest", "hypothesis"):
-            raise
-        raise MissingDependency("StoreConformance", error.name, "test") from error
+__getattr__ = importer(
+    __name__,
+    {"CorruptRecords": "faults", "ServerDown": "faults", "StoreConformance": "conformance"}
+    | dict.fromkeys(("at_once", "json_values", "keys", "make_document", "tokens"), "documents"),
+)

@@ -36,10 +36,6 @@ def oauth_login() -> Iterator[Login]:
     arguments. It may be called for several providers, and again for another token.
     """
     with ExitStack() as stack:
-
-        def login(
-            app: Flask | FlaskClient, provider: str, token: Token | None = TOKEN
-        ) -> MemoryBackend:
-            return stack.enter_context(connected(app, provider, token))
-
-        yield login
+        yield lambda app, provider, token=TOKEN: stack.enter_context(
+            connected(app, provider, token)
+        )

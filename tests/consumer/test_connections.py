@@ -64,7 +64,7 @@ def test_kept_connections_are_bounded(rotating: RotatingProvider) -> None:
 
     assert len(set(at_once(6, call))) == 1
     assert rotating.connections == 6
-    pool = blueprint.transport.adapter().poolmanager.connection_from_url(rotating.url)  # type: ignore[attr-defined] # an HTTPAdapter's
+    pool = blueprint.transport.get().poolmanager.connection_from_url(rotating.url)  # type: ignore[attr-defined] # an HTTPAdapter's
     assert pool.pool.qsize() == 2
 
 

@@ -339,10 +339,7 @@ def ask_session(name: str) -> Callable[[Site], None]:
 
 
 ASKING_SESSION: dict[str, Callable[[Site], None]] = {
-    **{
-        name: ask_session(name)
-        for name in ("authorized", "token", "access_token", "token_status", "refreshable")
-    },
+    **{name: ask_session(name) for name in ("authorized", "token", "access_token", "token_status")},
     "get": call,
     "authorization_required": guarded,
     "load_token": lambda site: site.blueprint.session.load_token(),

@@ -505,13 +505,12 @@ def test_further_keywords_go_to_the_session_class() -> None:
 def test_adapter_is_remade_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked child does not use its parent's sockets."""
     from flask_dance_nosql import process
-    from flask_dance_nosql.consumer import transport
 
-    shared = transport.Transport()
-    before = shared.adapter()
-    assert shared.adapter() is before
+    shared = make_blueprint().transport
+    before = shared.get()
+    assert shared.get() is before
     monkeypatch.setattr(process.os, "getpid", lambda: -1)
-    assert shared.adapter() is not before
+    assert shared.get() is not before
 
 
 def test_threads_get_one_adapter() -> None:

@@ -37,14 +37,10 @@ class MoreOptions(TypedDict, total=False):
     cache_miss_timeout: float
 
 
-class Caching(TypedDict, total=False):
-    """Where documents are kept at hand."""
+class BackendOptions(People, MoreOptions, total=False):
+    """All keyword arguments that a user-scoped backend takes, whatever its store."""
 
     cache: Any
-
-
-class BackendOptions(People, MoreOptions, Caching, total=False):
-    """All keyword arguments that a user-scoped backend takes, whatever its store."""
 
 
 def checked_ttl(ttl: Any) -> Ttl:

@@ -57,7 +57,8 @@ class StoreSlot(TokenSlot):
     def read(self, fresh: bool = False) -> StoredToken:
         """Load the document."""
         if self.key is None:
-            self._refuse_nobody("get")
+            if self._backend.user_required:
+                raise UserRequired("get")
             return NOTHING
         load = self._store.load_fresh if fresh else self._store.load
         document = load(self.key)
@@ -87,7 +88,8 @@ class StoreSlot(TokenSlot):
     def erase(self, seen: StoredToken | None = None) -> None:
         """Delete the document."""
         if self.key is None:
-            self._refuse_nobody("delete")
+            if self._backend.user_required:
+                raise UserRequired("delete")
         elif seen is None:
             self._store.delete(self.key)
         elif seen.document is not None:
@@ -112,10 +114,6 @@ class StoreSlot(TokenSlot):
             except BackendError as error:
                 # What was done under the lock is done; the lock ends by itself.
                 log.warning("A lock could not be released. %s", error)
-
-    def _refuse_nobody(self, operation: str) -> None:
-        if self._backend.user_required:
-            raise UserRequired(operation)
 
 
 class BrowserSlot(StoreSlot):
@@ -263,11 +261,7 @@ class UserScopedBackend(BaseBackend):
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return whose token ``get`` would now give, as a key, or ``None`` for nobody.
 
-        Args:
-            blueprint: The blueprint; its name is the provider.
-
-        Raises:
-            UserRequired: If there is no user and one is required.
+        It raises what :meth:`get` does, but for what is stored.
         """
         key = self.slot(blueprint).key
         if key is None and self.user_required:

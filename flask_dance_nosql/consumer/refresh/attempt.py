@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -47,6 +48,7 @@ class RefreshingBlueprint(Protocol):
         """How many seconds to wait for somebody else's call to the token endpoint."""
 
 
+@dataclass(eq=False, repr=False)
 class Refresh:
     """One attempt of one caller.
 
@@ -62,25 +64,17 @@ class Refresh:
         is_forced: Whether the API has refused the token, whatever is said of its end.
     """
 
-    def __init__(
-        self,
-        blueprint: RefreshingBlueprint,
-        endpoint: TokenEndpoint,
-        slot: TokenSlot,
-        held: StoredToken,
-        *,
-        status_of: Callable[[Token], TokenStatus],
-        adopt: Callable[[StoredToken], object],
-        is_forced: bool = False,
-    ) -> None:
-        self._blueprint = blueprint
-        self._flights = blueprint.flights
-        self._endpoint = endpoint
-        self._slot = slot
-        self._held = held
-        self._status_of = status_of
-        self._adopt = adopt
-        self._is_forced = is_forced
+    blueprint: RefreshingBlueprint
+    endpoint: TokenEndpoint
+    slot: TokenSlot
+    held: StoredToken
+    _: KW_ONLY
+    status_of: Callable[[Token], TokenStatus]
+    adopt: Callable[[StoredToken], object]
+    is_forced: bool = False
+
+    def __post_init__(self) -> None:
+        self._flights = self.blueprint.flights
         self._began = time.monotonic()
         self._announcements: list[Callable[[], object]] = []
 
@@ -90,17 +84,17 @@ class Refresh:
         A token that still works is waited for by nobody. For one that has ended it raises
         ``TokenRefreshError``, ``TokenRevoked`` or whatever the backend raises.
         """
-        failure = self._flights.failures.get(digest_of((self._held.token or {})["refresh_token"]))
+        failure = self._flights.failures.get(digest_of((self.held.token or {})["refresh_token"]))
         if self._works and failure and self._began - failure[0] < RETRY_SECONDS:
-            return self._held
-        with self._flights.turn(self._slot, self._wait) as turn:
+            return self.held
+        with self._flights.turn(self.slot, self._wait) as turn:
             if turn != "ours":
                 return self._without_turn(turn)
             try:
                 result = self._under_lease()
-                self._adopt(result)
+                self.adopt(result)
             except TokenRevoked:
-                self._adopt(NOTHING)
+                self.adopt(NOTHING)
                 raise
             except TokenRefreshError:
                 raise
@@ -113,7 +107,7 @@ class Refresh:
         return result
 
     def _under_lease(self) -> StoredToken:  # noqa: PLR0911 - the ways in which it ends
-        slot, flights = self._slot, self._flights
+        slot, flights = self.slot, self._flights
         with slot.lease(LEASE_SECONDS, self._wait) as is_leased:
             for _ in range(_ROUNDS):
                 stored = slot.read(fresh=True)
@@ -146,14 +140,14 @@ class Refresh:
         """Exchange a refresh token; ``None`` if it has ended and something else is stored now."""
         sent = current["refresh_token"]
         try:
-            issued = self._endpoint.refresh(current)
+            issued = self.endpoint.refresh(current)
         except EXCHANGE_ERRORS as error:
             reason = str(getattr(error, "error", None) or type(error).__name__)
             if reason not in _ENDED:
                 return self._fail(digest_of(sent), reason, error)
             self._end(stored, reason, error)
             return None
-        exchange = self._flights.remember(self._slot, sent, issued)
+        exchange = self._flights.remember(self.slot, sent, issued)
         result = self._store(stored, digest_of(sent), exchange)
         self._later(token_refreshed)
         return result
@@ -168,13 +162,13 @@ class Refresh:
     def _store(self, stored: StoredToken, digest: str, exchange: Exchange) -> StoredToken:
         rescue = self._flights.rescue
         refreshed = Refreshed(
-            self._slot,
+            self.slot,
             stored,
             digest,
             exchange,
             app_of_context(),
-            stored=partial(token_saved.send, self._blueprint, user_id=self._slot.user_id),
-            unwanted=partial(self._endpoint.revoke, exchange.issued or {}),
+            stored=partial(token_saved.send, self.blueprint, user_id=self.slot.user_id),
+            unwanted=partial(self.endpoint.revoke, exchange.issued or {}),
         )
         # Before anything else is tried: the provider has spent the old one.
         rescue.put(refreshed)
@@ -185,7 +179,7 @@ class Refresh:
             log.error(  # noqa: TRY400 - what a backend's error shows may be secret
                 "A refreshed token of provider %r could not be stored (%s). It is kept in memory, "
                 "and stored when the backend answers.",
-                *(self._blueprint.name, name),
+                *(self.blueprint.name, name),
             )
             rescue.try_later(refreshed)
             self._later(token_save_failed, error=name)
@@ -203,19 +197,19 @@ class Refresh:
         It returns if something else is stored by now.
         """
         for _ in range(_ROUNDS):
-            current = self._slot.read(fresh=True)
+            current = self.slot.read(fresh=True)
             if current.issued != stored.issued:
                 return
             try:
-                self._slot.erase(current)
+                self.slot.erase(current)
             except VersionConflict:
                 continue
             break
-        self._flights.rescue.settle_slot(self._slot)
+        self._flights.rescue.settle_slot(self.slot)
         self._later(token_refresh_failed, error=reason)
         self._later(token_deleted)
-        log.warning("A grant of provider %r has ended: %s", self._blueprint.name, reason)
-        raise TokenRevoked(self._blueprint.name, reason) from error
+        log.warning("A grant of provider %r has ended: %s", self.blueprint.name, reason)
+        raise TokenRevoked(self.blueprint.name, reason) from error
 
     def _fail(self, digest: str, reason: str, error: Exception | None) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
@@ -223,18 +217,18 @@ class Refresh:
             self._flights.failures.put(digest, reason)
             self._later(token_refresh_failed, error=reason)
             log.warning(
-                "A token of provider %r could not be refreshed: %s", self._blueprint.name, reason
+                "A token of provider %r could not be refreshed: %s", self.blueprint.name, reason
             )
         if self._works:
-            return self._held
-        raise TokenRefreshError(self._blueprint.name, reason) from error
+            return self.held
+        raise TokenRefreshError(self.blueprint.name, reason) from error
 
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""
         # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
         reason = _OWN if turn == "own" else _TOO_LONG
-        error = TokenRefreshError(self._blueprint.name, reason)
-        return self._held if self._works else self._known(error)
+        error = TokenRefreshError(self.blueprint.name, reason)
+        return self.held if self._works else self._known(error)
 
     def _without_store(self, error: Exception) -> StoredToken:
         """Go on with the token at hand although the backend has refused, else raise its error."""
@@ -242,7 +236,7 @@ class Refresh:
             return self._known(error)
         log.warning(
             "A token of provider %r was not refreshed, since its backend failed (%s).",
-            *(self._blueprint.name, type(error).__name__),
+            *(self.blueprint.name, type(error).__name__),
         )
         return self._known(None)
 
@@ -251,42 +245,42 @@ class Refresh:
 
         If it knows nothing, raise the error, or return the token at hand if there is no error.
         """
-        held = self._held.token or {}
-        known = self._flights.newest(self._slot, held)
-        if known is not None and known is not held and self._status_of(known) != "expired":
-            stored = StoredToken(known, self._held.document)
-            self._adopt(stored)
+        held = self.held.token or {}
+        known = self._flights.newest(self.slot, held)
+        if known is not None and known is not held and self.status_of(known) != "expired":
+            stored = StoredToken(known, self.held.document)
+            self.adopt(stored)
             return stored
         if error is not None:
             raise error
-        return self._held
+        return self.held
 
     def _is_fresh(self, token: Token) -> bool:
         """Whether this is another token than the caller has, and works, or can't be refreshed.
 
         One near its end will do: clocks differ, and callers must not refresh one after the other.
         """
-        if issued_digest(token) == self._held.issued:
+        if issued_digest(token) == self.held.issued:
             return False
-        return self._status_of(token) != "expired" or not token.get("refresh_token")
+        return self.status_of(token) != "expired" or not token.get("refresh_token")
 
     def _has_moved(self, stored: StoredToken, current: Token) -> bool:
         """Whether somebody has exchanged the token before it was our turn."""
-        if self._flights.newest(self._slot, current) is not current:
+        if self._flights.newest(self.slot, current) is not current:
             return True
         # Without a lease of the slot, only the turn of the refresh token tells.
-        return self._slot.name is None and self._slot.read(fresh=True).issued != stored.issued
+        return self.slot.name is None and self.slot.read(fresh=True).issued != stored.issued
 
     @property
     def _works(self) -> bool:
-        return not self._is_forced and self._status_of(self._held.token or {}) != "expired"
+        return not self.is_forced and self.status_of(self.held.token or {}) != "expired"
 
     @property
     def _wait(self) -> float:
-        return 0.0 if self._works else self._blueprint.turn_seconds
+        return 0.0 if self._works else self.blueprint.turn_seconds
 
     def _later(self, signal: Any, **arguments: Any) -> None:
-        user_id = self._slot.user_id
+        user_id = self.slot.user_id
         self._announcements.append(
-            partial(signal.send, self._blueprint, user_id=user_id, **arguments)
+            partial(signal.send, self.blueprint, user_id=user_id, **arguments)
         )

@@ -146,6 +146,14 @@ class Flights:
             token = renewed(token, known.issued)
         return token
 
+    def was_forced(self, token: Token) -> bool:
+        """Whether the API has refused a token already although it should work."""
+        return self.forced.get(digest_of(token.get("access_token"))) is not None
+
+    def mark_forced(self, token: Token | None) -> None:
+        """Remember that it has."""
+        self.forced.put(digest_of((token or {}).get("access_token")), True)
+
     def remember(self, slot: TokenSlot, sent: str, issued: Token) -> Exchange:
         """Remember what a refresh token was exchanged for."""
         exchange = Exchange(issued, rotates=issued.get("refresh_token", sent) != sent)

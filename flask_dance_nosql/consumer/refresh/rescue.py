@@ -161,7 +161,11 @@ class Rescue:
 
     def _try_again(self) -> None:
         pause = _FIRST_PAUSE
-        while self._has_refused():
+        while True:
+            with self._mutex:
+                if not self._refused:
+                    self._thread = None
+                    return
             self._wake.wait(pause)
             self._wake.clear()
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -169,12 +173,6 @@ class Rescue:
                 refreshed = self._kept.get(key)
                 if refreshed is None or _is_settled(refreshed):
                     self.settle(key)
-
-    def _has_refused(self) -> bool:
-        with self._mutex:
-            if not self._refused:
-                self._thread = None
-            return bool(self._refused)
 
 
 def _is_settled(refreshed: Refreshed) -> bool:

@@ -50,7 +50,7 @@ def main(url: str, *task: str) -> None:
             sys.exit(os.waitpid(child, 0)[1])
         # What the parent has is not served: nobody tells the child yet that it is old.
         assert not cache._subscription.get().is_live()
-        assert not len(cache)
+        assert not cache._memory.get().found
         await_live(cache)
     with closing(cache), redis.Redis.from_url(url) as client:
         report(CachedStore(RedisStore(client), cache, 300, 30))

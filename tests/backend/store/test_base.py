@@ -196,10 +196,10 @@ def test_sync_methods_are_those_of_the_class() -> None:
         def __getattr__(self, name: str) -> Any:
             return give
 
-    assert has_sync_methods(Thing(), "get")
-    assert not has_sync_methods(Thing(), "get", "set")
-    assert not has_sync_methods(Async(), "get")
-    assert not has_sync_methods(AnyName(), "get")
+    assert has_sync_methods(Thing, "get")
+    assert not has_sync_methods(Thing, "get", "set")
+    assert not has_sync_methods(Async, "get")
+    assert not has_sync_methods(AnyName, "get")
 
 
 def test_a_driver_that_is_not_there_is_named() -> None:

@@ -89,14 +89,6 @@ class CachedStore(StoreWrapper):
         self.cache.learn(name, ticket, document, self._seconds(document))
         return document
 
-    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save to the other store, and tell the cache."""
-        return self._save(self.inner.save, document, if_version)
-
-    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save as :meth:`save` does, outside of any transaction of the application."""
-        return self._save(self.inner.save_apart, document, if_version)
-
     def _save(
         self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
     ) -> TokenDocument:

@@ -100,26 +100,12 @@ class LocalCache(TokenCache):
                 kept = memory.missing if document is None else memory.found
                 kept[name] = (text, self._timer() + seconds)
 
-    def clear(self) -> None:
-        """Forget everything, and every ticket."""
+    def forget(self, name: Name | None = None) -> None:
+        """Forget what is kept under a name, and every ticket for it; without one, everything."""
         memory = self._memory.get()
         with memory.mutex:
             for part in (memory.found, memory.missing, memory.tickets):
-                part.clear()
-
-    def forget(self, name: Name) -> None:
-        """Forget what is kept under a name, and every ticket for it."""
-        memory = self._memory.get()
-        with memory.mutex:
-            for part in (memory.found, memory.missing, memory.tickets):
-                part.pop(name, None)
-
-    def __len__(self) -> int:
-        """How many documents are kept."""
-        memory = self._memory.get()
-        with memory.mutex:
-            now = self._timer()
-            return sum(now < end for _, end in memory.found.values())
+                part.clear() if name is None else part.pop(name, None)
 
 
 class _Memory:

@@ -49,7 +49,9 @@ class Keyring:
             place = keys.index(None)
             name = f"Fallback key {place}" if place else "The key"
             raise ConfigurationError(f"{name} of TokenCipher can't be used. {_WANTED}")
-        self.openers = {_header(key): AESGCM(key) for key in keys if key is not None}
+        size = HEADER_SIZE - len(_FORMAT)
+        ids = {hashlib.sha256(_ID_LABEL + key).digest()[:size]: key for key in keys if key}
+        self.openers = {_FORMAT + each: AESGCM(key) for each, key in ids.items()}
         self.header, self.sealer = next(iter(self.openers.items()))
 
 
@@ -96,7 +98,3 @@ def _key_bytes(text: object) -> bytes | None:
         return None
     # The decoder skips characters outside of its alphabet, so a passphrase might pass.
     return key if len(key) == KEY_SIZE and base64.urlsafe_b64encode(key) == text else None
-
-
-def _header(key: bytes) -> bytes:
-    return _FORMAT + hashlib.sha256(_ID_LABEL + key).digest()[: HEADER_SIZE - len(_FORMAT)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,27 +26,17 @@ class SealedStore(StoreWrapper):
         super().__init__(inner)
         self.cipher = cipher
 
-    def load(self, key: TokenKey) -> TokenDocument | None:
-        """Load a document and open its token."""
-        return self._opened(key, self.inner.load(key))
+    def _load(
+        self, load: Callable[[TokenKey], TokenDocument | None], key: TokenKey
+    ) -> TokenDocument | None:
+        return self._opened(key, load(key))
 
-    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
-        """Load a document past any cache, and open its token."""
-        return self._opened(key, self.inner.load_fresh(key))
-
-    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Seal a document's token and save it. The document returned has the token unsealed."""
-        saved = self.inner.save(self._sealed(document), if_version)
-        return msgspec.structs.replace(saved, token=document.token)
-
-    def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Save as :meth:`save` does, outside of any transaction of the application."""
-        saved = self.inner.save_apart(self._sealed(document), if_version)
-        return msgspec.structs.replace(saved, token=document.token)
-
-    def _sealed(self, document: TokenDocument) -> TokenDocument:
+    def _save(
+        self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
+    ) -> TokenDocument:
         sealed = self.cipher.seal(document.key, document.token)
-        return msgspec.structs.replace(document, token=sealed)
+        saved = save(msgspec.structs.replace(document, token=sealed), if_version)
+        return msgspec.structs.replace(saved, token=document.token)
 
     def scan(
         self, provider: str | None = None, user_id: str | None = None

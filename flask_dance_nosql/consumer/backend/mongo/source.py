@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from ....errors import ConfigurationError
-from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name, require
+import bson.codec_options
+import pymongo
+from pymongo.collection import Collection
 
-if TYPE_CHECKING:
-    import bson.codec_options
-    import pymongo
-    from pymongo.collection import Collection
-    from pymongo.mongo_client import MongoClient
-else:
-    _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
-    pymongo = require("pymongo", **_NEEDED)
-    bson = require("bson", **_NEEDED)
-    # Tests of applications may have a function in place of pymongo.MongoClient.
-    MongoClient = require("pymongo.mongo_client", **_NEEDED).MongoClient
+# Tests of applications may have a function in place of pymongo.MongoClient.
+from pymongo.mongo_client import MongoClient
+
+from ....errors import ConfigurationError
+from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name
 
 # A collection, a URL with a database, or a function or proxy that returns a collection.
 CollectionSource = Any
@@ -57,18 +52,22 @@ def collection_source(collection: CollectionSource) -> DriverSource[Collections]
     """Return what gives the collection whenever it is needed; nothing is connected to."""
     if isinstance(collection, str) and _URL.match(collection) is None:
         raise ConfigurationError(f"{_WANTED} This is no URL like mongodb://host:port/database.")
-    return DriverSource(collection, _is_collection, _WANTED, _prepared, open_url, _close)
+    return DriverSource(
+        collection,
+        _is_collection,
+        _WANTED,
+        _prepared,
+        open_url,
+        lambda collections: collections.wanted.database.client.close(),
+    )
 
 
 _prepared = Remembered(Collections)
 
 
-def _close(collections: Collections) -> None:
-    collections.wanted.database.client.close()
-
-
 def _is_collection(value: object) -> bool:
-    return has_sync_methods(value, "find_one_and_update", "with_options")
+    kind: Any = type(value)
+    return has_sync_methods(kind, "find_one_and_update", "with_options")
 
 
 @Remembered

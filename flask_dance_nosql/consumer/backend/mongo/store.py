@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import bson.errors
 import msgspec
+import pymongo
+import pymongo.errors
+from pymongo.collection import Collection
 
 from .... import clock
 from ....errors import BackendError, CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore
 from ..store.document import TokenDocument, TokenKey
-from ..store.driver import require
-from ..store.values import json_token
+from ..store.values import decode_token
 from .documents import encode_token, replacement, taking
 from .source import Collections, CollectionSource, collection_source
-
-if TYPE_CHECKING:
-    import bson.errors
-    import pymongo
-    import pymongo.errors
-    from pymongo.collection import Collection
-else:
-    _NEEDED = {"feature": "MongoBackend", "package": "pymongo", "extra": "mongodb"}
-    pymongo = require("pymongo", **_NEEDED)
-    bson = require("bson", **_NEEDED)
 
 
 class MongoStore(TokenStore):
@@ -208,8 +200,7 @@ class MongoStore(TokenStore):
 
     def _decode(self, operation: str, key: TokenKey, found: dict[str, Any]) -> TokenDocument:
         try:
-            token = found.get("token")
-            found["token"] = json_token(json.loads(token) if isinstance(token, str) else token)
+            found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..store.driver import importer
+from ..store.driver import importer, require
+
+require("redis", feature="RedisBackend", package="redis", extra="redis")
 
 if TYPE_CHECKING:
     from .backend import RedisBackend

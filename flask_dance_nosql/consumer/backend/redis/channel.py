@@ -7,6 +7,7 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -49,6 +50,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Written | Beat).decode
 
 
+@dataclass(eq=False, repr=False)
 class Subscription:
     """Forgets what other processes have written, and tells whether it hears of their writes.
 
@@ -58,12 +60,11 @@ class Subscription:
     thread ends when nobody has the cache any more.
     """
 
-    def __init__(
-        self, cache: weakref.ref[LocalCache], channel: str, timer: Callable[[], float]
-    ) -> None:
-        self._cache = cache
-        self._channel = channel
-        self._timer = timer
+    cache: weakref.ref[LocalCache]
+    channel: str
+    timer: Callable[[], float]
+
+    def __post_init__(self) -> None:
         self._sender = secrets.token_hex(8)
         self._starting = Lock()
         self._tried_at = float("-inf")
@@ -74,7 +75,7 @@ class Subscription:
 
     def is_live(self) -> bool:
         """Whether entries may be served: a beat has been back in the last seconds."""
-        return (until := self.trusted_until) is not None and self._timer() < until
+        return (until := self.trusted_until) is not None and self.timer() < until
 
     def begin(self, source: DriverSource[Any]) -> None:
         """Start the thread, unless it was started or ended before, or has just failed to start."""
@@ -82,7 +83,7 @@ class Subscription:
         if self._thread or self._ended.is_set() or not self._starting.acquire(blocking=False):
             return
         try:
-            now = self._timer()
+            now = self.timer()
             if self._thread is None and now >= self._tried_at + _RETRY_SECONDS:
                 self._tried_at = now
                 # Here and not in the thread, where there is no app context for a function or proxy.
@@ -107,12 +108,12 @@ class Subscription:
         place, key = name
         message = Written(self._sender, place, key.provider, key.user_id)
         try:
-            source.get().publish(self._channel, _encode(message))
+            source.get().publish(self.channel, _encode(message))
         except Exception as error:  # noqa: BLE001 - the write itself is done
             self._warn("tell other processes of a write", error)
 
     def _run(self, client: Any) -> None:
-        while self._cache() is not None and not self._ended.is_set():
+        while self.cache() is not None and not self._ended.is_set():
             try:
                 self._listen(client)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may do
@@ -121,14 +122,14 @@ class Subscription:
 
     def _listen(self, client: Any) -> None:
         # Nobody hears this one. A cluster's client learns by it which node has the channel now.
-        client.publish(self._channel, _encode(Beat(self._sender, 0)))
-        connection = own_connection(client, self._channel, _TIMEOUT_SECONDS)
-        number, sent_at, is_subscribed = 0, self._timer(), False
+        client.publish(self.channel, _encode(Beat(self._sender, 0)))
+        connection = own_connection(client, self.channel, _TIMEOUT_SECONDS)
+        number, sent_at, is_subscribed = 0, self.timer(), False
         deadline = sent_at + TRUST_SECONDS
         try:
             connection.connect()
-            connection.send_command("SUBSCRIBE", self._channel)
-            while self._cache() is not None and not self._ended.is_set():
+            connection.send_command("SUBSCRIBE", self.channel)
+            while self.cache() is not None and not self._ended.is_set():
                 if connection.can_read(timeout=_POLL_SECONDS):
                     kind, _, content = connection.read_response()
                     if kind == b"subscribe":
@@ -136,12 +137,12 @@ class Subscription:
                         is_subscribed = True
                     elif kind == b"message" and self._take(content) == Beat(self._sender, number):
                         self.trusted_until = deadline = sent_at + TRUST_SECONDS
-                now = self._timer()
+                now = self.timer()
                 if now >= deadline:
                     raise TimeoutError("Messages do not arrive")
                 if is_subscribed and (number == 0 or now >= sent_at + BEAT_SECONDS):
                     number, sent_at = number + 1, now
-                    client.publish(self._channel, _encode(Beat(self._sender, number)))
+                    client.publish(self.channel, _encode(Beat(self._sender, number)))
         finally:
             self.trusted_until = None
             self._forget()
@@ -159,9 +160,9 @@ class Subscription:
         return message
 
     def _forget(self, name: Name | None = None) -> None:
-        cache = self._cache()
+        cache = self.cache()
         if cache is not None:
-            cache.clear() if name is None else cache.forget(name)
+            cache.forget(name)
 
     def _warn(self, what: str, error: Exception) -> None:
         """Log what failed, each kind at most once a minute."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from ....errors import ConfigurationError
-from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name, require
+import redis
 
-if TYPE_CHECKING:
-    import redis
-else:
-    redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
+from ....errors import ConfigurationError
+from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name
 
 # A Redis client, a URL, or a function or proxy that returns a client.
 ClientSource = Any
@@ -44,10 +41,11 @@ def client_source(client: ClientSource, taker: str = "RedisBackend") -> DriverSo
     )
 
 
-def _is_client(value: object) -> bool:
+def _is_client(value: Any) -> bool:
     # A pipeline has all of a client's methods, and answers none of them at once.
-    return has_sync_methods(value, "get", "evalsha", "execute_command") and not hasattr(
-        type(value), "execute"
+    kind: Any = type(value)
+    return has_sync_methods(kind, "get", "evalsha", "execute_command") and not hasattr(
+        kind, "execute"
     )
 
 

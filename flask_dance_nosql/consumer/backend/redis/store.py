@@ -7,24 +7,19 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+import redis
 
 from .... import clock
 from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
-from ..store.driver import require
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
-
-if TYPE_CHECKING:
-    import redis
-else:
-    redis = require("redis", feature="RedisBackend", package="redis", extra="redis")
 
 # The codes of a server that can't serve requests at the moment. In an error of a script, Redis 6
 # has the code in the middle of the text.

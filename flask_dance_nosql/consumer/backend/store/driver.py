@@ -34,7 +34,7 @@ class DriverSource(Generic[D]):
     def __init__(
         self,
         source: object,
-        accepts: Callable[[object], bool],
+        accepts: Callable[[Any], bool],
         wanted: str,
         prepare: Callable[[Any], D],
         open_url: Callable[[str], object],
@@ -95,15 +95,12 @@ random_name = Remembered(lambda _: secrets.token_hex(8))
 """Returns a name for an object, which no other object has in any process."""
 
 
-def has_sync_methods(value: object, *names: str) -> bool:
-    """Whether the class of an object has these methods, and none is a coroutine function."""
-    # The class is asked, since a PyMongo database and many a proxy answer to any attribute name.
-    kind: Any = type(value)
-    return _has_sync_methods(kind, names)
-
-
 @lru_cache(maxsize=64)
-def _has_sync_methods(kind: Any, names: tuple[str, ...]) -> bool:
+def has_sync_methods(kind: type, *names: str) -> bool:
+    """Whether a class has these methods, and none is a coroutine function.
+
+    Objects are no use here: a PyMongo database and many a proxy answer to any attribute name.
+    """
     methods = [getattr(kind, name, None) for name in names]
     return all(methods) and not any(map(iscoroutinefunction, methods))
 

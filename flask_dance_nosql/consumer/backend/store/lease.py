@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any, Self
 
 from ....errors import BackendError
@@ -20,13 +21,15 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 
+@dataclass(eq=False, repr=False)
 class Lease:
     """The lock of a key in a store, which lasts some seconds after each renewal."""
 
-    def __init__(self, store: Any, key: TokenKey, seconds: float) -> None:
-        self._store = store
-        self._key = key
-        self._seconds = seconds
+    store: Any
+    key: TokenKey
+    seconds: float
+
+    def __post_init__(self) -> None:
         self._holder = secrets.token_urlsafe(16)
 
     def wait(self, seconds: float) -> bool:
@@ -44,7 +47,7 @@ class Lease:
 
     def renew(self) -> bool:
         """Take or extend the lock. Returns whether it is ours."""
-        return bool(self._store.acquire(self._key, self._holder, self._seconds))
+        return bool(self.store.acquire(self.key, self._holder, self.seconds))
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -52,7 +55,7 @@ class Lease:
         ended = threading.Event()
 
         def keep() -> None:
-            while not ended.wait(self._seconds / 3):
+            while not ended.wait(self.seconds / 3):
                 try:
                     self.renew()
                 except BackendError as error:
@@ -69,7 +72,7 @@ class Lease:
 
     def release(self) -> None:
         """Release the lock, unless somebody else has it by now."""
-        self._store.release(self._key, self._holder)
+        self.store.release(self.key, self._holder)
 
     def __enter__(self) -> Self:
         return self

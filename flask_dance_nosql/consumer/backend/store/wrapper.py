@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .base import TokenStore
 from .document import TokenDocument, TokenKey
@@ -21,19 +21,29 @@ class StoreWrapper(TokenStore):
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store."""
-        return self.inner.load(key)
+        return self._load(self.inner.load, key)
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store, past any cache."""
-        return self.inner.load_fresh(key)
+        return self._load(self.inner.load_fresh, key)
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store."""
-        return self.inner.save(document, if_version)
+        return self._save(self.inner.save, document, if_version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store, outside of any transaction of the application."""
-        return self.inner.save_apart(document, if_version)
+        return self._save(self.inner.save_apart, document, if_version)
+
+    def _load(
+        self, load: Callable[[TokenKey], TokenDocument | None], key: TokenKey
+    ) -> TokenDocument | None:
+        return load(key)
+
+    def _save(
+        self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
+    ) -> TokenDocument:
+        return save(document, if_version)
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from the other store."""
