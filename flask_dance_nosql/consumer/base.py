@@ -17,7 +17,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
 from .backend.base import BaseBackend, PlainSlot, TokenSlot, issued_digest
-from .backend.owner import NOT_GIVEN, Who
+from .backend.owner import CURRENT, NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
@@ -260,7 +260,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         Raises:
             ConfigurationError: If a user is named and the backend keeps no token for each.
         """
-        return self._make_slot(self, Who(user, user_id))
+        who = CURRENT if user is user_id is NOT_GIVEN else Who(user, user_id)
+        return self._make_slot(self, who)
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""

@@ -335,10 +335,11 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             reading = self.read()
         except CorruptToken:
             return False
-        status, token = self._status_of(reading), reading.stored.token or _NO_TOKEN
+        token = reading.stored.token or _NO_TOKEN
+        status = token_status(token, 0.0)
         if status == "expired":
             return bool(token.get("refresh_token") and self.auto_refresh_url)
-        return status != "none"
+        return status == "active"
 
     @property
     def token_status(self) -> TokenStatus:

@@ -86,10 +86,7 @@ def configured(key: str | None) -> Any:
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(argument, Setting))
 class Configurable:
-    """A class whose constructor takes the ``arguments`` that it and its bases declare.
-
-    ``from_config`` says which settings are taken from which keys of the app's configuration.
-    """
+    """A class whose constructor takes the ``arguments`` that it and its bases declare."""
 
     arguments: ClassVar[dict[str, Argument]] = {}
     _signature: ClassVar[Signature]

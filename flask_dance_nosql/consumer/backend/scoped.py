@@ -229,7 +229,8 @@ class UserScopedBackend(BaseBackend):
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If what is stored is not a token document.
         """
-        return self.slot(blueprint, Who(user, user_id)).read().token
+        who = CURRENT if user is user_id is NOT_GIVEN else Who(user, user_id)
+        return self.slot(blueprint, who).read().token
 
     def set(
         self,

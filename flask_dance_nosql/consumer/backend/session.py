@@ -54,13 +54,19 @@ class SessionBackend(BaseBackend):
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If the session has something else in its place.
         """
-        token: Any = copy.deepcopy(flask_session.get(self.key.format(bp=blueprint)))
-        if token is not None and self.cipher is not None:
+        token: Any = flask_session.get(self.key.format(bp=blueprint))
+        if token is None:
+            return None
+        if self.cipher is not None:
             return self.cipher.open(TokenKey(blueprint.name), token)
-        if token is not None and not isinstance(token, dict):
+        if not isinstance(token, dict):
             name, reason = type(self).__name__, "it is no dict"
             raise CorruptToken("get", name, blueprint.name, None, reason)
-        return token
+        try:
+            return json_token(token)
+        except (TypeError, ValueError):
+            # Flask's sessions hold more than JSON does, and an app may have put it there itself.
+            return copy.deepcopy(token)
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
         """Put a copy of the token into the visitor's session.

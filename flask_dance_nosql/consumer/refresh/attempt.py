@@ -40,12 +40,10 @@ class RefreshingBlueprint(Protocol):
     name: str
 
     @property
-    def flights(self) -> Flights:
-        """What the threads of this process know of each other's refreshes."""
+    def flights(self) -> Flights: ...  # noqa: D102 - as the blueprint's
 
     @property
-    def turn_seconds(self) -> float:
-        """How many seconds to wait for somebody else's call to the token endpoint."""
+    def turn_seconds(self) -> float: ...  # noqa: D102 - likewise
 
 
 @dataclass(eq=False, repr=False)

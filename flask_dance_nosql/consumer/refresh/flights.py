@@ -122,11 +122,8 @@ class Flights:
         self.rescue = Rescue()
 
     def turn(self, slot: TokenSlot, seconds: float) -> Any:
-        """Take the turn of a slot among the threads of this process, as a context manager.
-
-        Where the backend does not tell owners apart, only the thread itself is kept from beginning
-        again; others take turns for each refresh token.
-        """
+        """Take the turn of a slot among the threads of this process, as a context manager."""
+        # Where owners are not told apart, others take turns for each refresh token.
         return self.locks.held(slot.name or threading.get_ident(), seconds)
 
     def newest(self, slot: TokenSlot, token: Token) -> Token | None:

@@ -45,15 +45,10 @@ class Exchange:
 
 @dataclass(frozen=True, repr=False)
 class Refreshed:
-    """A new token, and what it takes to store it.
+    """What was issued in the place of the record ``seen``, and what it takes to store it.
 
-    Args:
-        slot: Where it belongs.
-        seen: The record in whose place it was issued.
-        digest: The digest of the refresh token that was sent.
-        exchange: What was issued.
-        app: The app in whose context it is stored later, or ``None``.
-        stored, unwanted: Are called when it was stored later, or is wanted by nobody any more.
+    ``digest`` is of the refresh token that was sent, and ``app`` the one in whose context it is
+    stored later. ``stored`` or ``unwanted`` is called when it is, or when nobody wants it any more.
     """
 
     slot: TokenSlot

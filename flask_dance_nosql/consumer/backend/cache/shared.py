@@ -35,8 +35,6 @@ class Entry(msgspec.Struct):
     document: TokenDocument | None
 
 
-# There are few places in a process.
-_quoted = lru_cache(maxsize=64)(quote)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -175,10 +173,11 @@ class _Memory:
 _memory_of = Remembered(lambda _: _Memory())
 
 
+@lru_cache(maxsize=1024)
 def _names(name: Name) -> tuple[str, str, str]:
     """Return the text of a name, which no other has, and the names of its entry and its turn."""
     place, key = name
-    of = f"{_quoted(place)}:{key.text}"
+    of = f"{quote(place)}:{key.text}"
     short = sha256(of.encode()).hexdigest() if len(of) > _LONGEST_NAME else of
     # Both in one slot of a cluster.
     stem = f"flask_dance:{{{short}}}"
