@@ -64,7 +64,7 @@ def flask_cache(redis_server: RedisServer) -> Iterator[Cache]:
     config = {"CACHE_TYPE": "RedisCache", "CACHE_REDIS_URL": redis_server.url}
     cache = Cache(app, config={**config, "CACHE_KEY_PREFIX": "app:"})
     with app.app_context():
-        cache.forget()
+        cache.clear()
         yield cache
         cache.cache._read_client.close()
         cache.cache._write_client.close()

@@ -237,13 +237,17 @@ def test_server_side_session_takes_any_token(blueprint: Blueprint) -> None:
             assert SessionBackend().get(blueprint) == large
 
 
-def test_login_whose_token_no_cookie_can_hold(signals_of_errors: list[dict[str, Any]]) -> None:
+def test_login_whose_token_no_cookie_can_hold(
+    signals_of_errors: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The dance ends with ``token_not_stored``, and says why."""
     blueprint = OAuth2ConsumerBlueprint("demo", __name__, client_id="id")
     app = bare_app()
     app.register_blueprint(blueprint)
+    monkeypatch.setattr(blueprint, "_accept_response", lambda: None)
+    monkeypatch.setattr(blueprint, "_exchange", lambda _: {"access_token": secrets.token_hex(4000)})
     with app.test_request_context():
-        blueprint._finished({"access_token": secrets.token_hex(4000)})
+        blueprint.authorized()
         assert blueprint.token is None
     (error,) = signals_of_errors
     assert error["error"] == "token_not_stored"

@@ -58,15 +58,16 @@ class SessionBackend(BaseBackend):
         if token is None:
             return None
         if self.cipher is not None:
-            return self.cipher.open(TokenKey(blueprint.name), token)
-        if not isinstance(token, dict):
+            token = self.cipher.open(TokenKey(blueprint.name), token)
+        elif not isinstance(token, dict):
             name, reason = type(self).__name__, "it is no dict"
             raise CorruptToken("get", name, blueprint.name, None, reason)
         try:
             return json_token(token)
         except (TypeError, ValueError):
             # Flask's sessions hold more than JSON does, and an app may have put it there itself.
-            return copy.deepcopy(token)
+            kept: Token = copy.deepcopy(token)
+            return kept
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
         """Put a copy of the token into the visitor's session.

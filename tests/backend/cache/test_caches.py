@@ -110,7 +110,7 @@ def cache(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
     if request.param == "file":
         return cachelib.FileSystemCache(str(tmp_path / "cache"))
     if request.param == "invalidated":
-        request.getfixturevalue("invalidated_cache").forget()
+        request.getfixturevalue("invalidated_cache").clear()
     return request.getfixturevalue(f"{request.param}_cache")
 
 
@@ -284,7 +284,7 @@ def test_slow_reader_after_an_eviction(
 
     def meanwhile() -> None:
         save(store, NEW) if writes == "save" else store.delete(KEY)
-        cache.forget()
+        cache.clear()
 
     inner.after["load"] = meanwhile
     assert token_of(store) == OLD
@@ -626,7 +626,7 @@ def test_local_cache_can_be_cleared() -> None:
     cache.forget((inner.place, KEY))
     assert token_of(store) == NEW
     save(inner, OLD)
-    cache.forget()
+    cache.clear()
     assert token_of(store) == OLD
 
 

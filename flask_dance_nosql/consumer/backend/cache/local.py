@@ -100,6 +100,10 @@ class LocalCache(TokenCache):
                 kept = memory.missing if document is None else memory.found
                 kept[name] = (text, self._timer() + seconds)
 
+    def clear(self) -> None:
+        """Forget everything, and every ticket."""
+        self.forget()
+
     def forget(self, name: Name | None = None) -> None:
         """Forget what is kept under a name, and every ticket for it; without one, everything."""
         memory = self._memory.get()

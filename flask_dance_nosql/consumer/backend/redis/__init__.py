@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..store.driver import importer, require
-
-require("redis", feature="RedisBackend", package="redis", extra="redis")
+from ..store.driver import importer
 
 if TYPE_CHECKING:
     from .backend import RedisBackend
@@ -17,5 +15,7 @@ __all__ = ["InvalidatedCache", "RedisBackend", "RedisStore"]
 
 # One by one, since a cache needs cachetools, too.
 __getattr__ = importer(
-    __name__, {"InvalidatedCache": "invalidated", "RedisBackend": "backend", "RedisStore": "store"}
+    __name__,
+    {"InvalidatedCache": "invalidated", "RedisBackend": "backend", "RedisStore": "store"},
+    driver="redis",
 )
