@@ -80,7 +80,7 @@ class SessionBackend(BaseBackend):
         plain = json_token(token)
         sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
         key = self.key.format(bp=blueprint)
-        excess = _excess_bytes({key: sealed})
+        excess = cookie_excess({key: sealed})
         if excess:
             raise TokenTooLarge("set", type(self).__name__, blueprint.name, excess)
         flask_session[key] = sealed
@@ -112,7 +112,7 @@ def _note_response(response: Any) -> Any:
     return response
 
 
-def _excess_bytes(changes: dict[str, Any]) -> int:
+def cookie_excess(changes: dict[str, Any]) -> int:
     """Return by how many bytes a changed session would be too large for its cookie; 0 if it is not.
 
     Source: RFC 6265 section 6.1; Flask's setting ``MAX_COOKIE_SIZE``.
