@@ -283,3 +283,24 @@ def test_hypothesis_is_not_needed() -> None:
     """The part for applications is imported without what only the suite for stores needs."""
     code = "import sys; sys.modules['hypothesis'] = None; import flask_dance_nosql.testing.fixtures"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("missing", ["hypothesis", "pytest"])
+@pytest.mark.parametrize("name", ["StoreConformance", "CorruptRecords", "make_document"])
+def test_what_the_suites_need_is_told(missing: str, name: str) -> None:
+    """Without what a suite for stores needs, the error names it and the extra."""
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+import flask_dance_nosql.testing as testing
+from flask_dance_nosql.errors import MissingDependency
+try:
+    testing.{name}
+except MissingDependency as error:
+    print(error.feature, error.package, error.extra)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
+    )
+    is_needed = missing == "hypothesis" or name != "make_document"
+    assert done.stdout.strip() == (f"{name} {missing} test" if is_needed else "")

@@ -346,7 +346,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         return _MARGIN + sum(_WITHOUT_TIMEOUT if part is None else part for part in parts)
 
     def _make_adapter(self) -> BaseAdapter:
-        return self.adapter() if self.adapter else HTTPAdapter(pool_maxsize=self.pool_maxsize)
+        make = self.adapter
+        return HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make()
 
     def _make_session(self) -> Any:
         arguments = self.session_arguments()
@@ -380,8 +381,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         """Return the class of a session, and the arguments that it is made with."""
         known = vars(self).get(SESSION_ARGUMENTS)
         if known is None or self.from_config:
-            named = (n for n, each in self.arguments.items() if getattr(each, "for_session", False))
-            known = self.settings("session_class", *named)
+            known = self.settings("session_class", *self.session_settings)
             if not self.from_config:
                 # Until one of them is assigned anew.
                 vars(self)[SESSION_ARGUMENTS] = known

@@ -19,15 +19,13 @@ _KEY = "flask_dance_nosql"
 
 
 class ContextState:
-    """One blueprint's state in one context.
-
-    ``arriving`` is the token of a dance that ends now, while receivers may store it themselves.
-    """
+    """One blueprint's state in one context."""
 
     __slots__ = ("arriving", "config", "session")
 
     def __init__(self) -> None:
         self.session: Session | None = None
+        # The token of a dance that ends now, while receivers may store it themselves.
         self.arriving: dict[str, Any] | None = None
         self.config: dict[str, Any] = {}
 
@@ -65,11 +63,7 @@ class Config(ChainMap[str, Any]):
 
 
 def config_of(blueprint: Blueprint, base: dict[str, Any]) -> MutableMapping[str, Any]:
-    """Return a blueprint's ``config``: what is set within a context holds there, else everywhere.
-
-    Reading looks into the request, then the app context, then the ``base``, which is what was set
-    outside any context.
-    """
+    """Return a blueprint's ``config``: of the request, the app context, and the ``base``."""
     state = current_state(blueprint)
     if state is None:
         return Config(base)

@@ -131,8 +131,7 @@ class DanceViews(Blueprint, ABC):
             results = oauth_authorized.send(self, token=token)
         finally:
             state.arriving = None
-        response = _first_response(results)
-        if response is not None:
+        if (response := _first_response(results)) is not None:
             return response
         if not any(result is False for _, result in results):
             try:
@@ -172,14 +171,11 @@ class DanceViews(Blueprint, ABC):
         results = oauth_error.send(
             self, error=error, error_description=description, error_uri=failure.uri
         )
-        response = _first_response(results)
-        if response is not None:
+        if (response := _first_response(results)) is not None:
             return response
         return redirect(url_for(".login") if failure.restart else self._next_url())
 
 
 def _first_response(results: Iterable[tuple[Any, Any]]) -> Any:
-    for _, result in results:
-        if isinstance(result, Response | current_app.response_class):
-            return result
-    return None
+    kinds = Response | current_app.response_class
+    return next((result for _, result in results if isinstance(result, kinds)), None)

@@ -91,6 +91,9 @@ class ConsumerSession(Session, ABC):
         self._jars: list[tuple[object, RequestsCookieJar]] = []
         if blueprint is not None:
             self.transport = blueprint.transport
+            if blueprint.from_config:
+                # Calls may be made by threads without this app context.
+                self.call_settings = blueprint.settings(*_CALL_SETTINGS)
         super().__init__(*args, **kwargs)
         # The classes below assign an empty token where none was given.
         self._is_assigned = bool(self._assigned)

@@ -45,11 +45,12 @@ class Setting(Argument, Generic[T]):
     Args:
         default: Its default.
         kw_only: Whether it is given by name only.
-        for_session: Whether the session class is given it as an argument of the same name.
+        for_session: Whether the session class is given it as an argument of the same name; ``None``
+            is as in the class whose setting it takes the place of.
     """
 
     def __init__(
-        self, *, default: Any = None, kw_only: bool = True, for_session: bool = False
+        self, *, default: Any = None, kw_only: bool = True, for_session: bool | None = None
     ) -> None:
         super().__init__(default=default, kw_only=kw_only)
         self.for_session = for_session
@@ -89,6 +90,7 @@ class Configurable:
     """A class whose constructor takes the ``arguments`` that it and its bases declare."""
 
     arguments: ClassVar[dict[str, Argument]] = {}
+    session_settings: ClassVar[tuple[str, ...]] = ()
     _signature: ClassVar[Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -96,6 +98,11 @@ class Configurable:
         own = {name: each for name, each in vars(cls).items() if isinstance(each, Argument)}
         inherited = [vars(base).get("arguments", {}) for base in reversed(cls.__mro__[1:])]
         cls.arguments = {name: each for known in [*inherited, own] for name, each in known.items()}
+        for name, each in own.items():
+            if isinstance(each, Setting) and each.for_session is None:
+                each.for_session = name in cls.session_settings
+        settings = [(n, it) for n, it in cls.arguments.items() if isinstance(it, Setting)]
+        cls.session_settings = tuple(name for name, each in settings if each.for_session)
         for name, each in own.items():
             if type(each) is Argument:
                 # It hides an attribute of a base that the constructor is to set.

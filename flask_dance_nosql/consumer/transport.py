@@ -34,9 +34,9 @@ DEFAULT_POOL_MAXSIZE = 10
 class TransportSession(requests.Session):
     """A :class:`requests.Session` that borrows an adapter, which each process has of its own.
 
-    An adapter holds sockets, and nothing of a user: cookies and tokens stay with the session. Those
-    mounted on the session itself come first. Its headers are made when they are first
-    used: most requests of an application only ask whether there is a token.
+    An adapter holds sockets, and nothing of a user. Those mounted on the session itself come first.
+    Headers are made when they are first used: most requests of an application only ask whether
+    there is a token. Cookies are left to the subclass, since they belong to a user.
     """
 
     transport: PerProcess[BaseAdapter] | None = None

@@ -17,9 +17,10 @@ Whoever tests an application takes :func:`connected`, or the fixture in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ..consumer.backend.store.driver import importer
+from ..errors import MissingDependency
 from .apps import connected
 
 if TYPE_CHECKING:
@@ -40,8 +41,13 @@ __all__ = [
 ]
 
 
-__getattr__ = importer(
-    __name__,
-    {"CorruptRecords": "faults", "ServerDown": "faults", "StoreConformance": "conformance"}
-    | dict.fromkeys(("at_once", "json_values", "keys", "make_document", "tokens"), "documents"),
-)
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    suites = {"CorruptRecords": "faults", "ServerDown": "faults", "StoreConformance": "conformance"}
+    try:
+        return getattr(import_module(f".{suites.get(name, 'documents')}", __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("pytest", "hypothesis"):
+            raise
+        raise MissingDependency(name, error.name, "test") from error

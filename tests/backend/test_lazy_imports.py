@@ -89,6 +89,28 @@ for _ in range(2):
     assert run(program).splitlines() == [f"{name} {driver} {extra} True"] * 2
 
 
+@pytest.mark.parametrize(
+    ("module", "driver"),
+    [
+        *((f"mongo.{name}", "pymongo") for name in ("store", "source", "backend")),
+        *((f"redis.{name}", "redis") for name in ("store", "client", "backend", "invalidated")),
+        *((f"sqla.{name}", "sqlalchemy") for name in ("store", "models", "backend")),
+    ],
+)
+def test_a_missing_driver_is_told_by_inner_modules(module: str, driver: str) -> None:
+    """So it is when the module is imported without its folder's public names."""
+    program = f"""
+import sys
+sys.modules[{driver!r}] = None
+from flask_dance_nosql.errors import MissingDependency
+try:
+    import flask_dance_nosql.consumer.backend.{module}
+except MissingDependency as error:
+    print(error.package.lower())
+"""
+    assert run(program) == driver
+
+
 def test_redis_backend_needs_no_cachetools() -> None:
     """What the cache of the same folder needs, the backend does without."""
     program = """

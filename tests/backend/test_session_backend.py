@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from flask import Flask, request, session
 from flask.sessions import SecureCookieSession, SessionInterface, SessionMixin
 from flask.testing import FlaskClient
 from hypothesis import given, settings
+from markupsafe import Markup
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_error
 from flask_dance_nosql.consumer.backend import SessionBackend, TokenCipher
@@ -145,6 +147,22 @@ def test_what_is_read_is_the_callers_own(app: Flask, blueprint: Blueprint, allow
         assert first is not None
         first["scope"].clear()
         assert backend.get(blueprint) == {"access_token": "at", "scope": ["a"]}
+
+
+def test_what_an_app_has_put_there_comes_back_as_it_is(app: Flask, blueprint: Blueprint) -> None:
+    """Flask's sessions hold more than JSON does: tuples, dates and markup stay what they are."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    token = {"scope": ("a", ["b"]), "at": moment, "m": Markup("<b>"), "deep": {"x": [1, None]}}
+    with app.test_request_context():
+        session["demo_oauth_token"] = token
+        found = SessionBackend().get(blueprint)
+        assert found == token
+        assert found is not None
+        assert [type(value) for value in found.values()] == [tuple, datetime, Markup, dict]
+        found["scope"][1].append("c")
+        found["deep"]["x"].clear()
+        assert token["scope"] == ("a", ["b"])
+        assert token["deep"] == {"x": [1, None]}
 
 
 @pytest.mark.parametrize("odd", [5, True, "sealed", ["sealed"], []])

@@ -47,6 +47,34 @@ def test_two_apps_each_see_their_own_values() -> None:
     assert (first.scope, second.scope) == (["a"], ["b"])
 
 
+def test_setting_with_another_default_still_goes_to_the_session() -> None:
+    """A subclass that redeclares settings of the session changes their defaults, and no more."""
+
+    class GitHub(OAuth2ConsumerBlueprint):
+        base_url: Setting[str | None] = Setting(default="https://api.github.com/")
+        scope: Setting[list[str] | str | None] = Setting(default="repo")
+        state: Setting[Any] = Setting(default="fixed", for_session=False)
+        redirect_to: Setting[str | None] = Setting(default="home")
+
+    blueprint = GitHub("github", __name__, client_id="id")
+    session = blueprint.session
+    assert (session.base_url, session.scope) == ("https://api.github.com/", "repo")
+    assert (blueprint.state, blueprint.redirect_to) == ("fixed", "home")
+    assert set(OAuth2ConsumerBlueprint.session_settings) - set(GitHub.session_settings) == {"state"}
+    assert "redirect_to" not in GitHub.session_settings
+
+
+def test_calls_of_a_thread_have_the_configuration_of_the_app() -> None:
+    """A session keeps the app's settings for calls made where there is no app context."""
+    blueprint = make_blueprint(client_secret="of nobody")
+    blueprint.from_config |= {"client_secret": "SECRET", "timeout": "TIMEOUT"}
+    with make_app(blueprint, SECRET="of the app", TIMEOUT=7).test_request_context():
+        session = blueprint.session
+        assert not session.authorized
+    assert session.call_settings["client_secret"] == "of the app"
+    assert session.call_settings["timeout"] == 7
+
+
 def test_dotted_path_reaches_into_the_session() -> None:
     """``session.client_id``, as the predecessor documents it, is set on each new session."""
     blueprint = make_blueprint()

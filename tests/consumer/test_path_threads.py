@@ -318,6 +318,7 @@ class TestThreadsOfOneRequest:
             return (
                 session.authorized,
                 session.access_token,
+                session._is_assigned,
                 self.call(site, "during"),
             )
 
@@ -331,8 +332,8 @@ class TestThreadsOfOneRequest:
             after = Task(names.acting_as("ann", lambda: self.call(site, "after"))).result
             return [result, outcome, after]
 
-        (authorized, access_token, during), *others = site.browser().do(work)
-        assert (authorized, during, others) == (True, 200, [200, 200])
+        (authorized, access_token, is_assigned, during), *others = site.browser().do(work)
+        assert (authorized, is_assigned, during, others) == (True, False, 200, [200, 200])
         assert access_token in ("at-ann-0", "at-ann-1")
         assert sign_of(rotating, path="/during") == f"Bearer {access_token}"
         assert sign_of(rotating, path="/after") == "Bearer at-ann-1"

@@ -62,12 +62,8 @@ class SessionBackend(BaseBackend):
         elif not isinstance(token, dict):
             name, reason = type(self).__name__, "it is no dict"
             raise CorruptToken("get", name, blueprint.name, None, reason)
-        try:
-            return json_token(token)
-        except (TypeError, ValueError):
-            # Flask's sessions hold more than JSON does, and an app may have put it there itself.
-            kept: Token = copy.deepcopy(token)
-            return kept
+        copied: Token = _copied(token)
+        return copied
 
     def set(self, blueprint: BlueprintLike, token: Token) -> None:
         """Put a copy of the token into the visitor's session.
@@ -105,6 +101,16 @@ class SessionBackend(BaseBackend):
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return what the session holds, so that clearing the session is noticed at once."""
         return flask_session.get(self.key.format(bp=blueprint))
+
+
+def _copied(value: Any) -> Any:
+    """Copy a value deeply; what JSON has takes a tenth of the time of ``copy.deepcopy``."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None or kind is bool:
+        return value
+    if kind is list:
+        return [_copied(item) for item in value]
+    return {n: _copied(it) for n, it in value.items()} if kind is dict else copy.deepcopy(value)
 
 
 def _note_response(response: Any) -> Any:

@@ -90,12 +90,9 @@ class Recent(Generic[V]):
     def change(self, change: Callable[[V], V | None]) -> None:
         """Replace each entry by what a function makes of it; ``None`` removes it."""
         with self._mutex:
-            for key, (moment, value) in list(self._entries.items()):
-                changed = change(value)
-                if changed is None:
-                    del self._entries[key]
-                else:
-                    self._entries[key] = (moment, changed)
+            changed = ((key, at, change(value)) for key, (at, value) in self._entries.items())
+            kept = [(key, (at, value)) for key, at, value in changed if value is not None]
+            self._entries = OrderedDict(kept)
 
 
 _NOBODYS = Exchange(None, rotates=True)

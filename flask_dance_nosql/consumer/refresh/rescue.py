@@ -26,12 +26,9 @@ _LONGEST_PAUSE = 30.0
 
 @dataclass(frozen=True)
 class Exchange:
-    """What the provider has answered to a refresh token.
+    """What the provider has answered to a refresh token; ``None`` if that is nobody's any more.
 
-    Args:
-        issued: The token response; ``None`` when its token is nobody's any more.
-        rotates: Whether the provider has issued another refresh token, so that the one that was
-            sent is spent.
+    It ``rotates`` if another refresh token was issued, so that the one that was sent is spent.
     """
 
     issued: Token | None = field(repr=False)
@@ -127,7 +124,8 @@ class Rescue:
         with self._mutex:
             if refreshed.slot.is_shared and refreshed.key in self._kept:
                 self._refused.add(refreshed.key)
-                self._begin()
+                if self._thread is None:
+                    self._begin()
 
     def settle(self, key: tuple[object, str]) -> None:
         """Forget a token that is stored, or that nobody wants."""
@@ -143,8 +141,6 @@ class Rescue:
                 self.settle(key)
 
     def _begin(self) -> None:
-        if self._thread is not None:
-            return
         thread = threading.Thread(target=self._try_again, daemon=True)
         try:
             thread.start()

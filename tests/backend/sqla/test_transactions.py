@@ -13,7 +13,14 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Delete, Engine, StaticPool, Update, create_engine, select, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    scoped_session,
+    sessionmaker,
+)
 
 from flask_dance_nosql.consumer.backend import LocalCache, SQLAlchemyBackend, TokenKey
 from flask_dance_nosql.consumer.backend.sqla import (
@@ -317,6 +324,40 @@ def test_place_of_one_database() -> None:
         connection.execution_options(schema_translate_map={None: "a"})
         assert place(connection) == place(a)
     engine.dispose()
+
+
+def test_place_follows_what_changes_on_an_engine() -> None:
+    """Options of an engine may be changed in place, and its pool be another one from then on."""
+    engine = create_engine("sqlite://")
+    places = [place(engine)]
+    for schema in ("a", "b"):
+        engine.update_execution_options(schema_translate_map={None: schema})
+        places.append(place(engine))
+    engine.dispose()
+    places.append(place(engine))
+    assert len(set(places)) == 4
+    assert place(engine) == places[-1]
+    engine.dispose()
+
+
+def test_place_is_of_the_bind_that_a_scoped_session_chooses() -> None:
+    """A subclass of ``scoped_session`` that has a ``get_bind`` of its own is asked for it."""
+    engines = [create_engine("sqlite://", poolclass=StaticPool) for _ in range(2)]
+
+    class ByTenant(scoped_session[Session]):
+        tenant = 0
+
+        def get_bind(self, *args: Any, **kwargs: Any) -> Any:
+            return engines[self.tenant]
+
+    session = ByTenant(sessionmaker(engines[0]))
+    store = SQLAlchemyStore(OAuth, session)
+    places = [store.place]
+    session.tenant = 1
+    places.append(store.place)
+    assert places == [place(engine) for engine in engines]
+    for engine in engines:
+        engine.dispose()
 
 
 def test_place_asks_no_database_and_keeps_no_engine(closed_port: int) -> None:

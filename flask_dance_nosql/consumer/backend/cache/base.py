@@ -89,9 +89,10 @@ class CachedStore(StoreWrapper):
         self.cache.learn(name, ticket, document, self._seconds(document))
         return document
 
-    def _save(
+    def saved_by(
         self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
     ) -> TokenDocument:
+        """Save to the other store, and tell the cache."""
         name = (self.inner.place, document.key)
         ticket = self.cache.begin(name)
         saved, seconds = None, 0.0

@@ -102,14 +102,17 @@ class LocalCache(TokenCache):
 
     def clear(self) -> None:
         """Forget everything, and every ticket."""
-        self.forget()
-
-    def forget(self, name: Name | None = None) -> None:
-        """Forget what is kept under a name, and every ticket for it; without one, everything."""
         memory = self._memory.get()
         with memory.mutex:
             for part in (memory.found, memory.missing, memory.tickets):
-                part.clear() if name is None else part.pop(name, None)
+                part.clear()
+
+    def forget(self, name: Name) -> None:
+        """Forget what is kept under a name, and every ticket for it."""
+        memory = self._memory.get()
+        with memory.mutex:
+            for part in (memory.found, memory.missing, memory.tickets):
+                part.pop(name, None)
 
 
 class _Memory:

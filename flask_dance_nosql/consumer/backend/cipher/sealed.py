@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,14 +27,17 @@ class SealedStore(StoreWrapper):
         super().__init__(inner)
         self.cipher = cipher
 
-    def _load(
+    def loaded_by(
         self, load: Callable[[TokenKey], TokenDocument | None], key: TokenKey
     ) -> TokenDocument | None:
-        return self._opened(key, load(key))
+        """Load a document, and open its token."""
+        document = load(key)
+        return None if document is None else self._opened(document)
 
-    def _save(
+    def saved_by(
         self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
     ) -> TokenDocument:
+        """Seal a document's token and save it. The document returned has the token unsealed."""
         sealed = self.cipher.seal(document.key, document.token)
         saved = save(msgspec.structs.replace(document, token=sealed), if_version)
         return msgspec.structs.replace(saved, token=document.token)
@@ -43,18 +47,12 @@ class SealedStore(StoreWrapper):
     ) -> Iterator[TokenDocument]:
         """Yield documents with their tokens opened. One that can't be opened is left out."""
         for document in self.inner.scan(provider, user_id):
-            try:
-                opened = self._opened(document.key, document)
-            except TokenDecryptError:
-                continue
-            if opened is not None:
-                yield opened
+            with suppress(TokenDecryptError):
+                yield self._opened(document)
 
-    def _opened(self, key: TokenKey, document: TokenDocument | None) -> TokenDocument | None:
-        if document is None:
-            return None
+    def _opened(self, document: TokenDocument) -> TokenDocument:
         try:
-            token = self.cipher.open(key, document.token)
+            token = self.cipher.open(document.key, document.token)
         except TokenDecryptError as error:
             log.error("%s", error)
             raise

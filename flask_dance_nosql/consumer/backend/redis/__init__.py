@@ -15,7 +15,5 @@ __all__ = ["InvalidatedCache", "RedisBackend", "RedisStore"]
 
 # One by one, since a cache needs cachetools, too.
 __getattr__ = importer(
-    __name__,
-    {"InvalidatedCache": "invalidated", "RedisBackend": "backend", "RedisStore": "store"},
-    driver="redis",
+    __name__, {"InvalidatedCache": "invalidated", "RedisBackend": "backend", "RedisStore": "store"}
 )

@@ -162,7 +162,7 @@ class Subscription:
     def _forget(self, name: Name | None = None) -> None:
         cache = self.cache()
         if cache is not None:
-            cache.forget(name)
+            cache.clear() if name is None else cache.forget(name)
 
     def _warn(self, what: str, error: Exception) -> None:
         """Log what failed, each kind at most once a minute."""

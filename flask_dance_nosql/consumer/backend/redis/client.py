@@ -8,10 +8,12 @@ from operator import methodcaller
 from typing import Any
 from urllib.parse import quote
 
-import redis
-
 from ....errors import ConfigurationError
-from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name
+from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name, require
+
+require("redis", feature="RedisBackend", package="redis", extra="redis")
+
+import redis  # noqa: E402 - only now that it is known to be there
 
 # A Redis client, a URL, or a function or proxy that returns a client.
 ClientSource = Any

@@ -11,15 +11,19 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-import redis
 
 from .... import clock
 from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
+from ..store.driver import require
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
+
+require("redis", feature="RedisBackend", package="redis", extra="redis")
+
+import redis  # noqa: E402 - only now that it is known to be there
 
 # The codes of a server that can't serve requests at the moment. In an error of a script, Redis 6
 # has the code in the middle of the text.

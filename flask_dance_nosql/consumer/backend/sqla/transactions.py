@@ -45,26 +45,20 @@ class Transactions:
         # A session that routes reads to a replica does so by the kind of the clause.
         self._reading, self._writing = select(columns.table), columns.table.update()
         self._commit = commit
-        self._places: WeakKeyDictionary[Engine | Connection, str] = WeakKeyDictionary()
 
     @property
     def place(self) -> str:
         """The server, database and schema that the session writes to now, and the table."""
         session = self._session.get()
-        # A session chosen by tenant may have another bind each time.
-        session = session.registry() if isinstance(session, scoped_session) else session
+        # Its proxies take as long as all else here, and a subclass may have its own get_bind().
+        session = session.registry() if type(session) is scoped_session else session
         bind = session.get_bind(self._mapper, clause=self._writing)
-        place = self._places.get(bind)
-        if place is None:
-            pool = bind.engine.pool
-            server = _servers.get(pool) or _servers.setdefault(pool, _server(bind.engine.url))
-            schemas = bind.get_execution_options().get("schema_translate_map") or {}
-            schema = schemas.get(self._table.schema, self._table.schema)
-            place = f"sql:{server}:{schema!r}.{self._table.name!r}"
-            if isinstance(bind, Engine):
-                # The options of a connection may change.
-                self._places[bind] = place
-        return place
+        pool = bind.engine.pool
+        server = _servers.get(pool) or _servers.setdefault(pool, _server(bind.engine.url))
+        # The options of an engine, too, may change at any time.
+        schemas = bind.get_execution_options().get("schema_translate_map") or {}
+        schema = schemas.get(self._table.schema, self._table.schema)
+        return f"sql:{server}:{schema!r}.{self._table.name!r}"
 
     @contextmanager
     def read(self, *, fresh: bool = False) -> Iterator[Connection]:

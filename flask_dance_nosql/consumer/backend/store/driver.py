@@ -113,17 +113,12 @@ def require(module: str, *, feature: str, package: str, extra: str) -> Any:
         raise MissingDependency(feature, package, extra) from error
 
 
-def importer(package: str, modules: dict[str, str], driver: str = "") -> Callable[[str], Any]:
-    """Return a package's ``__getattr__``, which imports a public name's module at its first use.
-
-    If there is a ``driver``, which is also the name of the extra, it is required first.
-    """
+def importer(package: str, modules: dict[str, str]) -> Callable[[str], Any]:
+    """Return a package's ``__getattr__``, which imports a public name's module at its first use."""
 
     def find(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if driver:
-            require(driver, feature=name, package=driver, extra=driver)
         try:
             module = importlib.import_module(f".{modules[name]}", package)
         except MissingDependency as error:

@@ -21,28 +21,30 @@ class StoreWrapper(TokenStore):
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store."""
-        return self._load(self.inner.load, key)
+        return self.loaded_by(self.inner.load, key)
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store, past any cache."""
-        return self._load(self.inner.load_fresh, key)
+        return self.loaded_by(self.inner.load_fresh, key)
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store."""
-        return self._save(self.inner.save, document, if_version)
+        return self.saved_by(self.inner.save, document, if_version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store, outside of any transaction of the application."""
-        return self._save(self.inner.save_apart, document, if_version)
+        return self.saved_by(self.inner.save_apart, document, if_version)
 
-    def _load(
+    def loaded_by(
         self, load: Callable[[TokenKey], TokenDocument | None], key: TokenKey
     ) -> TokenDocument | None:
+        """Load by an operation of the other store: ``load`` or ``load_fresh``."""
         return load(key)
 
-    def _save(
+    def saved_by(
         self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
     ) -> TokenDocument:
+        """Save by an operation of the other store: ``save`` or ``save_apart``."""
         return save(document, if_version)
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
