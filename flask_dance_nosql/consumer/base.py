@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
 from typing import Any, ClassVar, Self, cast, overload
+from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, current_app, url_for
+from flask import Blueprint, Flask, current_app, request, url_for
 from flask.blueprints import BlueprintSetupState
 from requests.adapters import BaseAdapter, HTTPAdapter
 
@@ -97,7 +98,11 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
             ``/{bp.name}/authorized``.
         base_url: What relative URLs given to the session are resolved against.
         redirect_url: Where the visitor goes after the dance.
-        redirect_to: An endpoint to go to instead; without either, ``/``.
+        redirect_to: An endpoint to go to instead; without either, the root of the app. The page
+            that a visitor had asked for comes first.
+        redirect_uri: The full URL of the callback view as the provider knows it; default: as Flask
+            makes it from the request. For apps behind a proxy that tells them neither their host
+            nor their scheme.
         session_class: The class of session to use; default :attr:`default_session_class`.
         backend: Where tokens are kept: an instance, or a class or function that makes one. Default
             :class:`~flask_dance_nosql.consumer.backend.SessionBackend`.
@@ -137,6 +142,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     rule_kwargs: dict[str, Any] | None = argument(default=None)
     redirect_url: Setting[str | None] = Setting(default=None)
     redirect_to: Setting[str | None] = Setting(default=None)
+    redirect_uri: Setting[str | None] = Setting(default=None)
 
     # Of the session.
     base_url: Setting[str | None] = Setting(default=None, for_session=True)
@@ -162,8 +168,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         rule_kwargs = values.pop("rule_kwargs") or {}
         self._config: dict[str, Any] = {}
         self.transport = PerProcess(self._make_adapter)
-        for name, value in values.items():
-            setattr(self, name, value)
+        vars(self).update(values)
         if self.session_class is None:
             self.session_class = self.default_session_class
         refuse_unknown(type(self), further, self.session_class)
@@ -173,8 +178,17 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         self.backend = backend
         login_rule = (login_url or "/{bp.name}").format(bp=self)
         authorized_rule = (authorized_url or "/{bp.name}/authorized").format(bp=self)
+        for name, rule in (("login_url", login_rule), ("authorized_url", authorized_rule)):
+            if not rule.startswith("/"):
+                raise ConfigurationError(
+                    f"{name} is a route of the app, which begins with a slash, not {rule!r}. The "
+                    "full URL of the callback that the provider knows is redirect_uri."
+                )
+        if self.redirect_uri is not None and not urlsplit(self.redirect_uri).netloc:
+            raise ConfigurationError(f"redirect_uri is a full URL, not {self.redirect_uri!r}.")
         self.add_url_rule(login_rule, "login", self.login, **rule_kwargs)
-        self.add_url_rule(authorized_rule, "authorized", self.authorized, **rule_kwargs)
+        methods = {"methods": ["GET", "POST"], **rule_kwargs}
+        self.add_url_rule(authorized_rule, "authorized", self.authorized, **methods)
         self.record(self._registered)
 
     def _registered(self, state: BlueprintSetupState) -> None:
@@ -197,9 +211,17 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
 
         Args:
             view: ``"login"`` or ``"authorized"``.
+
+        Raises:
+            ConfigurationError: If the blueprint is not registered on the app.
         """
         names: dict[Blueprint, str] = current_app.extensions.get("flask_dance_nosql", {})
-        return f"{names.get(self, self.name)}.{view}"
+        if self not in names:
+            raise ConfigurationError(
+                f"Blueprint {self.name!r} is not registered on the app {current_app.name!r}: call "
+                "app.register_blueprint() with it."
+            )
+        return f"{names[self]}.{view}"
 
     @property
     def token(self) -> Token | None:
@@ -222,7 +244,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
             # However a receiver has changed it, it may be the token that a dance has given.
             issued = issued_digest(state.arriving)
             if issued_digest(value) == issued:
-                self._store_login(value)()
+                slot = self._store_login(value)
+                token_saved.send(self, user_id=slot.user_id)
                 return
         slot = self.slot()
         slot.write(with_expires_at(value))
@@ -400,12 +423,16 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         require_tls(full)
         return full
 
+    def callback_url(self) -> str:
+        """Return the full URL of the callback view, as it is sent to the provider."""
+        return self.redirect_uri or url_for(self.view_endpoint("authorized"), _external=True)
+
     def _next_url(self) -> str:
         if self.redirect_url:
             return self.redirect_url
-        return url_for(self.redirect_to) if self.redirect_to else "/"
+        return url_for(self.redirect_to) if self.redirect_to else f"{request.script_root}/"
 
-    def _store_login(self, token: Token) -> Callable[[], object]:
+    def _store_login(self, token: Token) -> TokenSlot:
         slot = self.slot()
         self._write_login(slot, with_expires_at(token))
         self.forget_token()
@@ -416,7 +443,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
                 "one for each visitor, give it scope='browser'.",
                 self.name,
             )
-        return partial(token_saved.send, self, user_id=slot.user_id)
+        return slot
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         slot.write(token)

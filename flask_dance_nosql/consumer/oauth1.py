@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from flask import request, url_for
+from flask import request
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
 from requests import RequestException
 from requests_oauthlib.oauth1_session import TokenRequestDenied
 
+from ..errors import ConfigurationError
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
-from .dance import DanceFailure, PendingLogin, PendingLogins
+from .dance import DanceFailure
+from .pending import PendingLogin, PendingLogins
 from .requests import OAuth1Session
 from .settings import Setting
 
@@ -35,6 +37,10 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             ``base_url``.
         authorization_url: The resource owner authorization endpoint, likewise.
         access_token_url: The endpoint for token credentials, likewise.
+        require_verifier: Whether a callback without a verifier is refused; default: yes. Providers
+            of the first version of OAuth 1.0 send none. With those, who gets a visitor to follow
+            their link can have their own account connected, or the visitor's account connected to
+            theirs, so that it is to be off for nobody else.
         **kwargs: As of :class:`BaseOAuthConsumerBlueprint`: ``backend``, ``base_url``,
             ``redirect_to`` and the rest, and further arguments that the session class names.
     """
@@ -51,28 +57,31 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     request_token_url: Setting[str | None] = Setting(default=None)
     authorization_url: Setting[str | None] = Setting(default=None)
     access_token_url: Setting[str | None] = Setting(default=None)
+    require_verifier: Setting[bool] = Setting(default=True)
 
     def _pending(self) -> PendingLogins:
         handle_key = f"{self.name}_oauth_request_token"
         return PendingLogins(handle_key, f"{handle_key}_secret")
 
-    def _begin(self) -> str:
+    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+        if scope is not None:
+            raise ConfigurationError("OAuth 1 knows no scope; begin() takes other parameters.")
+        if not self.client_key:
+            raise ConfigurationError(f"Blueprint {self.name!r} has no client_key.")
         session = self.session.for_token_call()
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("access_token_url")
-        session.auth.client.callback_uri = url_for(".authorized", _external=True)
+        session.auth.client.callback_uri = self.callback_url()
         temporary = self._credentials(session.fetch_request_token, "request_token_url")
-        self._pending().add(temporary["oauth_token"], temporary["oauth_token_secret"])
-        return cast(str, session.authorization_url(authorization_url))
+        login = PendingLogin(temporary["oauth_token"], temporary["oauth_token_secret"])
+        return session.authorization_url(authorization_url, **parameters), login
 
     def _accept_response(self) -> PendingLogin:
         handle = request.args.get("oauth_token") or request.args.get("denied")
-        login = self._pending().take(handle, "request token")
+        login = self._taken(handle, "request token")
         if "denied" in request.args:
             raise DanceFailure("access_denied", "The user denied the request.")
-        if isinstance(login, DanceFailure):
-            raise login
-        if not request.args.get("oauth_verifier"):
+        if self.require_verifier and not request.args.get("oauth_verifier"):
             raise DanceFailure("missing_code", "The response has no verifier.")
         return login
 
@@ -81,7 +90,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         client = session.auth.client
         client.resource_owner_key = login.handle
         client.resource_owner_secret = login.secret
-        client.verifier = request.args["oauth_verifier"]
+        client.verifier = request.args.get("oauth_verifier")
         token = self._credentials(session.fetch_access_token, "access_token_url")
         token.pop("oauth_verifier", None)
         self.session.token = token

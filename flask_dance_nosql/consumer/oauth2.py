@@ -6,19 +6,31 @@ import secrets
 from collections.abc import Callable
 from typing import Any, cast
 
-from flask import request, url_for
+from flask import request
 from oauthlib.oauth2 import Client, OAuth2Error
+from oauthlib.oauth2.rfc6749.utils import scope_to_list
 from requests import RequestException
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
 from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
-from .dance import DanceFailure, PendingLogin, PendingLogins
+from .dance import DanceFailure
+from .pending import PendingLogin, PendingLogins
 from .refresh.turns import revoke, store_login
 from .requests import OAuth2Session
 from .settings import Setting
+from .token import granted_scope
+
+AUTHORIZATION_ERRORS = frozenset(
+    (
+        *("invalid_request", "unauthorized_client", "access_denied", "unsupported_response_type"),
+        *("invalid_scope", "server_error", "temporarily_unavailable", "login_required"),
+        *("interaction_required", "consent_required", "account_selection_required"),
+    )
+)
+"""The errors of RFC 6749 section 4.1.2.1 and of OpenID Connect Core 1.0 section 3.1.2.6."""
 
 
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
@@ -114,12 +126,19 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
 
-    def _begin(self) -> str:
-        session = self.session
+    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+        if not self.client_id:
+            raise ConfigurationError(
+                f"Blueprint {self.name!r} has no client_id. If it comes from the environment "
+                "or the app's configuration, is it set there?"
+            )
+        session = self.session.for_call()
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("token_url")
-        session.redirect_uri = url_for(".authorized", _external=True)
-        parameters = dict(self.authorization_url_params or {})
+        session.redirect_uri = self.callback_url()
+        if scope is not None:
+            session.scope = self._with_granted(scope_to_list(scope))
+        parameters = {**(self.authorization_url_params or {}), **parameters}
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
             method = self.code_challenge_method
@@ -134,11 +153,24 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             parameters["code_challenge_method"] = method
         state = self.state() if callable(self.state) else self.state
         url, state = session.authorization_url(authorization_url, state=state, **parameters)
-        self._pending().add(state, verifier)
-        return cast(str, url)
+        asked = None if scope is None else " ".join(session.scope)
+        return url, PendingLogin(state, verifier, scope=asked)
+
+    def _with_granted(self, scope: list[str]) -> list[str]:
+        """Return scopes together with those that the visitor's token was granted so far."""
+        try:
+            token = self.slot().read().token or {}
+        except FlaskDanceNoSQLError:
+            token = {}
+        granted = granted_scope(token)
+        return [*granted, *(each for each in scope if each not in granted)]
 
     def _accept_response(self) -> PendingLogin:
-        login = self._pending().take(request.args.get("state"), "state")
+        state, error = request.args.get("state"), request.args.get("error")
+        if not state and error in AUTHORIZATION_ERRORS and self._pending().all():
+            # Some providers forget the state of a login that they refuse.
+            raise DanceFailure(error, "The provider refused, and did not say which login.")
+        login = self._taken(state, "state")
         issuer = request.args.get("iss")
         if issuer is not None and self.issuer is not None and issuer != self.issuer:
             raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
@@ -146,17 +178,17 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             answer = request.args
             description, uri = answer.get("error_description"), answer.get("error_uri")
             raise DanceFailure(answer["error"], description, uri)
-        if isinstance(login, DanceFailure):
-            raise login
         if self.use_pkce and login.secret is None:
-            raise DanceFailure("missing_code_verifier", restart=True)
+            raise DanceFailure("missing_code_verifier", "The verifier is not here any more.")
         if not request.args.get("code"):
             raise DanceFailure("missing_code", "The response has no authorization code.")
         return login
 
     def _exchange(self, login: PendingLogin) -> Token:
         session = self.session
-        session.redirect_uri = url_for(".authorized", _external=True)
+        session.redirect_uri = self.callback_url()
+        if login.scope is not None:
+            session.scope = login.scope.split()
         arguments = {"timeout": self.timeout, "client_secret": self.client_secret}
         if self.use_pkce is not False and login.secret is not None:
             arguments["code_verifier"] = login.secret
@@ -177,6 +209,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         except RequestException as error:
             reason = f"The token endpoint did not answer: {type(error).__name__}."
             raise DanceFailure("temporarily_unavailable", reason) from error
+        if not token.get("scope") and session.scope:
+            # RFC 6749 section 5.1: it may be left out if it is what was asked for.
+            token = {**token, "scope": scope_to_list(session.scope)}
         return cast(Token, token)
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:

@@ -1,4 +1,4 @@
-"""What a browser's Flask session remembers of dances: those not finished, and how the last ended."""
+"""What a Flask session remembers of dances: those not finished, and how the last one ended."""
 
 from __future__ import annotations
 
@@ -130,31 +130,23 @@ def make_room(newest: PendingLogin, everywhere: Iterable[PendingLogins]) -> int:
     return excess
 
 
-class Ending(NamedTuple):
-    """How a dance ended, a moment ago: with an error, or for a user."""
-
-    error: str | None
-    user_id: str | None
-
-
 class LastEnding:
-    """How the last dance with a provider ended in this browser, if it was a moment ago."""
+    """The error with which the last dance with a provider ended here, if it was a moment ago."""
 
     def __init__(self, provider: str) -> None:
         self._key = f"{provider}_oauth_ended"
 
-    def note(self, ending: Ending) -> bool:
-        """Remember an ending. Returns whether the browser will."""
-        value = [clock.timestamp(), *ending]
+    def note(self, error: str) -> bool:
+        """Remember an error. Returns whether the browser will."""
+        value = [clock.timestamp(), error]
         if not _can_keep({self._key: value}):
             return False
         flask_session[self._key] = value
         return True
 
-    def recent(self) -> Ending | None:
-        """Return the ending, unless it is too long ago."""
-        value = _recent(self._key, LOOP_SECONDS, 3)
-        return None if value is None else Ending(*value)
+    def recent(self) -> str | None:
+        """Return the error, unless it is too long ago."""
+        return _recent(self._key, LOOP_SECONDS)
 
     def forget(self) -> None:
         """Forget it."""
@@ -179,19 +171,20 @@ class AskedPage:
 
     def take(self) -> str | None:
         """Return the page, unless it was asked for long ago, and forget it."""
-        value = _recent(self._key, ASKED_SECONDS, 2)
+        page = _recent(self._key, ASKED_SECONDS)
         flask_session.pop(self._key, None)
-        return None if value is None else local_url(value[0])
+        return local_url(page)
 
 
-def _recent(key: str, seconds: float, length: int) -> list[Any] | None:
+def _recent(key: str, seconds: float) -> str | None:
+    """Return what was noted, unless it is too long ago; the session may hold anything."""
     value = flask_session.get(key)
-    if not isinstance(value, list | tuple) or len(value) != length:
+    if not isinstance(value, list | tuple) or len(value) != 2:
         return None
-    moment, *rest = value
-    if not isinstance(moment, int | float) or not all(isinstance(each, str | None) for each in rest):
+    moment, text = value
+    if not isinstance(moment, int | float) or not isinstance(text, str):
         return None
-    return rest if 0 <= clock.timestamp() - moment < seconds else None
+    return text if 0 <= clock.timestamp() - moment < seconds else None
 
 
 def _can_keep(changes: dict[str, Any]) -> bool:

@@ -27,6 +27,7 @@ from ..errors import (
 from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
+from .pending import AskedPage
 from .refresh.attempt import Refresh
 from .signals import token_saved
 from .token import TokenStatus, token_status, with_expires_at, with_expires_in
@@ -229,6 +230,7 @@ class ConsumerSession(Session, ABC):
                 except TokenExpiredError:
                     if blueprint.session.authorized:
                         raise
+            AskedPage(blueprint.name).note()
             return redirect(url_for(blueprint.view_endpoint("login")))
 
         return check

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, overload
 
-from flask import current_app, has_app_context
+from flask import current_app, has_app_context, has_request_context
 
 from ..errors import ConfigurationError
 
@@ -73,6 +73,11 @@ class Setting(Argument, Generic[T]):
         return state.get(self._name)  # type: ignore[return-value] # as assigned
 
     def __set__(self, blueprint: object, value: T) -> None:
+        if has_request_context():
+            raise ConfigurationError(
+                f"{self._name} can't be set within a request: it would hold for every visitor. To "
+                "ask this visitor for another scope, return blueprint.begin(scope=...) from a view."
+            )
         state = vars(blueprint)
         state[self._name] = value
         state.pop(SESSION_ARGUMENTS, None)

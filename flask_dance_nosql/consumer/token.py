@@ -58,7 +58,27 @@ def renewed(old: Token, new: Token) -> Token:
     Source: RFC 6749 section 6: the refresh token, if no new one is issued, and the scope.
     """
     kept = {name: value for name, value in old.items() if name not in ("expires_in", "expires_at")}
-    return {**kept, **new}
+    return with_granted(old, {**kept, **new})
+
+
+def scopes_of(value: object) -> list[str]:
+    """Return the scopes in a token's field, which is a list, or text with spaces or commas."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    texts = (part for part in parts if isinstance(part, str))
+    return [scope for text in texts for scope in text.replace(",", " ").split()]
+
+
+def granted_scope(token: Token) -> list[str]:
+    """Return the scopes that the account has granted so far; the token may have fewer."""
+    return scopes_of(token.get("granted_scope") or token.get("scope"))
+
+
+def with_granted(old: Token, new: Token) -> Token:
+    """Return a new token that remembers what was granted before, if it has a narrower scope."""
+    before, now = granted_scope(old), granted_scope(new)
+    if not before or not now or set(before) <= set(now):
+        return new
+    return {**new, "granted_scope": [*before, *(each for each in now if each not in before)]}
 
 
 _ACCOUNT_FIELDS = ("sub", "user_id", "account_id", "open_id")

@@ -180,10 +180,13 @@ def test_bad_callback_is_told_and_stores_nothing(
     assert "secret" not in caplog.text
 
 
-def test_callback_without_a_login_goes_back_to_the_login_view(signals: Signals) -> None:
-    """With no login begun in this browser, the visitor begins one."""
+def test_callback_without_a_login_ends_on_a_page(signals: Signals) -> None:
+    """With no login begun in this browser, the visitor is told so, and may begin one."""
     client = make_app(make_blueprint()).test_client()
-    assert finish(client, oauth_token="x", oauth_verifier="v").location == "/login/acme"
+    answer = finish(client, oauth_token="x", oauth_verifier="v")
+    assert answer.status_code == 400
+    assert 'href="/login/acme?retry="' in answer.text
+    assert signals.of("oauth-error")[0]["error"] == "missing_state"
 
 
 @pytest.mark.parametrize(

@@ -137,12 +137,12 @@ def test_plain_challenge_is_the_verifier() -> None:
 
 
 def test_required_pkce_refuses_a_callback_without_verifier(signals: Signals) -> None:
-    """With ``use_pkce=True`` a callback whose verifier is gone goes back to the login view."""
+    """With ``use_pkce=True`` a callback whose verifier is gone is refused."""
     client = make_app(make_blueprint(use_pkce=True)).test_client()
     with client.session_transaction() as flask_session:
         flask_session["acme_oauth_state"] = "by-hand"
     response = finish(client, code="c", state="by-hand")
-    assert response.location == "/login/acme"
+    assert response.location == "/"
     assert signals.of("oauth-error")[0]["error"] == "missing_code_verifier"
 
 
@@ -220,18 +220,21 @@ def test_bad_callback_is_told_and_stores_nothing(
 
 
 def test_error_description_and_uri_reach_the_receivers(signals: Signals) -> None:
-    """What the provider says of an error is passed on as it came."""
+    """What the provider says of an error is passed on, if a login was begun here."""
     client = make_app(make_blueprint()).test_client()
-    finish(client, error="server_error", error_description="We are down", error_uri="https://x.y")
+    told = {"error": "server_error", "error_description": "We are down", "error_uri": "https://x.y"}
+    finish(client, **told, state=begin(client)["state"])
     assert signals.of("oauth-error") == [
         {"error": "server_error", "error_description": "We are down", "error_uri": "https://x.y"}
     ]
 
 
-def test_callback_without_a_login_goes_back_to_the_login_view(signals: Signals) -> None:
-    """With no login begun in this browser, the visitor begins one."""
+def test_callback_without_a_login_ends_on_a_page(signals: Signals) -> None:
+    """With no login begun in this browser, the visitor is told so, and may begin one."""
     client = make_app(make_blueprint()).test_client()
-    assert finish(client, code="c", state="s").location == "/login/acme"
+    answer = finish(client, code="c", state="s")
+    assert answer.status_code == 400
+    assert 'href="/login/acme?retry="' in answer.text
     assert signals.of("oauth-error")[0]["error"] == "missing_state"
 
 
@@ -728,8 +731,9 @@ def test_oauth_error_receiver_sees_the_current_request(signals: Signals) -> None
         session["seen"] = error["error"]
 
     client = app.test_client()
+    state = begin(client)["state"]
     with oauth_error.connected_to(receive):
-        finish(client, error="access_denied")
+        finish(client, error="access_denied", state=state)
     with client.session_transaction() as flask_session:
         assert flask_session["seen"] == "access_denied"
 

@@ -10,7 +10,7 @@ from ...errors import BackendError, BackendUnavailable, CorruptToken, UserRequir
 from ..backend.base import NOTHING, StoredToken, TokenSlot
 from ..backend.store.values import Token
 from ..signals import token_deleted
-from ..token import same_account
+from ..token import same_account, with_granted
 from ..token_endpoint import TokenEndpoint
 from .attempt import RefreshingBlueprint
 from .flights import LEASE_SECONDS, digest_of
@@ -90,9 +90,10 @@ def store_login(
                 "The record of provider %r that can't be read is replaced by a new login.",
                 blueprint.name,
             )
-        elif previous is not None and not token.get("refresh_token"):
+        elif previous is not None and same_account(previous, token, default=slot.is_person):
+            token = with_granted(previous, token)
             kept = (flights.newest(slot, previous) or {}).get("refresh_token")
-            if kept and same_account(previous, token, default=slot.is_person):
+            if kept and not token.get("refresh_token"):
                 token = {**token, "refresh_token": kept}
         written = slot.write(token)
     if previous is not None and previous.get("refresh_token") != token.get("refresh_token"):

@@ -1,0 +1,87 @@
+"""The page on which a dance ends that has failed, if the application has none for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, current_app, make_response, render_template_string
+
+TEMPLATE = "flask_dance_nosql/failed.html"
+"""The name of the template that is used in place of :data:`PAGE` if the application has it.
+
+Both are given ``provider`` (the blueprint's name), ``error`` (a code of small letters and
+underscores), ``reason`` (a sentence), and the links ``retry_url`` and ``home_url``.
+"""
+
+PAGE = """<!doctype html>
+<html lang="{{ gettext("en") }}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ gettext("You are not signed in") }}</title>
+</head>
+<body>
+<main>
+<h1>{{ gettext("You are not signed in") }}</h1>
+<p>{{ gettext(reason) }}</p>
+<p>{{ gettext("Provider") }}: {{ provider }}. {{ gettext("Error code") }}: {{ error }}.</p>
+<p><a href="{{ retry_url }}">{{ gettext("Try again") }}</a></p>
+<p><a href="{{ home_url }}">{{ gettext("Back to the start page") }}</a></p>
+</main>
+</body>
+</html>
+"""
+
+_REASONS = {
+    "access_denied": "The provider was told not to let this site in.",
+    "missing_state": (
+        "This browser has not begun to sign in here, or too long ago. It may not accept cookies."
+    ),
+    "mismatching_state": "The provider's answer belongs to another attempt to sign in.",
+    "temporarily_unavailable": "The provider does not answer at the moment.",
+    "server_error": "The provider does not answer at the moment.",
+    "token_not_kept": "The provider has agreed, but this site could not use what it gave.",
+    "scope_not_granted": "The provider has not agreed to all that this site asked for.",
+    "session_too_large": "This browser's cookie for this site is full.",
+}
+_ANY_REASON = "The provider and this site did not come to an agreement."
+_STATUS = {"access_denied": 403, "temporarily_unavailable": 503, "server_error": 502}
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def error_code(error: object) -> str:
+    """Return an error as a code that may be shown and kept; foreign text becomes ``"error"``."""
+    return error if isinstance(error, str) and _CODE.fullmatch(error) else "error"
+
+
+def failure_page(provider: str, error: object, retry_url: str, home_url: str) -> Response:
+    """Return the page.
+
+    Its texts are passed through the ``gettext`` of the application's templates, if they have one,
+    as with Flask-Babel.
+
+    Args:
+        provider: The blueprint's name.
+        error: The error, as of the signal ``oauth_error``.
+        retry_url: Where the visitor may begin again.
+        home_url: Where a dance that does not fail ends.
+    """
+    code = error_code(error)
+    environment = current_app.jinja_env
+    values: dict[str, Any] = {
+        "provider": provider,
+        "error": code,
+        "reason": _REASONS.get(code, _ANY_REASON),
+        "retry_url": retry_url,
+        "home_url": home_url,
+    }
+    if TEMPLATE in environment.list_templates(filter_func=TEMPLATE.__eq__):
+        text = environment.get_template(TEMPLATE).render(values)
+    else:
+        values.setdefault("gettext", environment.globals.get("gettext", str))
+        text = render_template_string(PAGE, **values)
+    response = make_response(text, _STATUS.get(code, 400))
+    # Its own URL may have the authorization code in it.
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
