@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 HOST = "127.0.0.1"
 
@@ -67,6 +67,8 @@ class RotatingProvider:
             the answer is sent.
         when_asked: Is called when a refresh token has come, before it is looked at.
         when_called: Is called with each request to the API, before it is answered.
+        authorizes: What the authorization endpoint, which asks no visitor anything, sends them back
+            with besides the state.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,7 @@ class RotatingProvider:
         self.when_asked: Callable[[], object] = lambda: None
         self.when_called: Callable[[Asked], object] = lambda asked: None
         self.keeps_old = False
+        self.authorizes = {"code": "CODE123"}
         self._codes: dict[str, dict[str, Any]] = {}
         handler = type("Handler", (_Handler,), {"provider": self})
         self._server = _Server((HOST, 0), handler)
@@ -150,6 +153,8 @@ class RotatingProvider:
         self.asked.append(asked)
         path, fields = urlsplit(asked.path).path, parse_qs(asked.body.decode("latin1"))
         form = {name: values[0] for name, values in fields.items()}
+        if path == "/authorize":
+            return 302, self.authorize(asked.path)
         if path == "/token":
             return self.exchange(form)
         if path == "/revoke":
@@ -159,6 +164,12 @@ class RotatingProvider:
         if path != "/closed" and self.works(asked.headers.get("Authorization")):
             return 200, {"cookie": asked.headers.get("Cookie")}
         return 401, {"error": "invalid_token"}
+
+    def authorize(self, url: str) -> str:
+        """Return where a visitor is sent back to from the authorization endpoint."""
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        answer = urlencode({**self.authorizes, "state": query["state"]})
+        return f"{query['redirect_uri']}?{answer}"
 
     def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
         """Answer a token request."""
@@ -312,6 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
+        if status == 302:
+            self.send_header("Location", answer)
         if self.path == "/cookie":
             name = asked.headers.get("Authorization", "").removeprefix("Bearer ")
             self.send_header("Set-Cookie", f"visitor={name}; Path=/")

@@ -168,10 +168,11 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         rule_kwargs = values.pop("rule_kwargs") or {}
         self._config: dict[str, Any] = {}
         self.transport = PerProcess(self._make_adapter)
+        if values["session_class"] is None:
+            values["session_class"] = self.default_session_class
+        # Not one by one: this may happen within a request, where none is to be changed.
         vars(self).update(values)
-        if self.session_class is None:
-            self.session_class = self.default_session_class
-        refuse_unknown(type(self), further, self.session_class)
+        refuse_unknown(type(self), further, values["session_class"])
         self.kwargs = further
         if backend is None:
             backend = SessionBackend if storage is None else storage
@@ -184,8 +185,9 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
                     f"{name} is a route of the app, which begins with a slash, not {rule!r}. The "
                     "full URL of the callback that the provider knows is redirect_uri."
                 )
-        if self.redirect_uri is not None and not urlsplit(self.redirect_uri).netloc:
-            raise ConfigurationError(f"redirect_uri is a full URL, not {self.redirect_uri!r}.")
+        uri = values["redirect_uri"]
+        if uri is not None and not (isinstance(uri, str) and urlsplit(uri).netloc):
+            raise ConfigurationError(f"redirect_uri is a full URL, not {uri!r}.")
         self.add_url_rule(login_rule, "login", self.login, **rule_kwargs)
         methods = {"methods": ["GET", "POST"], **rule_kwargs}
         self.add_url_rule(authorized_rule, "authorized", self.authorized, **methods)

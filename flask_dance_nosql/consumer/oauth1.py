@@ -91,7 +91,10 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         client.resource_owner_key = login.handle
         client.resource_owner_secret = login.secret
         client.verifier = request.args.get("oauth_verifier")
-        token = self._credentials(session.fetch_access_token, "access_token_url")
+        # Without a verifier, requests-oauthlib refuses to ask for an access token by that name.
+        has_verifier = bool(client.verifier)
+        fetch = session.fetch_access_token if has_verifier else session.fetch_request_token
+        token = self._credentials(fetch, "access_token_url")
         token.pop("oauth_verifier", None)
         self.session.token = token
         return token

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask_dance.consumer.storage import MemoryStorage
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, Setting
@@ -204,7 +203,7 @@ def test_app_token_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     with make_app(
         blueprint := make_blueprint(backend=RedisBackend(fakeredis.FakeRedis()))
     ).test_request_context():
-        blueprint._store_login({"access_token": "x", "refresh_token": "r"})()
+        blueprint._store_login({"access_token": "x", "refresh_token": "r"})
     [record] = caplog.records
     assert "everybody uses it" in record.getMessage()
     assert "scope='browser'" in record.getMessage()
@@ -219,17 +218,11 @@ def test_users_token_is_not_announced(caplog: pytest.LogCaptureFixture) -> None:
     for scoping in ({"user_id": 7}, {"scope": "browser"}):
         blueprint = make_blueprint(backend=RedisBackend(fakeredis.FakeRedis(), **scoping))
         with make_app(blueprint).test_request_context():
-            blueprint._store_login({"access_token": "x", "refresh_token": "r"})()
+            blueprint._store_login({"access_token": "x", "refresh_token": "r"})
     blueprint = make_blueprint(backend=MemoryBackend())
     with make_app(blueprint).test_request_context():
-        blueprint._store_login({"access_token": "x", "refresh_token": "r"})()
+        blueprint._store_login({"access_token": "x", "refresh_token": "r"})
     assert not caplog.records
-
-
-def test_default_endpoint_outside_of_registration() -> None:
-    """On an app that it is not registered on, a blueprint names the endpoint it would have."""
-    with Flask("other").app_context():
-        assert make_blueprint().view_endpoint("login") == "acme.login"
 
 
 def test_session_follows_what_is_assigned_and_each_app() -> None:
