@@ -104,7 +104,7 @@ class DanceViews(Blueprint, ABC):
         Raises:
             ConfigurationError: As :meth:`login` does; or if a scope is given with OAuth 1.
         """
-        error = LastEnding(self.name).recent()
+        error = LastEnding(self.name).repeats()
         if error is not None and (scope is not None or error != SCOPE_NOT_GRANTED):
             return self._page(error)
         page = local_url(next)

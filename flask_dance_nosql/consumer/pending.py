@@ -15,8 +15,10 @@ from .backend.session import cookie_excess
 
 MAX_PENDING = 5
 MAX_NEXT = 1_000
-# How soon after the end of a dance another login is taken for its consequence.
-LOOP_SECONDS = 10.0
+# How soon after a failure a login can't be what a human has asked for after reading of it.
+AT_ONCE_SECONDS = 3.0
+# How soon after a second failure no third login is begun, which is for apps that take their time.
+LOOP_SECONDS = 30.0
 # How long a page that was asked for is remembered for the login that it leads to.
 ASKED_SECONDS = 60.0
 
@@ -131,22 +133,32 @@ def make_room(newest: PendingLogin, everywhere: Iterable[PendingLogins]) -> int:
 
 
 class LastEnding:
-    """The error with which the last dance with a provider ended here, if it was a moment ago."""
+    """The error with which the last dance with a provider ended in this browser."""
 
     def __init__(self, provider: str) -> None:
         self._key = f"{provider}_oauth_ended"
 
     def note(self, error: str) -> bool:
         """Remember an error. Returns whether the browser will."""
-        value = [clock.timestamp(), error]
+        last = _noted(self._key, 3, LOOP_SECONDS)
+        is_again = last is not None and type(last[1]) is int
+        value = [clock.timestamp(), error, last[1] + 1 if last is not None and is_again else 1]
         if not _can_keep({self._key: value}):
             return False
         flask_session[self._key] = value
         return True
 
-    def recent(self) -> str | None:
-        """Return the error, unless it is too long ago."""
-        return _recent(self._key, LOOP_SECONDS)
+    def repeats(self) -> str | None:
+        """Return the error if a login that is begun now would only lead to it again.
+
+        That is one right after it which no click has begun, and one soon after the second in a row.
+        """
+        last = _noted(self._key, 3, LOOP_SECONDS)
+        if last is None or not isinstance(last[0], str):
+            return None
+        is_clicked = request.headers.get("Sec-Fetch-Site") == "same-origin"
+        is_at_once = not is_clicked and _noted(self._key, 3, AT_ONCE_SECONDS) is not None
+        return last[0] if is_at_once or last[1] != 1 else None
 
     def forget(self) -> None:
         """Forget it."""
@@ -171,20 +183,19 @@ class AskedPage:
 
     def take(self) -> str | None:
         """Return the page, unless it was asked for long ago, and forget it."""
-        page = _recent(self._key, ASKED_SECONDS)
+        noted = _noted(self._key, 2, ASKED_SECONDS)
         flask_session.pop(self._key, None)
-        return local_url(page)
+        return None if noted is None else local_url(noted[0])
 
 
-def _recent(key: str, seconds: float) -> str | None:
-    """Return what was noted, unless it is too long ago; the session may hold anything."""
+def _noted(key: str, length: int, seconds: float) -> list[Any] | None:
+    """Return what was noted after the time, unless it is too long ago or of another length."""
     value = flask_session.get(key)
-    if not isinstance(value, list | tuple) or len(value) != 2:
+    if not isinstance(value, list | tuple) or len(value) != length:
         return None
-    moment, text = value
-    if not isinstance(moment, int | float) or not isinstance(text, str):
-        return None
-    return text if 0 <= clock.timestamp() - moment < seconds else None
+    moment, *noted = value
+    is_recent = isinstance(moment, int | float) and 0 <= clock.timestamp() - moment < seconds
+    return noted if is_recent else None
 
 
 def _can_keep(changes: dict[str, Any]) -> bool:

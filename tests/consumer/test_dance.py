@@ -187,8 +187,37 @@ def test_page_of_a_failure_leads_back_to_the_provider(
     rotating._codes.clear()
     assert later.visit(f"{url}/").page.status_code == 400
     rotating.approve()
-    with time_machine.travel(time.time() + 11):
+    with time_machine.travel(time.time() + 4):
         assert later.visit(f"{url}/").page.text == "welcome"
+
+
+def test_click_after_a_failure_begins_anew(servers: ExitStack, rotating: RotatingProvider) -> None:
+    """Browsers tell a click on a page of the site from the end of a chain of redirects."""
+    blueprint = blueprint_at(rotating)
+    app = make_app(blueprint)
+    by_view(app, blueprint)
+    url, visitor = serve(servers, app), Visitor()
+    visitor.visit(f"{url}/")
+    click = {"Sec-Fetch-Site": "same-origin"}
+    assert len(visitor.visit(f"{url}/login/acme", headers=click).urls) > 1
+    # What clicks by itself, as a script may, does not go on for ever.
+    assert visitor.visit(f"{url}/login/acme", headers=click).paths == ["/login/acme"]
+    assert len(rotating.calls("/authorize")) == 2
+
+
+def test_slow_loop_ends_too(servers: ExitStack, rotating: RotatingProvider) -> None:
+    """V1: an app that takes its time between the failure and the login view asks twice at most."""
+    blueprint = blueprint_at(rotating)
+    app = make_app(blueprint)
+    with time_machine.travel(time.time()) as moment:
+        client = app.test_client()
+        for _ in range(5):
+            begun = client.get("/login/acme")
+            if begun.status_code == 302:
+                state = parse_qs(urlsplit(begun.location).query)["state"][0]
+                client.get(f"{CALLBACK}?code=unknown&state={state}")
+            moment.shift(5)
+    assert len(rotating.calls("/token")) == 2
 
 
 def test_oauth1_key_that_nobody_knows_ends_on_a_page(
@@ -463,7 +492,7 @@ def test_login_beside_a_large_token_fits_or_is_told(
     app = make_app(blueprint_at(rotating), blueprint_at(rotating, name="other"))
     client = app.test_client()
     outcomes = set()
-    for size in range(1500, 2840, 30):
+    for size in range(1500, 2930, 30):
         with client.session_transaction() as flask_session:
             flask_session.clear()
             flask_session["acme_oauth_token"] = {"access_token": secrets.token_urlsafe(size)}

@@ -489,6 +489,7 @@ def test_what_is_said_once_is_kept(rotating: RotatingProvider) -> None:
         "token_type": "Bearer",
         "id_token": "who",
         "scope": ["less"],
+        "granted_scope": ["more", "less"],
     }
 
 
