@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, current_app, request, url_for
 from flask.blueprints import BlueprintSetupState
+from requests import Session
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ..errors import ConfigurationError, CorruptToken, UserRequired
@@ -172,7 +173,10 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
             values["session_class"] = self.default_session_class
         # Not one by one: this may happen within a request, where none is to be changed.
         vars(self).update(values)
-        refuse_unknown(type(self), further, values["session_class"])
+        make = values["session_class"]
+        if isinstance(make, type) and not issubclass(make, Session):
+            raise ConfigurationError(f"session_class {make.__name__} makes no requests.Session.")
+        refuse_unknown(type(self), further, make)
         self.kwargs = further
         if backend is None:
             backend = SessionBackend if storage is None else storage

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
-from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, overload
+from types import SimpleNamespace, UnionType
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from flask import current_app, has_app_context, has_request_context
+from werkzeug.local import LocalProxy
 
 from ..errors import ConfigurationError
 
@@ -19,9 +36,18 @@ SESSION_ARGUMENTS = "_session_arguments"
 class Argument:
     """An argument of a blueprint's constructor; not kept here, and required without a default."""
 
+    kind: Any = Any
+    """The type of its values, from the annotation."""
+
     def __init__(self, *, default: Any = Parameter.empty, kw_only: bool = True) -> None:
         self.default = default
         self.kw_only = kw_only
+
+    def check(self, value: object, where: str) -> None:
+        """Raise :class:`ConfigurationError` for a value of another type than the annotation's."""
+        if value is not self.default and not fits(value, self.kind):
+            named = getattr(self.kind, "__name__", None) or str(self.kind)
+            raise ConfigurationError(f"{where} is {named}, not {type(value).__name__}.")
 
 
 def argument(*, default: Any = Parameter.empty, kw_only: bool = True) -> Any:
@@ -67,8 +93,10 @@ class Setting(Argument, Generic[T]):
             return self
         state = vars(blueprint)
         if state["from_config"]:
-            value = configured(state["from_config"].get(self._name))
+            key = state["from_config"].get(self._name)
+            value = configured(key)
             if value is not None:
+                self.check(value, f"{self._name}, from the app's configuration {key!r},")
                 return value  # type: ignore[no-any-return] # the app's configuration is Any
         return state.get(self._name)  # type: ignore[return-value] # as assigned
 
@@ -78,6 +106,7 @@ class Setting(Argument, Generic[T]):
                 f"{self._name} can't be set within a request: it would hold for every visitor. To "
                 "ask this visitor for another scope, return blueprint.begin(scope=...) from a view."
             )
+        self.check(value, self._name)
         state = vars(blueprint)
         state[self._name] = value
         state.pop(SESSION_ARGUMENTS, None)
@@ -104,6 +133,7 @@ class Configurable:
         inherited = [vars(base).get("arguments", {}) for base in reversed(cls.__mro__[1:])]
         cls.arguments = {name: each for known in [*inherited, own] for name, each in known.items()}
         for name, each in own.items():
+            each.kind = _kind_of(cls, name)
             if isinstance(each, Setting) and each.for_session is None:
                 each.for_session = name in cls.session_settings
         settings = [(n, it) for n, it in cls.arguments.items() if isinstance(it, Setting)]
@@ -126,6 +156,8 @@ class Configurable:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{type(self).__name__}: {error}") from None
+        for name, value in bound.arguments.items():
+            self.arguments[name].check(value, f"{type(self).__name__}: {name}")
         bound.apply_defaults()
         self.from_config: dict[str, str] = {}
         self._set_up(bound.arguments, further)
@@ -133,6 +165,48 @@ class Configurable:
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         """Take the values of all arguments, and further ones that are not declared."""
         raise NotImplementedError
+
+
+def _kind_of(cls: type, name: str) -> Any:
+    """Return the type of an argument's values, or ``Any`` if its annotation can't be read here."""
+    annotated = SimpleNamespace(__annotations__={name: cls.__annotations__.get(name, Any)})
+    try:
+        kind = get_type_hints(annotated, vars(sys.modules[cls.__module__]))[name]
+    except Exception:  # noqa: BLE001 - it may have names that only type checkers know
+        return Any
+    origin = get_origin(kind) or kind
+    if not isinstance(origin, type) or not issubclass(origin, Argument):
+        return kind
+    return next(iter(get_args(kind)), Any)
+
+
+def fits(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one for each form of a type
+    """Whether a value is of a type, as far as that can be told without using it."""
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    if isinstance(kind, TypeVar) or kind is Any or type(value) is LocalProxy:
+        return True
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if kind is None or kind is type(None):
+        return value is None
+    if origin is Callable:
+        return callable(value)
+    if origin is type:
+        return isinstance(value, type)
+    if origin in (int, float):
+        numbers = (int,) if origin is int else (int, float)
+        return isinstance(value, numbers) and not isinstance(value, bool)
+    if origin is list and parts:
+        # Any collection will do, as it always has.
+        is_many = isinstance(value, list | tuple | set | frozenset)
+        return is_many and all(fits(each, parts[0]) for each in value)
+    if origin is tuple and parts:
+        return (
+            isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
+        )
+    return not isinstance(origin, type) or isinstance(value, origin)
 
 
 def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask_dance.consumer.storage import MemoryStorage
+from markupsafe import Markup
+from werkzeug.local import LocalProxy
 
-from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, Setting
-from flask_dance_nosql.consumer.backend import MemoryBackend, NullBackend, SessionBackend
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, OAuth2Session, Setting
+from flask_dance_nosql.consumer.backend import (
+    FileBackend,
+    MemoryBackend,
+    NullBackend,
+    SessionBackend,
+    UserScopedBackend,
+)
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import ConfigurationError
 
 from .conftest import make_app, make_blueprint
@@ -61,6 +71,74 @@ def test_setting_with_another_default_still_goes_to_the_session() -> None:
     assert (blueprint.state, blueprint.redirect_to) == ("fixed", "home")
     assert set(OAuth2ConsumerBlueprint.session_settings) - set(GitHub.session_settings) == {"state"}
     assert "redirect_to" not in GitHub.session_settings
+
+
+WRONG = [
+    *({"refresh_leeway": value} for value in ("60", None, [1], True)),
+    *({"pool_maxsize": value} for value in ("a", 1.5, True, None)),
+    *({"scope": value} for value in (5, {"a": 1}, [5], [None])),
+    *({"timeout": value} for value in ("5", (1,), (1, "a"), [1, 2])),
+    *({"session_class": value} for value in (dict, 5, "OAuth2Session")),
+    *({"client": value} for value in (5, "client", object())),
+    *({"auto_refresh": value} for value in ("yes", 1, None)),
+    *({"client_id": value} for value in (5, b"id", ["id"])),
+    *({"base_url": value} for value in (5, b"https://x")),
+    *({"authorization_url_params": value} for value in ("a=b", ["a"], [("a", "b")])),
+    *({"rule_kwargs": value} for value in ("x", [1])),
+    *({"adapter": value} for value in (5, "x")),
+    *({"use_pkce": value} for value in ("no", 0)),
+    *({"redirect_to": value} for value in (5, ["home"])),
+    *(
+        {name: 5}
+        for name in ("token_url", "authorization_url", "revocation_url", "issuer", "state")
+    ),
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=str)
+def test_value_of_another_type_is_refused(arguments: dict[str, Any]) -> None:
+    """V10: where the blueprint is made, where it is assigned, and where a configuration has it."""
+    ((name, value),) = arguments.items()
+    with pytest.raises(ConfigurationError, match=name):
+        make_blueprint(**arguments)
+    if name == "rule_kwargs" or value is dict:
+        return
+    blueprint = make_blueprint()
+    with pytest.raises(ConfigurationError, match=name):
+        setattr(blueprint, name, value)
+    if value is not None:
+        blueprint.from_config[name] = "THE_KEY"
+        app = make_app(blueprint, THE_KEY=value)
+        with app.app_context(), pytest.raises(ConfigurationError, match="THE_KEY"):
+            getattr(blueprint, name)
+
+
+RIGHT: list[dict[str, Any]] = [
+    *({"scope": value} for value in (("a", "b"), {"a"}, ["a"], "a", None, LocalProxy(lambda: "a"))),
+    *({"timeout": value} for value in (5, 0.5, None, (1, None), (1.5, 2))),
+    *({"refresh_leeway": value} for value in (0, 1.5)),
+    *({"state": value} for value in ("x", lambda: "x")),
+    *({"client_id": value} for value in (LocalProxy(lambda: "id"), Markup("id"))),
+    *({"session_class": value} for value in (OAuth2Session, lambda **_: None)),
+]
+
+
+@pytest.mark.parametrize("arguments", RIGHT, ids=str)
+def test_value_of_a_right_type_is_taken(arguments: dict[str, Any]) -> None:
+    """What worked goes on working: collections of scopes, whole numbers, proxies."""
+    make_blueprint(**arguments)
+
+
+@pytest.mark.parametrize("cipher", [True, "key", 5, object()])
+def test_cipher_that_is_none_is_refused(cipher: Any, tmp_path: Path) -> None:
+    """V10: where the backend is made."""
+    for make in (
+        lambda: SessionBackend(cipher=cipher),
+        lambda: FileBackend(tmp_path / "token", cipher=cipher),
+        lambda: UserScopedBackend(MemoryStore(), cipher=cipher),
+    ):
+        with pytest.raises(ConfigurationError, match="TokenCipher"):
+            make()
 
 
 def test_calls_of_a_thread_have_the_configuration_of_the_app() -> None:

@@ -61,6 +61,13 @@ def checked_seconds(name: str, seconds: Any) -> float:
     return float(seconds)
 
 
+def checked_cipher(cipher: TokenCipher | None) -> TokenCipher | None:
+    """Return the cipher, or raise :class:`ConfigurationError` if it is none."""
+    if cipher is None or callable(getattr(cipher, "seal", None)):
+        return cipher
+    raise ConfigurationError(f"cipher takes a TokenCipher. This is a {type(cipher).__name__}.")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -13,7 +13,7 @@ from ...errors import BackendError, UserRequired
 from .base import NOTHING, BaseBackend, BlueprintLike, StoredToken, TokenSlot
 from .cache.base import CachedStore
 from .cipher.sealed import SealedStore
-from .options import People, Ttl, checked_seconds, checked_ttl, token_cache
+from .options import People, Ttl, checked_cipher, checked_seconds, checked_ttl, token_cache
 from .owner import (
     CURRENT,
     NOT_GIVEN,
@@ -206,6 +206,7 @@ class UserScopedBackend(BaseBackend):
         if cache is not None:
             store = CachedStore(store, token_cache(cache), cache_timeout, cache_miss_timeout)
         # What is cached is sealed.
+        cipher = checked_cipher(cipher)
         self.store = store if cipher is None else SealedStore(store, cipher)
         self._ttl = checked_ttl(ttl)
         if ttl is not None:

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from ...errors import CorruptToken, TokenTooLarge
 from .base import BaseBackend, BlueprintLike, TokenSlot
+from .options import checked_cipher
 from .owner import CURRENT, Who
 from .store.document import TokenKey
 from .store.values import Token, json_token
@@ -40,7 +41,7 @@ class SessionBackend(BaseBackend):
         self, key: str = "{bp.name}_oauth_token", *, cipher: TokenCipher | None = None
     ) -> None:
         self.key = key
-        self.cipher = cipher
+        self.cipher = checked_cipher(cipher)
 
     def init_app(self, app: Flask) -> None:
         """Have each response noted: what is put into the session after it is lost."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ....errors import BackendUnavailable, CorruptToken
 from ..base import BaseBackend, BlueprintLike
+from ..options import checked_cipher
 from ..store.document import TokenKey
 from ..store.values import Token, json_token
 
@@ -34,7 +35,7 @@ class FileBackend(BaseBackend):
         self, filepath: str | os.PathLike[str], *, cipher: TokenCipher | None = None
     ) -> None:
         self.filepath = os.fspath(filepath)
-        self.cipher = cipher
+        self.cipher = checked_cipher(cipher)
 
     def get(self, blueprint: BlueprintLike) -> Token | None:
         """Return the token, or ``None`` if there is no file.
