@@ -27,6 +27,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import close_all_sessions
 
 from examples.demo.embedded import MongoServer, RedisServer
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
+from flask_dance_nosql.consumer.backend import MongoBackend, TokenCipher
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -138,8 +140,10 @@ def usual_servers(
 
 @pytest.fixture
 def run(usual_servers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runner:
-    """Runs a page in an empty folder, with empty servers."""
+    """Runs a page in an empty folder, with empty servers, and the secrets that it asks for."""
     monkeypatch.chdir(tmp_path)
+    for name in ("TOKEN_KEY", "NEW_TOKEN_KEY"):
+        monkeypatch.setenv(name, TokenCipher.generate_key())
     return run_blocks
 
 
@@ -254,6 +258,36 @@ def test_readme(run: Runner, providers: responses.RequestsMock) -> None:
         assert client.get("/projects").json == [{"name": "engine"}]
     assert page["tokens"].count_documents({"provider": "github"}) == 2
     assert len(page["client"].keys("flask_dance:{u:browser*}:token:gitlab")) == 2
+
+
+def test_readme_does_not_loop(run: Runner) -> None:
+    """With a wrong client secret, its application ends on a page, whichever view was asked for."""
+    client = run(README, 2)["app"].test_client()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
+        web.post("https://gitlab.com/oauth/token", json={"error": "invalid_client"}, status=401)
+        web.post("https://github.com/login/oauth/access_token", json={"error": "invalid_client"})
+        for provider, page in (("gitlab", "/projects"), ("github", "/")):
+            client.get(page)
+            assert dance(client, provider) == "/"
+            assert client.get("/").status_code == 200
+        assert client.get("/projects").location == "/login/gitlab"
+        assert "invalid_client" in client.get("/login/gitlab").text
+
+
+def test_encryption_loses_no_token(run: Runner) -> None:
+    """Whoever pastes the page's examples into an application with tokens has them all, sealed."""
+    collection = pymongo.MongoClient(MONGODB).mydb.tokens
+    github = OAuth2ConsumerBlueprint("github", __name__)
+    tokens = {user: {"access_token": f"at-{user}"} for user in ("42", "43", "44")}
+    for user, token in tokens.items():
+        MongoBackend(collection, user_id=user).set(github, token)
+    page = run(DOCS / "encryption.rst")
+    documents = list(collection.find())
+    assert {document["user_id"] for document in documents} == set(tokens)
+    assert all(list(document["token"]) == ["sealed"] for document in documents)
+    with page["app"].app_context():
+        found = {user: page["github"].backend.get(github, user_id=user) for user in tokens}
+    assert found == tokens
 
 
 def test_quickstart(
