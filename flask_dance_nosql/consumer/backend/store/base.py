@@ -195,6 +195,12 @@ class TokenStore(ABC):
         log.error("%s", error)
         return error
 
+    def tell_left_out(self, count: int) -> None:
+        """Log how many records a scan has left out, if there were any."""
+        if count:
+            name = type(self).__name__
+            log.warning("A scan of %s left %d records out: they are no documents.", name, count)
+
     def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
         """Return the error for a document whose version is not the expected one."""
         return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)
@@ -235,7 +241,8 @@ def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
         except self.unavailable_errors + self.driver_errors as error:
             raise _translation(self, name, error) from self.shown(error)
 
-    translation = {"scan": scanning, "save": saving, "save_apart": saving}.get(name, single)
+    kinds: dict[str, Callable[..., Any]] = {"scan": scanning, "save": saving, "save_apart": saving}
+    translation = kinds.get(name, single)
     _translations.add(translation)
     return translation
 
