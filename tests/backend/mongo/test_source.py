@@ -180,6 +180,7 @@ def test_a_server_that_is_down_is_told_in_seconds(port: str, request: Any) -> No
     with pytest.raises(BackendUnavailable):
         store.load(KEY)
     assert time.monotonic() - began < 8
+    store._at.wanted.database.client.close()
 
 
 def test_records_of_nobody_are_left_out(

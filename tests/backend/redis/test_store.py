@@ -22,7 +22,7 @@ from werkzeug.local import LocalProxy
 
 from examples.demo.embedded import RedisServer
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import RedisBackend, TokenKey
+from flask_dance_nosql.consumer.backend import InvalidatedCache, RedisBackend, TokenKey
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.errors import (
     BackendError,
@@ -143,6 +143,48 @@ OTHER_TYPES: dict[str, Callable[[redis.Redis], Any]] = {
     "hash": lambda client: client.hset(NAME, "access_token", "at-secret"),
     "set": lambda client: client.sadd(NAME, "at-secret"),
 }
+
+
+class FlaskRedis:
+    """What Flask-Redis has: an object that passes on to a client, which it gets with its app."""
+
+    def __init__(self) -> None:
+        self._redis_client: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis_client, name)
+
+
+def test_an_extension_that_gets_its_client_later(
+    redis_client: redis.Redis, blueprint: OAuth2ConsumerBlueprint
+) -> None:
+    """An extension without a client yet is accepted, and told if it never gets one."""
+    extension = FlaskRedis()
+    backend = RedisBackend(extension, user_id=1)
+    cached = InvalidatedCache(extension)
+    with pytest.raises(ConfigurationError, match="FlaskRedis, which has none yet"):
+        backend.get(blueprint)
+    extension._redis_client = redis_client
+    backend.set(blueprint, {"access_token": "at"})
+    assert RedisBackend(redis_client, user_id=1).get(blueprint) == {"access_token": "at"}
+    assert RedisBackend(extension_of(redis_client), user_id=1).get(blueprint) is not None
+    assert backend.store.place == RedisStore(redis_client).place
+    assert cached.look((backend.store.place, KEY))[0] is False
+    cached.close()
+    for wrong in (redis.asyncio.Redis(), pymongo.MongoClient(connect=False), object()):
+        extension._redis_client = wrong
+        with pytest.raises(ConfigurationError, match="FlaskRedis"):
+            backend.get(blueprint)
+    extension._redis_client = redis.asyncio.Redis()
+    with pytest.raises(ConfigurationError, match="FlaskRedis"):
+        RedisBackend(extension)
+
+
+def extension_of(client: Any) -> FlaskRedis:
+    """Make one that has its client."""
+    extension = FlaskRedis()
+    extension._redis_client = client
+    return extension
 
 
 @pytest.mark.parametrize("kind", OTHER_TYPES)

@@ -77,6 +77,7 @@ def collection_source(collection: CollectionSource) -> DriverSource[Collections]
         _prepared,
         open_url,
         lambda collections: collections.wanted.database.client.close(),
+        wraps="find_one_and_update",
     )
 
 
