@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Engine, Pool, create_engine, select
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, select
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
@@ -65,6 +65,10 @@ class Transactions:
                 # The options of a connection may change.
                 self._places[bind] = place
         return place
+
+    def dialect(self) -> Dialect:
+        """Return the dialect of the database that the session writes to now."""
+        return self._session.get().get_bind(self._mapper, clause=self._writing).dialect
 
     @contextmanager
     def read(self, *, fresh: bool = False) -> Iterator[Connection]:
