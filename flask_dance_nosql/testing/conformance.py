@@ -265,6 +265,16 @@ class StoreConformance:
                     if provider in (None, key.provider) and user_id in (None, key.user_id)
                 }
 
+    def test_scan_takes_ids_as_keys_do(self, store: TokenStore) -> None:
+        """A user's number is their text, and what is no id is refused before anybody is listed."""
+        saved = store.save(make_document(TokenKey("a", "42")))
+        wanted: Any = {"user_id": 42}
+        assert list(store.scan(**wanted)) == [saved]
+        refused: list[Any] = [{"user_id": {"$ne": None}}, {"user_id": ""}, {"provider": 5}]
+        for wrong in refused:
+            with pytest.raises((TypeError, ValueError)):
+                list(store.scan(**wrong))
+
     def test_scan_follows_deletions(self, store: TokenStore) -> None:
         """What was deleted is no longer listed under its user."""
         for provider in ("a", "b"):

@@ -15,6 +15,8 @@ from examples.demo.embedded import RedisServer
 from flask_dance_nosql.consumer.backend import InvalidatedCache, LocalCache, TokenCipher, TokenKey
 from flask_dance_nosql.consumer.backend.redis import client
 from flask_dance_nosql.consumer.backend.redis.client import open_url
+from flask_dance_nosql.consumer.backend.redis.store import RedisStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.process import PerProcess
 from flask_dance_nosql.testing import at_once, make_document
 
@@ -165,3 +167,41 @@ def test_closed_cache_stays_closed(redis_server: RedisServer, child: Child) -> N
         return cache._subscription.get()._thread is None
 
     assert child(is_closed)
+
+
+def test_store_in_memory(child: Child) -> None:
+    """A child whose parent was in the midst of an operation can use every one."""
+    store, begun = MemoryStore(), threading.Event()
+    store.save(make_document(KEY))
+
+    def hold(go_on: threading.Event) -> None:
+        with store._mutexes.get():
+            begun.set()
+            go_on.wait(10)
+
+    def works() -> bool:
+        store.save(make_document(KEY))
+        with store.lock(KEY) or pytest.fail("the lock is taken"):
+            store.delete(KEY)
+        return store.load(KEY) is None and list(store.scan()) == []
+
+    with in_a_thread(hold, begun):
+        assert child(works)
+    assert store.load(KEY) is not None
+
+
+def test_lease_of_the_parent(redis_server: RedisServer, child: Child) -> None:
+    """A child that was forked while a lock was held neither releases it nor waits without end."""
+    store = RedisStore(redis_server.url)
+    lease = store.lock(KEY, lease=30) or pytest.fail("the lock is taken")
+
+    def leaves() -> bool:
+        with lease:
+            waited = RedisStore(redis_server.url).lock(KEY, wait=0.2)
+        return waited is None
+
+    assert child(leaves)
+    assert store.lock(KEY) is None
+    lease.release()
+    with store.lock(KEY) or pytest.fail("the lock is taken"):
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import time
 import weakref
 from typing import Any
 
@@ -15,8 +16,8 @@ from pymongo import ReadPreference
 from pymongo.collection import Collection
 
 from flask_dance_nosql.consumer.backend.mongo import MongoStore
-from flask_dance_nosql.consumer.backend.mongo.source import _server
-from flask_dance_nosql.errors import VersionConflict
+from flask_dance_nosql.consumer.backend.mongo.source import PATIENCE, _server, open_url
+from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing.documents import KEY, make_document
 
 Tokens = Collection[dict[str, Any]]
@@ -134,6 +135,54 @@ def test_decisions_are_made_by_the_primary(
     assert asked == ["SecondaryPreferred"]
 
 
+URL_OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("", {}),
+    ("?retryWrites=true", {}),
+    ("?serverSelectionTimeoutMS=700", {"serverselectiontimeoutms": 0.7}),
+    ("?SERVERSELECTIONTIMEOUTMS=700", {"serverselectiontimeoutms": 0.7}),
+    (
+        "?connectTimeoutMS=900&socketTimeoutMS=800",
+        {"connecttimeoutms": 0.9, "sockettimeoutms": 0.8},
+    ),
+    ("?waitQueueTimeoutMS=100", {"waitqueuetimeoutms": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("query", "said"), URL_OPTIONS)
+def test_client_of_a_url_waits_for_seconds(query: str, said: dict[str, Any]) -> None:
+    """What a URL does not say is bounded by seconds; what it says holds."""
+    collection: Any = open_url(f"mongodb://127.0.0.1:1/app{query}")
+    options = collection.database.client.options
+    pool = options.pool_options
+    found = {
+        "serverselectiontimeoutms": options.server_selection_timeout,
+        "connecttimeoutms": pool.connect_timeout,
+        "sockettimeoutms": pool.socket_timeout,
+        "waitqueuetimeoutms": pool.wait_queue_timeout,
+    }
+    assert found == {name.lower(): ms / 1000 for name, ms in PATIENCE.items()} | said
+    collection.database.client.close()
+
+
+def test_a_limit_of_the_url_for_all_is_the_only_one() -> None:
+    """With PyMongo's ``timeoutMS`` in the URL there is no other limit."""
+    collection: Any = open_url("mongodb://127.0.0.1:1/app?timeoutMS=60000")
+    assert collection.database.client.options.timeout == 60
+    assert collection.database.client.options.server_selection_timeout == 30
+    collection.database.client.close()
+
+
+@pytest.mark.parametrize("port", ["closed_port", "silent_port"])
+def test_a_server_that_is_down_is_told_in_seconds(port: str, request: Any) -> None:
+    """A URL of a server that is down, or says nothing, costs seconds, and not half a minute."""
+    store = MongoStore(f"mongodb://127.0.0.1:{request.getfixturevalue(port)}/app")
+    began = time.monotonic()
+    with pytest.raises(BackendUnavailable):
+        store.load(KEY)
+    assert time.monotonic() - began < 8
+    store._at.wanted.database.client.close()
+
+
 def test_records_of_nobody_are_left_out(
     mongo_collection: Tokens, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,4 +194,4 @@ def test_records_of_nobody_are_left_out(
     for number, user_id in enumerate(["4\x002", "", 5]):
         mongo_collection.insert_one({**record, "_id": str(number), "user_id": user_id})
     assert list(store.scan()) == [saved]
-    assert len(caplog.records) == 3
+    assert len(caplog.records) == 3 + 1

@@ -23,6 +23,7 @@ from werkzeug.local import LocalProxy
 from examples.demo.embedded import MongoServer
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MongoBackend, TokenKey
+from flask_dance_nosql.consumer.backend.mongo.source import _CODEC
 from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 from flask_dance_nosql.errors import (
     BackendError,
@@ -371,3 +372,187 @@ def test_look_ups_use_an_index(
     assert "COLLSCAN" not in stages(plan)
     assert "IXSCAN" in stages(plan)
     assert plan["inputStage"]["keyPattern"] == index
+
+
+# An operator's own indexes.
+
+FOREIGN_INDEXES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "no TTL": ("expires_at", {}),
+    "another TTL": ("expires_at", {"expireAfterSeconds": 3600}),
+    "partial": ("expires_at", {"partialFilterExpression": {"token": {"$exists": True}}}),
+    "unique": ([("user_id", 1), ("provider", 1)], {"unique": True}),
+    "sparse": ([("user_id", 1), ("provider", 1)], {"sparse": True}),
+    "another name": ([("user_id", 1), ("provider", 1)], {"name": "by_user"}),
+    "its name for another": ("token", {"name": "expires_at_1"}),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN_INDEXES)
+def test_index_of_the_operator_is_left(
+    mongo_collection: Tokens, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An index with other options is left, told once, and everything works; the other is made."""
+    keys, options = FOREIGN_INDEXES[case]
+    mongo_collection.create_index(keys, **options)
+    before = mongo_collection.index_information()
+    store = MongoStore(mongo_collection)
+    saved = store.save(document(KEY))
+    for user_id in (None, "43"):
+        store.save_apart(document(TokenKey("demo", user_id)))
+    told = [record for record in caplog.records if "can't be made" in record.getMessage()]
+    assert len(told) == 1
+    assert store.load(KEY) == saved
+    assert len(list(store.scan())) == 3
+    assert [store.lock(TokenKey("demo", str(number))) is not None for number in range(3)] == [
+        True
+    ] * 3
+    now = mongo_collection.index_information()
+    assert before.items() <= now.items()
+    assert len(now) == len(before) + 1
+    store.prepare()
+
+
+def test_right_to_make_indexes_is_missing(
+    mongo_collection: Tokens, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who may not make indexes stores tokens all the same; ``prepare`` says that it has failed."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise pymongo.errors.OperationFailure("no", 13, {"codeName": "Unauthorized"})
+
+    monkeypatch.setattr(Collection, "create_index", refuse)
+    store = MongoStore(mongo_collection)
+    assert store.load(KEY) != store.save(document(KEY)) == store.load(KEY)
+    store.save(document(KEY))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "Unauthorized" in caplog.text
+    with pytest.raises(BackendError, match="prepare"):
+        store.prepare()
+
+
+UNIQUE_INDEXES: list[Any] = [
+    [("user_id", 1), ("provider", 1)],
+    [("provider", 1), ("user_id", 1)],
+    [("provider", 1), ("provider_user_id", 1), ("user_id", 1)],
+    "user_id",
+    "provider_user_id",
+]
+
+
+@pytest.mark.parametrize("keys", UNIQUE_INDEXES, ids=str)
+def test_locks_are_apart_in_a_unique_index(mongo_collection: Tokens, keys: Any) -> None:
+    """Any number of locks is held at once, whatever of a token is unique; none is a document."""
+    mongo_collection.create_index(keys, unique=True)
+    store = MongoStore(mongo_collection, create_indexes=False)
+    locked = [TokenKey(provider, user) for provider in "ab" for user in (None, "1", "2")]
+    assert all(store.acquire(key, "me", 60) for key in locked)
+    assert not any(store.acquire(key, "you", 60) for key in locked)
+    assert (
+        list(store.scan()) == list(store.scan(provider="a")) == list(store.scan(user_id="1")) == []
+    )
+    for key in locked:
+        store.release(key, "me")
+    assert mongo_collection.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("until", [None, "later", [], {"$gt": 1}, True])
+def test_lock_that_ends_at_no_time_is_free(mongo_collection: Tokens, until: Any) -> None:
+    """A lock whose end is no number keeps nobody waiting."""
+    store = MongoStore(mongo_collection)
+    assert store.acquire(KEY, "me", 60)
+    mongo_collection.update_one({}, {"$set": {"until": until}})
+    assert store.acquire(KEY, "you", 60)
+    assert not store.acquire(KEY, "me", 60)
+
+
+# Odd records.
+
+
+def as_read(record: dict[str, Any], change: Callable[[bytes], bytes]) -> Any:
+    """Return a record as the driver reads it from changed bytes.
+
+    MongoDB stores such bytes. SecantusDB, the server of the tests, refuses them.
+    """
+    return bson.decode(change(bson.encode(record)), _CODEC)
+
+
+ODD_BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "a text": lambda raw: raw.replace(b"at-secret", b"at-\xff\xfe\xfdret"),
+    "an account": lambda raw: raw.replace(b"account", b"\xffccount"),
+    "a name": lambda raw: raw.replace(b"access_token", b"access_\xfeoken"),
+    "a user": lambda raw: raw.replace(b"42\0\2provider_user_id", b"\xff2\0\2provider_user_id"),
+}
+ODD_DATES: dict[str, Any] = {
+    "too late": bson.DatetimeMS(2**60),
+    "too early": bson.DatetimeMS(-(2**60)),
+    "text": "x",
+    "a number": 5,
+}
+
+
+@pytest.mark.parametrize("case", ODD_BYTES)
+def test_bytes_that_are_no_text(mongo_collection: Tokens, case: str) -> None:
+    """A record with broken text is corrupt by itself: the driver can read the rest of its batch."""
+    store = MongoStore(mongo_collection)
+    store.save(document(KEY, {"access_token": "at-secret"}, provider_user_id="account"))
+    record: Any = mongo_collection.find_one({"_id": KEY.text})
+    found = as_read(record, ODD_BYTES[case])
+    assert found != record
+    with pytest.raises(CorruptToken):
+        store._decode("load", KEY, found)
+
+
+@pytest.mark.parametrize("name", ["created_at", "updated_at", "expires_at"])
+@pytest.mark.parametrize("case", ODD_DATES)
+def test_dates_that_are_none(mongo_collection: Tokens, name: str, case: str) -> None:
+    """A date that Python can't hold, or that is none, makes its record corrupt, and no other."""
+    store = MongoStore(mongo_collection)
+    store.save(document(KEY))
+    record: Any = mongo_collection.find_one({"_id": KEY.text})
+    with pytest.raises(CorruptToken):
+        store._decode("load", KEY, as_read({**record, name: ODD_DATES[case]}, lambda raw: raw))
+    if isinstance(ODD_DATES[case], bson.DatetimeMS):
+        return
+    mongo_collection.update_one({"_id": KEY.text}, {"$set": {name: ODD_DATES[case]}})
+    with pytest.raises(CorruptToken):
+        store.load(KEY)
+    assert list(store.scan()) == []
+    new = store.save(document(KEY))
+    assert store.load(KEY) == new
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63 - 1, 1e300, -(2**62)])
+def test_version_that_cannot_be_counted(mongo_collection: Tokens, number: Any) -> None:
+    """A version that is too large to be counted begins anew."""
+    store = MongoStore(mongo_collection)
+    store.save(document(KEY))
+    value = Int64(number) if isinstance(number, int) else number
+    mongo_collection.update_one({}, {"$set": {"version": value}})
+    first = store.save(document(KEY))
+    assert store.load(KEY) == first
+    assert store.save(document(KEY)).version == first.version + 1
+
+
+ODD_RECORDS: list[dict[str, Any]] = [
+    {"token": {}},
+    {"token": {}, "provider": "", "user_id": "42"},
+    {"token": {}, "provider": "demo"},
+    {"token": {}, "provider": "demo", "user_id": {"$ne": 1}},
+    {"token": None, "provider": 5, "user_id": None},
+    {"token": [], "provider": "demo", "user_id": "42"},
+    {"token": {"a": bson.DBRef("a", 1)}, "provider": "demo", "user_id": "42"},
+]
+
+
+def test_odd_records_are_counted(
+    mongo_collection: Tokens, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever else lies in the collection is logged, counted, left out, and no stop to others."""
+    store = MongoStore(mongo_collection)
+    saved = store.save(document(KEY))
+    mongo_collection.insert_many([dict(record) for record in ODD_RECORDS])
+    assert list(store.scan()) == [saved]
+    assert f"left {len(ODD_RECORDS)} records out" in caplog.text
+    caplog.clear()
+    assert list(store.scan(user_id="42")) == [saved]
+    assert "left 3 records out" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import traceback
 from typing import Any
 
 import fakeredis
@@ -13,7 +14,7 @@ import redis
 
 from flask_dance_nosql.consumer.backend.redis.client import SECONDS, open_url, place_of
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
-from flask_dance_nosql.errors import BackendUnavailable
+from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 from flask_dance_nosql.testing.documents import KEY, make_document
 
 from ...topologies import SERVICE, RedisClusterServers, RedisSentinelServers
@@ -69,6 +70,92 @@ def test_a_silent_server_is_told_in_time(scheme: str, silent_port: int) -> None:
     with pytest.raises(BackendUnavailable):
         store.load(KEY)
     assert time.monotonic() - begun < 20 * limit
+
+
+WRONG_URLS = [
+    ("redis://h/0?sokcet_timeout=5", "sokcet_timeout"),
+    ("redis://h/0?socket_timeout=soon", "socket_timeout"),
+    ("redis://h/0?retry=3", "retry"),
+    ("redis://h/0?read_from_replicas=true", "read_from_replicas"),
+    ("redis://h/0?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("redis://h:secret/0", "can't be read"),
+    ("rediss://h/0?ssl_cert_reqz=none", "ssl_cert_reqz"),
+    ("unix:///run/redis.sock?hots=1", "hots"),
+    ("redis+cluster://h:1/?read_from_replica=true", "read_from_replica"),
+    ("redis+cluster://h:1/?read_from_replicas=perhaps", "read_from_replicas"),
+    ("redis+cluster://h:1/?require_full_coverage=", ""),
+    ("redis+cluster://h:1/?reinitialize_steps=many", "can't be read"),
+    ("redis+cluster://h:1/?load_balancing_strategy=best", "load_balancing_strategy"),
+    ("redis+cluster://h:1/?health_check_interval=5", "health_check_interval"),
+    ("redis+cluster://h:1/?nonsense=1&more=2", "more, nonsense"),
+    ("redis+cluster://h:1/3", "one database"),
+    ("redis+cluster://h:1?db=3", "one database"),
+    ("redis+cluster://h:one,h:2", "can't be read"),
+    ("redis+sentinel://h:one/service", "can't be read"),
+    ("redis+sentinel://h/service?sentinel_password=secret", "sentinel_password"),
+    ("redis+sentinel://h/service?socket_timeout=secret", "socket_timeout"),
+]
+
+
+@pytest.mark.parametrize(("url", "told"), WRONG_URLS)
+def test_options_that_would_be_ignored(url: str, told: str) -> None:
+    """An option that would do nothing, or fail in a view, is told when the store is made."""
+    if not told:
+        # A blank value is none.
+        RedisStore(url)
+        return
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        RedisStore(url)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+RIGHT_URLS = [
+    "redis://ann:p%40ss@h:1/2?socket_timeout=1&max_connections=5&protocol=3&client_name=web",
+    "rediss://h/0?ssl_cert_reqs=none&ssl_ca_certs=/a.pem&health_check_interval=5",
+    "unix://ann:pass@/run/redis.sock?db=3&decode_responses=True",
+    "redis+cluster://ann:pass@h:1,h:2/0?socket_timeout=1&max_connections=5",
+    "rediss+cluster://h/?ssl_cert_reqs=none&read_from_replicas=yes&require_full_coverage=no",
+    "redis+sentinel://ann:pass@h:1,h/service?db=1&health_check_interval=5&retry_on_timeout=yes",
+]
+
+
+@pytest.mark.parametrize("url", RIGHT_URLS)
+def test_options_that_are_known(url: str) -> None:
+    """What redis-py takes from a URL is taken, and nothing is connected to."""
+    RedisStore(url)
+
+
+@pytest.mark.parametrize(
+    ("query", "reads"),
+    [("", False), ("?read_from_replicas=true", True), ("?read_from_replicas=no", False)],
+)
+def test_a_clusters_url_may_say_more(
+    redis_cluster: RedisClusterServers, query: str, reads: bool
+) -> None:
+    """A cluster's URL decides whether replicas are read, and has the time limits that it says."""
+    url = f"redis+cluster://127.0.0.1:{redis_cluster.nodes[0].port}/{query}"
+    store = RedisStore(url)
+    store.save(make_document(KEY))
+    for node in redis_cluster.nodes:
+        node.client.config_resetstat()
+    for _ in range(20):
+        store.load(KEY)
+    assert (commands_of(redis_cluster.replicas).get("get", 0) > 0) is reads
+    store.delete(KEY)
+    client: Any = store._client.get()
+    client.close()
+
+
+def test_limits_of_a_clusters_url(redis_cluster: RedisClusterServers) -> None:
+    """Every node of a cluster has the time limits and the login of the URL."""
+    port = redis_cluster.nodes[0].port
+    query = "socket_timeout=7&max_connections=3&require_full_coverage=no&reinitialize_steps=2"
+    with open_url(f"redis+cluster://127.0.0.1:{port}/?{query}") as client:
+        cluster: Any = client
+        for node in cluster.get_nodes():
+            options = cluster.get_redis_connection(node).connection_pool.connection_kwargs
+            assert (options["socket_timeout"], options["socket_connect_timeout"]) == (7, SECONDS)
+        assert cluster.reinitialize_steps == 2
 
 
 PLACES = {

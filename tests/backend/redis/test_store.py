@@ -22,13 +22,14 @@ from werkzeug.local import LocalProxy
 
 from examples.demo.embedded import RedisServer
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import RedisBackend, TokenKey
+from flask_dance_nosql.consumer.backend import InvalidatedCache, RedisBackend, TokenKey
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.errors import (
     BackendError,
     BackendUnavailable,
     ConfigurationError,
     CorruptToken,
+    VersionConflict,
 )
 
 from ..places import document
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("versions_from_one")
 KEY = TokenKey("demo", "42")
 NAME = "flask_dance:{u:42}:token:demo"
 PASSWORD = "pass-very-secret"
-FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)
+FAR_AWAY, LONG_AGO = datetime(2100, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)
 SERVERS = ["redis_server", "redis8_server"]
 
 
@@ -144,6 +145,48 @@ OTHER_TYPES: dict[str, Callable[[redis.Redis], Any]] = {
 }
 
 
+class FlaskRedis:
+    """What Flask-Redis has: an object that passes on to a client, which it gets with its app."""
+
+    def __init__(self) -> None:
+        self._redis_client: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis_client, name)
+
+
+def test_an_extension_that_gets_its_client_later(
+    redis_client: redis.Redis, blueprint: OAuth2ConsumerBlueprint
+) -> None:
+    """An extension without a client yet is accepted, and told if it never gets one."""
+    extension = FlaskRedis()
+    backend = RedisBackend(extension, user_id=1)
+    cached = InvalidatedCache(extension)
+    with pytest.raises(ConfigurationError, match="FlaskRedis, which has none yet"):
+        backend.get(blueprint)
+    extension._redis_client = redis_client
+    backend.set(blueprint, {"access_token": "at"})
+    assert RedisBackend(redis_client, user_id=1).get(blueprint) == {"access_token": "at"}
+    assert RedisBackend(extension_of(redis_client), user_id=1).get(blueprint) is not None
+    assert backend.store.place == RedisStore(redis_client).place
+    assert cached.look((backend.store.place, KEY))[0] is False
+    cached.close()
+    for wrong in (redis.asyncio.Redis(), pymongo.MongoClient(connect=False), object()):
+        extension._redis_client = wrong
+        with pytest.raises(ConfigurationError, match="FlaskRedis"):
+            backend.get(blueprint)
+    extension._redis_client = redis.asyncio.Redis()
+    with pytest.raises(ConfigurationError, match="FlaskRedis"):
+        RedisBackend(extension)
+
+
+def extension_of(client: Any) -> FlaskRedis:
+    """Make one that has its client."""
+    extension = FlaskRedis()
+    extension._redis_client = client
+    return extension
+
+
 @pytest.mark.parametrize("kind", OTHER_TYPES)
 def test_a_key_of_another_type_is_corrupt(client: redis.Redis, kind: str) -> None:
     """A list, hash or set under a token's key is a ``CorruptToken`` and is left."""
@@ -155,12 +198,164 @@ def test_a_key_of_another_type_is_corrupt(client: redis.Redis, kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", OTHER_TYPES)
-def test_a_key_of_another_type_is_not_overwritten(client: redis.Redis, kind: str) -> None:
-    """A list, hash or set under a token's key is somebody else's: saving is refused, it stays."""
+def test_a_key_of_another_type_locks_nobody_out(client: redis.Redis, kind: str) -> None:
+    """A token takes the place of a list, hash or set, unless a version was expected, as of text."""
     OTHER_TYPES[kind](client)
-    with pytest.raises(CorruptToken, match="another type"):
-        RedisStore(client).save(document(KEY, {"access_token": "new"}))
+    store = RedisStore(client)
+    for version in (0, 1):
+        with pytest.raises(VersionConflict):
+            store.save(document(KEY), if_version=version)
     assert client.type(NAME) in {kind, kind.encode()}
+    assert list(store.scan(user_id="42")) == []
+    saved = store.save(document(KEY, {"access_token": "new"}))
+    assert store.load(KEY) == saved
+    assert list(store.scan(user_id="42")) == [saved]
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_a_key_of_another_type_is_deleted(client: redis.Redis, kind: str) -> None:
+    """A logout removes what it can't read, unless another version was expected."""
+    OTHER_TYPES[kind](client)
+    store = RedisStore(client)
+    with pytest.raises(VersionConflict):
+        store.delete(KEY, if_version=1)
+    store.delete(KEY)
+    assert client.exists(NAME) == 0
+
+
+INDEX = "flask_dance:{u:42}:tokens"
+OTHER_INDEXES: dict[str, Callable[[redis.Redis], Any]] = {
+    "text": lambda client: client.set(INDEX, "no index"),
+    "list": lambda client: client.rpush(INDEX, "no index"),
+    "hash": lambda client: client.hset(INDEX, "no", "index"),
+    "set": lambda client: client.sadd(INDEX, "no index"),
+}
+
+
+@pytest.mark.parametrize("expires_at", [None, FAR_AWAY, LONG_AGO])
+@pytest.mark.parametrize("kind", OTHER_INDEXES)
+def test_an_index_of_another_type(
+    client: redis.Redis, kind: str, expires_at: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something else in the place of a user's index is left, and every operation works."""
+    store, other = RedisStore(client), TokenKey("other", "42")
+    store.save(document(other))
+    client.delete(INDEX)
+    OTHER_INDEXES[kind](client)
+    before = client.type(INDEX)
+    saved = store.save(document(KEY, expires_at=expires_at))
+    saved = store.save(document(KEY, expires_at=expires_at), if_version=None)
+    ended = expires_at == LONG_AGO
+    assert store.load(KEY) == (None if ended else saved)
+    assert ("should be a sorted set" in caplog.text) is not ended
+    found = {each.key for each in store.scan(user_id="42")}
+    assert found == ({other} if ended else {KEY, other})
+    assert [each.key for each in store.scan("other", "42")] == [other]
+    store.delete(KEY)
+    store.delete(other)
+    assert client.exists(NAME) == 0
+    assert client.type(INDEX) == before
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_a_lock_of_another_type_is_nobodys(client: redis.Redis, kind: str) -> None:
+    """A list, hash or set in the place of a lock keeps nobody from taking it."""
+    name = NAME.replace(":token:", ":lock:")
+    OTHER_TYPES[kind](client)
+    client.rename(NAME, name)
+    store = RedisStore(client)
+    store.release(KEY, "me")
+    assert store.acquire(KEY, "me", 60)
+    assert not store.acquire(KEY, "you", 60)
+    store.release(KEY, "me")
+    assert client.exists(name) == 0
+
+
+ODD_HEADS = {
+    "a date that is none": ("created_at", "9999-99-99T99:99:99Z"),
+    "a day that is none": ("created_at", "2031-02-29T00:00:00Z"),
+    "no year": ("created_at", "0000-01-01T00:00:00Z"),
+    "an hour that is none": ("created_at", "2031-01-01T24:00:00Z"),
+    "a second that is none": ("created_at", "2031-01-01T00:00:60Z"),
+    "half a fraction": ("created_at", "2031-01-01T00:00:00.Z"),
+    "dots": ("created_at", "2031-01-01T00:00:00...Z"),
+    "a long fraction": ("created_at", "2031-01-01T00:00:00.12345678901234Z"),
+    "a number": ("created_at", 5),
+    "nothing": ("created_at", None),
+    "a version that can't be counted": ("version", 2**60),
+    "a version without end": ("version", 10**40),
+    "a negative version": ("version", -1),
+}
+
+
+@pytest.mark.parametrize("case", ODD_HEADS)
+def test_an_odd_head_is_mended(client: redis.Redis, case: str) -> None:
+    """Garbage where the version or the first date should be is replaced with the next save."""
+    store = RedisStore(client)
+    store.save(document(KEY))
+    name, value = ODD_HEADS[case]
+    record = json.loads(client.get(NAME)) | {name: value}
+    client.set(NAME, json.dumps(record, separators=(",", ":")))
+    saved = store.save(document(KEY, {"access_token": "new"}))
+    assert store.load(KEY) == saved
+    assert saved.created_at == document(KEY).created_at
+    assert store.save(document(KEY)).version == saved.version + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["2030-12-31T23:59:59Z", "2028-02-29T00:00:00.5Z", "0001-01-01T00:00:00.123456Z"]
+)
+def test_a_first_date_stays(client: redis.Redis, text: str) -> None:
+    """Any date that the store can read is kept, whoever has written it."""
+    store = RedisStore(client)
+    store.save(document(KEY))
+    record = json.loads(client.get(NAME)) | {"created_at": text}
+    client.set(NAME, json.dumps(record, separators=(",", ":")))
+    found = store.load(KEY) or pytest.fail("nothing is stored")
+    assert store.save(document(KEY)).created_at == found.created_at < document(KEY).created_at
+
+
+@pytest.mark.parametrize("command", ["zadd", "zremrangebyscore", "set", "persist", "time"])
+def test_a_command_that_is_not_allowed(redis_server: RedisServer, command: str) -> None:
+    """Where a right is missing, a token is stored as a whole or not at all."""
+    with redis.Redis.from_url(redis_server.url) as admin:
+        admin.flushall()
+        RedisStore(admin).save(document(KEY))
+        before = admin.dump(NAME)
+        admin.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", f"-{command}")
+        try:
+            options: Any = {"username": "app", "password": "pw"}
+            with (
+                redis.Redis.from_url(redis_server.url, **options) as client,
+                pytest.raises(BackendError),
+            ):
+                RedisStore(client).save(document(KEY, {"access_token": "new"}))
+            assert admin.dump(NAME) == before
+        finally:
+            admin.acl_deluser("app")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+@pytest.mark.parametrize("decode", [True, False])
+def test_encoding_of_a_client_does_not_matter(url: str, encoding: str, decode: bool) -> None:
+    """A client with another encoding keeps tokens, users and prefixes exactly, for all others."""
+    key, token = TokenKey("démo", "Zürich 😀"), {"access_token": "at", "näme": "Zoë 漢"}
+    options: Any = {"decode_responses": decode, "encoding": encoding}
+    with redis.Redis.from_url(url) as plain, redis.Redis.from_url(url, **options) as other:
+        plain.flushall()
+        stores = [RedisStore(client, "präfix") for client in (other, plain)]
+        for number, store in enumerate(stores * 2, 1):
+            saved = store.save(document(key, {**token, "n": number}))
+            assert saved.version == number
+            for each in stores:
+                assert each.load(key) == each.load_fresh(key) == saved
+                assert list(each.scan()) == list(each.scan(user_id="Zürich 😀")) == [saved]
+        assert stores[0].acquire(key, "hölder", 60)
+        assert not stores[1].acquire(key, "other", 60)
+        stores[1].release(key, "hölder")
+        assert stores[1].acquire(key, "other", 60)
+        stores[0].delete(key)
+        assert stores[1].load(key) is None
 
 
 def test_a_token_that_looks_like_a_record_changes_nothing(client: redis.Redis) -> None:
@@ -346,15 +541,30 @@ def test_rights_that_the_documentation_names(redis_server: RedisServer) -> None:
             admin.acl_deluser("app")
 
 
-@pytest.mark.parametrize("name", ["{u:4%002}:token:demo", "{app}:token:", "{u:}:token:demo"])
+ODD_NAMES = [
+    b"{u:4%002}:token:demo",
+    b"{app}:token:",
+    b"{u:}:token:demo",
+    b"{u:\xff}:token:demo",
+    b"{u:42}:token:d\xe9mo",
+    b"{u:%4142}:token:demo",
+    b"{u:%ff}:token:demo",
+    b"{u:4 2}:token:demo",
+    b"{42}:token:demo",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_names_of_nobody_are_left_out(
-    client: redis.Redis, name: str, caplog: pytest.LogCaptureFixture
+    client: redis.Redis, name: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A Redis key that can be nobody's is logged, and a scan goes on."""
     store = RedisStore(client)
     store.save(document(KEY))
-    client.set(f"flask_dance:{name}", "{}")
-    client.zadd("flask_dance:{u:42}:tokens", {"de%00mo": 1})
+    client.set(b"flask_dance:" + name, "{}")
+    odd: Any = [b"de%00mo", b"\xff\xfe", b"%ff", b"", "é", b"no such provider"]
+    client.zadd("flask_dance:{u:42}:tokens", dict.fromkeys(odd, 1))
     assert [found.key for found in store.scan()] == [KEY]
     assert [found.key for found in store.scan(user_id="42")] == [KEY]
     assert "names nobody" in caplog.text
+    assert "left 1 records out" in caplog.text

@@ -15,6 +15,9 @@ _INT64 = range(-(2**63), 2**63)
 # A server takes 100 levels, and the token itself is one level down.
 _BSON_DEPTH = 90
 _SWEEP_SECONDS = 60
+_UNIQUE_TOGETHER = ("provider", "user_id", "provider_user_id")
+# The largest version that can be counted: JSON and Lua know no larger integers.
+_LARGEST = 2**53 - 1
 
 
 def replacement(document: TokenDocument) -> list[dict[str, Any]]:
@@ -25,6 +28,9 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     # The document in place may be corrupt; then count from the start.
     is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}
     counted = {"$cond": [is_whole, {"$add": ["$version", 1]}, first]}
+    # Only then, since $toLong is an error for what is too large.
+    is_small = {"$and": [{"$gte": ["$version", 0]}, {"$lt": ["$version", _LARGEST]}]}
+    counted = {"$cond": [is_small, counted, first]}
     counted = {"$cond": [{"$isNumber": "$version"}, counted, first]}
     # BSON sorts values by type first, so that whatever lies between two dates is a date.
     is_date = {"$and": [{"$gte": ["$created_at", _FIRST]}, {"$lte": ["$created_at", _LAST]}]}
@@ -34,13 +40,18 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     return [{"$set": {**literal, "version": counted, "created_at": created_at}}]
 
 
-def taking(holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
+def taking(name: str, holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:
     """Return the update by which a holder takes a lock that is free, has ended or is its own."""
     ours = {"$eq": ["$holder", {"$literal": holder}]}
-    ended = {"$lte": [{"$ifNull": ["$until", 0]}, now]}
+    # Whatever is no number is no time, either.
+    ended = {"$or": [{"$not": [{"$isNumber": "$until"}]}, {"$lte": ["$until", now]}]}
     may = {"$or": [ours, ended]}
+    # The operator may have an index for which documents without these fields are all the same. No
+    # token has such values in them.
+    apart = {name_of: {"$literal": {"lock": name}} for name_of in _UNIQUE_TOGETHER}
     until = {"$add": [now, int(seconds * 1000)]}
     taken = {
+        **apart,
         "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
         "until": {"$cond": [may, until, "$until"]},
         # For the TTL index, which removes the locks that nobody released.

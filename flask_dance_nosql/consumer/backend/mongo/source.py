@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import bson.codec_options
 import pymongo
@@ -22,8 +22,22 @@ CollectionSource = Any
 # The collection of a URL's database that tokens are kept in.
 COLLECTION = "flask_dance_tokens"
 
-_CODEC: bson.codec_options.CodecOptions[dict[str, Any]] = bson.codec_options.CodecOptions(
-    tz_aware=True
+# What a client made from a URL waits for at most, in milliseconds: a server, also during an
+# election; a connection; an answer; and a free connection of the pool.
+PATIENCE = {
+    "serverSelectionTimeoutMS": 5000,
+    "connectTimeoutMS": 2000,
+    "socketTimeoutMS": 5000,
+    "waitQueueTimeoutMS": 5000,
+}
+
+_Codec = bson.codec_options.CodecOptions[dict[str, Any]]
+_PLAIN: _Codec = bson.codec_options.CodecOptions(tz_aware=True)
+# A date or a text that is none is read as something that is refused with its record, and with no
+# other one of its batch.
+_CODEC: _Codec = _PLAIN.with_options(
+    datetime_conversion=bson.codec_options.DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="surrogateescape",
 )
 _URL = re.compile(r"mongodb(\+srv)?://[^/]+/[^/?]+")
 _WANTED = (
@@ -35,11 +49,15 @@ _WANTED = (
 class Collections:
     """A collection that is read where it says (``wanted``), and where writes go (``primary``)."""
 
-    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+    def __init__(self, collection: Any) -> None:
         concern = collection.write_concern
         if concern.is_server_default:
             concern = pymongo.WriteConcern("majority")
-        self.wanted = collection.with_options(codec_options=_CODEC, write_concern=concern)
+        # mongomock, for one, refuses options that it does not know.
+        codec = _CODEC if isinstance(collection, Collection) else _PLAIN
+        self.wanted: Collection[dict[str, Any]] = collection.with_options(
+            codec_options=codec, write_concern=concern
+        )
         self.primary = self.wanted.with_options(read_preference=pymongo.ReadPreference.PRIMARY)
 
     @cached_property
@@ -59,6 +77,7 @@ def collection_source(collection: CollectionSource) -> DriverSource[Collections]
         _prepared,
         open_url,
         lambda collections: collections.wanted.database.client.close(),
+        wraps="find_one_and_update",
     )
 
 
@@ -85,6 +104,13 @@ def _server(client: Any) -> str:
 
 
 def open_url(url: str) -> object:
-    """Return the collection ``flask_dance_tokens`` of the database that a URL names."""
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
+    """Return the collection ``flask_dance_tokens`` of the database that a URL names.
+
+    The client waits for seconds, as :data:`PATIENCE` says, unless the URL has options of its own.
+    """
+    said = {name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+    patience: Any = {name: ms for name, ms in PATIENCE.items() if name.lower() not in said}
+    # PyMongo's own limit for all of it.
+    patience = {} if "timeoutms" in said else patience
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url, **patience)
     return client.get_default_database()[COLLECTION]

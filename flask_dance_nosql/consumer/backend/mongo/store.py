@@ -14,11 +14,14 @@ from pymongo.collection import Collection
 
 from .... import clock
 from ....errors import BackendError, CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore
+from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.values import decode_token
 from .documents import encode_token, replacement, taking
 from .source import Collections, CollectionSource, collection_source
+
+# IndexOptionsConflict and IndexKeySpecsConflict: there is such an index, with other options.
+_OTHER_OPTIONS = (85, 86)
 
 
 class MongoStore(TokenStore):
@@ -84,7 +87,7 @@ class MongoStore(TokenStore):
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
         if self._indexes_wanted:
-            self._create_indexes()
+            self._create_indexes(or_warn=True)
             self._indexes_wanted = False
         try:
             stored = self._replace(document, if_version)
@@ -142,6 +145,7 @@ class MongoStore(TokenStore):
         wanted: dict[str, Any] = {name: it for name, it in fields.items() if it is not None}
         # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
+        left_out = 0
         for found in self._at.wanted.find(wanted, batch_size=SCAN_BATCH):
             try:
                 key = TokenKey(found["provider"], found["user_id"])
@@ -153,19 +157,36 @@ class MongoStore(TokenStore):
                 if found["_id"] != key.text:
                     raise self.corrupt("scan", key, "its fields name another owner")
             except CorruptToken:
+                left_out += 1
                 continue
             if not document.expired:
                 yield document
+        self.tell_left_out(left_out)
 
     def prepare(self) -> None:
-        """Make the indexes: for the removal of expired records, and for listing by user."""
+        """Make the indexes: for the removal of expired records, and for listing by user.
+
+        One that the operator has made with other options is left as it is, with a warning.
+        """
         self._create_indexes()
 
-    def _create_indexes(self) -> None:
-        # Apart from prepare(), whose errors name the operation that failed.
-        collection = self._at.primary
-        collection.create_index("expires_at", expireAfterSeconds=0)
-        collection.create_index([("user_id", 1), ("provider", 1)])
+    def _create_indexes(self, *, or_warn: bool = False) -> None:
+        """Make the indexes; ``or_warn`` tells of any refusal in the log, and raises no error."""
+        indexes: list[tuple[Any, dict[str, Any]]] = [
+            ("expires_at", {"expireAfterSeconds": 0}),
+            ([("user_id", 1), ("provider", 1)], {}),
+        ]
+        for keys, options in indexes:
+            try:
+                self._at.primary.create_index(keys, **options)
+            except pymongo.errors.OperationFailure as error:
+                if self.is_unavailable(error) or not (or_warn or error.code in _OTHER_OPTIONS):
+                    raise
+                log.warning(
+                    "The index on %s of %s can't be made (%s). Tokens are stored all the same. "
+                    "See 'Indexes' in the documentation of MongoDB deployments.",
+                    *(keys, self._at.primary.full_name, _reason(error)),
+                )
 
     def ping(self) -> None:
         """Check that the server answers."""
@@ -177,7 +198,7 @@ class MongoStore(TokenStore):
         take = partial(
             primary.find_one_and_update,
             wanted,
-            taking(holder, seconds, self._now),
+            taking(key.text, holder, seconds, self._now),
             upsert=True,
             return_document=pymongo.ReturnDocument.AFTER,
         )
@@ -202,8 +223,14 @@ class MongoStore(TokenStore):
         try:
             found["token"] = decode_token(found.get("token"))
             document = msgspec.convert(found, TokenDocument)
+            (document.provider_user_id or "").encode()
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
         if document.provider != key.provider or document.user_id != key.user_id:
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
+
+
+def _reason(error: pymongo.errors.OperationFailure) -> str:
+    details: Any = error.details or {}
+    return str(details.get("codeName") or type(error).__name__)

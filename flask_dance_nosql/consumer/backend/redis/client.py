@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from operator import methodcaller
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import quote
 
 from ....errors import ConfigurationError
 from ..store.driver import DriverSource, Remembered, has_sync_methods, random_name, require
+from .url import RedisUrl, parse
 
 require("redis", feature="RedisBackend", package="redis", extra="redis")
 
@@ -26,20 +26,20 @@ _WANTED = (
 # How long a client that was made from a URL waits for a connection, and for an answer.
 SECONDS = 2.0
 
-_SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
-_CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
-_PLAIN = ("redis://", "rediss://", "unix://")
-
 
 def client_source(client: ClientSource, taker: str = "RedisBackend") -> DriverSource[redis.Redis]:
     """Return what gives the client whenever it is needed, to a class of this name."""
     wanted = f"{taker} {_WANTED}"
-    if isinstance(client, str):
-        has_many = _SENTINEL.fullmatch(client) or _CLUSTER.fullmatch(client)
-        if not has_many and not client.startswith(_PLAIN):
-            raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
+    if isinstance(client, str) and parse(client) is None:
+        raise ConfigurationError(f"{wanted} This is no URL like redis://host:port/0.")
     return DriverSource(
-        client, _is_client, wanted, lambda client: client, open_url, methodcaller("close")
+        client,
+        _is_client,
+        wanted,
+        lambda client: client,
+        open_url,
+        methodcaller("close"),
+        wraps="execute_command",
     )
 
 
@@ -92,10 +92,13 @@ def open_url(url: str) -> redis.Redis | redis.RedisCluster:
     Sentinels ``redis+sentinel://host:port,host:port/service``, where user, password and query are
     for the master that they name.
     """
-    if (match := _SENTINEL.fullmatch(url)) is not None:
-        return _master(*match.groups(default=""))
-    if (match := _CLUSTER.fullmatch(url)) is not None:
-        return _cluster(*match.groups(default=""))
+    found = parse(url)
+    if found is None:
+        raise ConfigurationError("This is no URL like redis://host:port/0.")
+    if found.kind == "cluster":
+        return _cluster(url, found)
+    if found.kind == "sentinel":
+        return _master(found)
     return redis.Redis.from_url(url, **_patience(), **_again())
 
 
@@ -109,36 +112,30 @@ def _again() -> dict[str, Any]:
     return {"retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError]}
 
 
-def _cluster(scheme: str, login: str, addresses: str, rest: str) -> redis.RedisCluster:
-    first, *others = addresses.split(",")
+def _cluster(url: str, found: RedisUrl) -> redis.RedisCluster:
+    (host, port), *others = found.addresses
     make: Any = redis.cluster.ClusterNode
-    nodes = [make(*_address(other, 6379)) for other in others]
+    nodes = [make(*other) for other in others]
+    scheme = url.partition("+")[0]
+    one = f"{scheme}://{host}:{port}"
     cluster: redis.RedisCluster = redis.RedisCluster.from_url(
-        f"{scheme}://{login}@{first}{rest}", startup_nodes=nodes, **_patience()
+        one, startup_nodes=nodes, **(_patience() | found.options), **found.cluster_options
     )
     # For place_of(), with old versions of redis-py. The first node has been added to the list.
     cluster.startup_nodes = nodes
     return cluster
 
 
-def _master(login: str, addresses: str, service: str, query: str) -> redis.Redis:
-    known = [_address(part, 26379) for part in addresses.split(",")]
-    options: Any = redis.connection.parse_url(  # type: ignore[no-untyped-call] # redis-py's own
-        f"redis://{login}@{query}"
-    )
-    times = {name: value for name, value in options.items() if name.startswith("socket_")}
+def _master(found: RedisUrl) -> redis.Redis:
+    times = {name: value for name, value in found.options.items() if name.startswith("socket_")}
     # By redis-py's defaults a Sentinel would have no time limit in old versions, and many attempts
     # in new ones. When one does not answer, the next is asked.
     sentinel: Any = redis.Sentinel(  # type: ignore[no-untyped-call] # redis-py's own
-        known, sentinel_kwargs=_patience(retries=0) | times
+        found.addresses, sentinel_kwargs=_patience(retries=0) | times
     )
-    master: redis.Redis = sentinel.master_for(service, **_patience() | _again() | options)
+    options = _patience() | _again() | found.options
+    master: redis.Redis = sentinel.master_for(found.service, **options)
     return master
-
-
-def _address(text: str, default_port: int) -> tuple[str, int]:
-    host, _, port = text.partition(":")
-    return host, int(port or default_port)
 
 
 def own_connection(client: Any, channel: str, seconds: float) -> Any:

@@ -26,14 +26,19 @@ class RedisKeys:
         """Return the name of a key's lock."""
         return f"{self.prefix}:{{{key.owner_text}}}:lock:{key.provider_text}"
 
-    def pattern(self, provider: str | None) -> str:
-        """Return the pattern of the names of all tokens, or of those of a provider."""
+    def pattern(self, provider: str | None, user_id: str | None = None) -> str:
+        """Return the pattern of the names of all tokens, or of a provider's or a user's."""
         prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix)
-        wanted = "*" if provider is None else TokenKey(provider).provider_text
-        return f"{prefix}:{{*}}:token:{wanted}"
+        key = TokenKey("any" if provider is None else provider, user_id)
+        owner = "*" if user_id is None else key.owner_text
+        return f"{prefix}:{{{owner}}}:token:{'*' if provider is None else key.provider_text}"
 
-    def key(self, name: str) -> TokenKey:
-        """Return whose token a name is of."""
-        owner, _, provider = name.removeprefix(f"{self.prefix}:{{").partition("}:token:")
-        user_id = unquote(owner[2:]) if owner.startswith("u:") else None
-        return TokenKey(unquote(provider), user_id)
+    def key(self, name: bytes) -> TokenKey:
+        """Return whose token a name is of, or raise ``ValueError`` if it is of no key's."""
+        text = name.decode()
+        owner, _, provider = text.removeprefix(f"{self.prefix}:{{").partition("}:token:")
+        key = TokenKey(unquote(provider), unquote(owner[2:]) if owner.startswith("u:") else None)
+        # A name that is written in another way leads to a key whose token lies elsewhere.
+        if self.token(key) != text:
+            raise ValueError("not the name of a token")
+        return key

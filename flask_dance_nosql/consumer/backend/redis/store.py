@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote
@@ -30,6 +29,9 @@ import redis  # noqa: E402 - only now that it is known to be there
 _NOT_READY = re.compile(
     r"(?:^|: -)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|LOADING|TRYAGAIN|BUSY|MISCONF)\b"
 )
+
+# An option of redis-py: without it, a client that decodes by its own encoding garbles the rest.
+_AS_BYTES: Any = {redis.client.NEVER_DECODE: True}
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
@@ -86,22 +88,21 @@ class RedisStore(TokenStore):
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document under a key, by one ``GET``."""
-        return self._load(self._client.get().get, key)
+        return self._load("load", key, "GET")
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load as :meth:`load` does, from the primary."""
         # A cluster's client that sends GET to replicas sends scripts to primaries all the same.
-        get = partial(self._client.get().eval, "return redis.call('GET', KEYS[1])", 1)
-        return self._load(get, key)
+        return self._load("load_fresh", key, "EVAL", "return redis.call('GET', KEYS[1])", 1)
 
-    def _load(self, get: Callable[[str], Any], key: TokenKey) -> TokenDocument | None:
+    def _load(self, operation: str, key: TokenKey, *command: Any) -> TokenDocument | None:
         try:
-            text = get(self._keys.token(key))
-        except (redis.exceptions.ResponseError, UnicodeDecodeError) as error:
-            raise self._explained("load", key, error) from error
+            text = self._call(*command, self._keys.token(key))
+        except redis.exceptions.ResponseError as error:
+            raise self._explained(operation, key, error) from error
         if text is None:
             return None
-        document = self._decode("load", key, text)
+        document = self._decode(operation, key, text)
         return None if document.expires_at is not None and document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
@@ -111,15 +112,17 @@ class RedisStore(TokenStore):
         end = document.expires_at
         ttl = "" if end is None else round((end - clock.now()).total_seconds() * 1000)
         arguments = (_encode(document), expected, clock.first_version(), key.provider_text, ttl)
-        try:
-            saved = self._run(SAVE, [self._keys.token(key), self._keys.index(key)], *arguments)
-        except redis.exceptions.ResponseError as error:
-            raise self._explained("save", key, error) from error
+        saved = self._run(SAVE, [self._keys.token(key), self._keys.index(key)], *arguments)
         if saved is None:
             raise self.conflict("save", key)
-        version, created_at = (_text(part) for part in saved)
+        version, created_at, is_indexed = saved
+        if not is_indexed:
+            index = self._keys.index(key)
+            log.error("The Redis key %r should be a sorted set. Delete it, or rename it.", index)
         return msgspec.structs.replace(
-            document, version=int(version), created_at=datetime.fromisoformat(created_at)
+            document,
+            version=int(version),
+            created_at=datetime.fromisoformat(created_at.decode()),
         )
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
@@ -133,12 +136,13 @@ class RedisStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
-        client = self._client.get()
-        every_name = self._token_keys(client, provider, user_id)
+        client: Any = self._client.get()
+        left_out = 0
+        every_name = self._token_names(client, provider, user_id)
         while names := list(islice(every_name, SCAN_BATCH)):
             with client.pipeline(transaction=False) as pipeline:
                 for name in names:
-                    pipeline.get(name)
+                    pipeline.execute_command("GET", name, **_AS_BYTES)
                 texts = pipeline.execute(raise_on_error=False)
             for name, text in zip(names, texts, strict=True):
                 if text is None:
@@ -148,27 +152,34 @@ class RedisStore(TokenStore):
                     if isinstance(text, Exception):
                         raise self._explained("scan", key, text)
                     document = self._decode("scan", key, text)
-                except ValueError:
-                    # An empty name, or one with NUL.
-                    log.error("A scan left a record out, since its Redis key names nobody.")
-                    continue
-                except CorruptToken:
+                except (ValueError, CorruptToken) as error:
+                    left_out += 1
+                    if not isinstance(error, CorruptToken):
+                        log.error("A scan left a record out, since its Redis key names nobody.")
                     continue
                 if not document.expired:
                     yield document
+        self.tell_left_out(left_out)
 
-    def _token_keys(
-        self, client: redis.Redis, provider: str | None, user_id: str | None
-    ) -> Iterator[str]:
-        if user_id is None:
-            pattern = self._keys.pattern(provider)
-            yield from map(_text, client.scan_iter(match=pattern, count=SCAN_BATCH))
-            return
-        members: Any = client.zrange(self._keys.index(TokenKey("any", user_id)), 0, -1)
-        for member in map(unquote, map(_text, members)):
-            # Names with NUL, which were allowed once, name nobody.
-            if provider in (None, member) and member and "\0" not in member:
-                yield self._keys.token(TokenKey(member, user_id))
+    def _token_names(
+        self, client: Any, provider: str | None, user_id: str | None
+    ) -> Iterator[bytes]:
+        if user_id is not None:
+            try:
+                members = self._call("ZRANGE", self._keys.index(TokenKey("any", user_id)), 0, -1)
+            except redis.exceptions.ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                # Something else lies in the place of the index. The tokens are there all the same.
+                members = None
+            if members is not None:
+                # What is no text, or was allowed once and is no longer, names nobody.
+                for member in (unquote(each.decode(errors="replace")) for each in members):
+                    if provider in (None, member) and member and "\0" not in member:
+                        yield self._keys.token(TokenKey(member, user_id)).encode()
+                return
+        pattern = self._keys.pattern(provider, user_id).encode()
+        yield from client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES)
 
     def prepare(self) -> None:
         """Do nothing: Redis needs no preparation."""
@@ -186,25 +197,28 @@ class RedisStore(TokenStore):
         self._run(RELEASE, [self._keys.lock(key)], holder)
 
     def _run(self, script: str, keys: list[str], *arguments: Any) -> Any:
-        client = self._client.get()
         try:
             try:
-                return client.evalsha(SHA[script], len(keys), *keys, *arguments)
+                return self._call("EVALSHA", SHA[script], len(keys), *keys, *arguments)
             except redis.exceptions.NoScriptError:
-                return client.eval(script, len(keys), *keys, *arguments)
+                return self._call("EVAL", script, len(keys), *keys, *arguments)
         except redis.exceptions.ResponseError as error:
             if (not_ready := _not_ready(error)) is not None:
                 raise not_ready from error
             raise
 
+    def _call(self, *command: Any) -> Any:
+        """Send a command, whose texts are UTF-8 whatever the client's encoding is."""
+        client: Any = self._client.get()
+        parts = (part.encode() if isinstance(part, str) else part for part in command[1:])
+        return client.execute_command(command[0], *parts, **_AS_BYTES)
+
     def _explained(self, operation: str, key: TokenKey, error: Exception) -> Exception:
-        if isinstance(error, UnicodeDecodeError):
-            return self.corrupt(operation, key, "it is not text")
         if "WRONGTYPE" in str(error):
             return self.corrupt(operation, key, "the Redis key is of another type")
         return _not_ready(error) or error
 
-    def _decode(self, operation: str, key: TokenKey, text: str | bytes) -> TokenDocument:
+    def _decode(self, operation: str, key: TokenKey, text: bytes) -> TokenDocument:
         try:
             document = _decode(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -217,7 +231,3 @@ class RedisStore(TokenStore):
 def _not_ready(error: Exception) -> ServerNotReady | None:
     match = _NOT_READY.search(str(error))
     return None if match is None else ServerNotReady(match[1])
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

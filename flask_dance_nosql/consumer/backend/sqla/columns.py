@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, cast
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, Row, inspect, type_coerce
-from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapper
+from sqlalchemy import ColumnElement, Dialect, Row, type_coerce
 from sqlalchemy.schema import Column, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from .... import clock
 from ....errors import ConfigurationError
 from ..store.document import TokenDocument, TokenKey
-from ..store.values import decode_token, is_plain, user_id_text
+from ..store.values import decode_token, is_plain
+from .ids import INT64, UserIds
+from .mapping import kinds_of, mapper_of, refuse_composite_user, user_column
 
 Identity = tuple[Any, ...]
 Values = dict[Any, Any]
 Defaults = dict[str, Any] | Callable[[TokenDocument], dict[str, Any]] | None
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+# Whoever reads versions as JSON does knows no larger integer.
+LARGEST_VERSION = 2**53 - 1
 
 _encode = json.JSONEncoder(sort_keys=True, default=str).encode
-_INT64 = range(-(2**63), 2**63)
 # MySQL's JSON takes 100 levels.
 _DEPTH = 90
 _OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
@@ -67,49 +66,51 @@ class _Guarded(TypeDecorator[Any]):
 class Columns:
     """The columns of a model that hold a token document."""
 
-    def __init__(self, model: type[Any]) -> None:
-        try:
-            self.mapper: Mapper[Any] = inspect(model)
-        except NoInspectionAvailable:
-            raise ConfigurationError(f"{model!r} is not a model of SQLAlchemy.") from None
+    def __init__(self, model: type[Any], dialect: Callable[[], Dialect]) -> None:
+        self.mapper = mapper_of(model)
+        refuse_composite_user(self.mapper)
         columns = self.mapper.columns
-        if "provider" not in columns or "token" not in columns:
-            raise ConfigurationError(
-                f"The model {model.__name__} needs the columns provider and token, which "
-                "OAuthConsumerMixin has."
-            )
         self.name = model.__name__
         self.table = cast(Table, self.mapper.local_table)
         self.primary_key = self.mapper.primary_key
         self.provider: Column[Any] = columns["provider"]
         self.token: Column[Any] = columns["token"]
         self.optional = {name: columns[name] for name in _OPTIONAL if name in columns}
+        # Where other models share the table: the column that tells them apart, and its values.
+        self.kinds = kinds_of(self.mapper)
+        self.kind = cast("Column[Any] | None", self.mapper.polymorphic_on)
+        self._dialect = dialect
 
     @cached_property
     def user(self) -> Column[Any] | None:
         """The column of the user's id, if there is one."""
-        if "user_id" in self.mapper.columns:
-            return self.mapper.columns["user_id"]
-        # Looked up late, since the relationship's target may be defined after this model.
-        relationship = self.mapper.relationships.get("user")
-        if relationship is None or len(relationship.local_columns) != 1:
-            return None
-        return cast("Column[Any]", next(iter(relationship.local_columns)))
+        # Looked up late, since a relationship's target may be defined after this model.
+        return user_column(self.mapper)
+
+    @cached_property
+    def _user_ids(self) -> UserIds:
+        if self.user is None:
+            raise ConfigurationError(
+                f"The model {self.name} has no user_id and no user, so that it can't tell "
+                "users' tokens apart. Give it one, or keep one token for the application."
+            )
+        return UserIds(self.user, self._dialect)
+
+    @cached_property
+    def owner(self) -> list[ColumnElement[Any]]:
+        """The columns of a key, labelled ``its_...``."""
+        return _labelled({"provider": self.provider, "user": self.user})
 
     @cached_property
     def selected(self) -> list[ColumnElement[Any]]:
         """The columns of a document, labelled ``its_...``, followed by the primary key."""
-        named = {"provider": self.provider, "user": self.user, "token": self.token, **self.optional}
-        selected: list[ColumnElement[Any]] = [
-            type_coerce(column, _Guarded(column.type)).label(f"its_{name}")
-            for name, column in named.items()
-            if column is not None
-        ]
-        return [*selected, *self.primary_key]
+        return [*self.owner, *_labelled({"token": self.token, **self.optional}), *self.primary_key]
 
     def conflict_target(self, dialect: str, *, has_user: bool) -> dict[str, Any] | None:
         """Return what ``ON CONFLICT`` names, the constraint for one row an owner, or ``None``."""
         owner, is_null = [self.provider], None
+        if self.kind is not None:
+            owner.append(self.kind)
         if self.user is not None and has_user:
             owner.append(self.user)
         elif self.user is not None:
@@ -129,25 +130,7 @@ class Columns:
         """Return a user's id as the value for its column; ``ValueError`` if that can't hold it."""
         if user_id is None:
             return None
-        if self.user is None:
-            raise ConfigurationError(
-                f"The model {self.name} has no user_id and no user, so that it can't tell "
-                "users' tokens apart. Give it one, or keep one token for the application."
-            )
-        try:
-            kind = self.user.type.python_type
-        except NotImplementedError:
-            kind = str
-        value: Any = user_id
-        if kind is int:
-            number = int(user_id) if re.fullmatch("-?[0-9]{1,19}", user_id) else None
-            value = number if number is not None and number in _INT64 else None
-        elif kind is UUID:
-            value = UUID(user_id)
-        # "042" and "42" would share a row.
-        if str(value) != user_id:
-            raise ValueError(f"The column {self.user} can't hold this user_id")
-        return value
+        return self._user_ids.value(user_id)
 
     def written(self, document: TokenDocument, row: Row[Any] | None) -> Values:
         """Return the values, by column, that a document puts into its row, or into a new one."""
@@ -163,7 +146,8 @@ class Columns:
                 values[column] = moment
         if "version" in self.optional:
             version = 0 if row is None else self.version(row)
-            values[self.optional["version"]] = version + 1 if version > 0 else clock.first_version()
+            is_right = 0 < version < LARGEST_VERSION
+            values[self.optional["version"]] = version + 1 if is_right else clock.first_version()
         # The application may have filled the column itself.
         if "provider_user_id" in self.optional and document.provider_user_id is not None:
             values[self.optional["provider_user_id"]] = document.provider_user_id
@@ -177,6 +161,8 @@ class Columns:
                 raise ConfigurationError(f"The model {self.name} has no column {name}.")
         values = {self.mapper.columns[name]: value for name, value in given.items()}
         values[self.provider] = document.provider
+        if self.kind is not None:
+            values[self.kind] = self.kinds[0]
         if self.user is not None:
             values[self.user] = self.user_value(document.user_id)
         return values
@@ -188,7 +174,14 @@ class Columns:
     def key(self, row: Row[Any]) -> TokenKey:
         """Return the key of a row; it may be a ``TypeError`` or ``ValueError``."""
         user = row.its_user if self.user is not None else None
-        return TokenKey(row.its_provider, None if user is None else user_id_text(user))
+        return TokenKey(row.its_provider, None if user is None else self._user_ids.text(user))
+
+    def is_of(self, key: TokenKey, row: Row[Any]) -> bool:
+        """Whether a row is a key's. With a collation that ignores case, others are found, too."""
+        try:
+            return self.key(row) == key
+        except (TypeError, ValueError):
+            return False
 
     def moment(self, row: Row[Any] | None, name: str) -> datetime | None:
         """Return a date of a row as aware UTC, if there is one."""
@@ -232,6 +225,14 @@ class Columns:
         )
 
 
+def _labelled(columns: dict[str, Any]) -> list[ColumnElement[Any]]:
+    return [
+        type_coerce(column, _Guarded(column.type)).label(f"its_{name}")
+        for name, column in columns.items()
+        if column is not None
+    ]
+
+
 def _content_version(identity: Identity, token: Any) -> int:
     content = _encode([[str(part) for part in identity], token])
     return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1
@@ -250,4 +251,4 @@ def _is_exact(value: object) -> bool:
         # JSONB drops the exponent and the sign of zero.
         text = repr(value)
         return "e" not in text and text != "-0.0"
-    return not isinstance(value, int) or value in _INT64
+    return not isinstance(value, int) or value in INT64

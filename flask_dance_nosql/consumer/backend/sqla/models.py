@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Index, String, UniqueConstraint, column, text
 from sqlalchemy.ext.mutable import MutableDict
-from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+from sqlalchemy.orm import Mapped, declared_attr, has_inherited_table, mapped_column
 
 from .... import clock
 
@@ -32,8 +32,10 @@ class OAuthConsumerMixin:
     """
 
     @declared_attr.directive
-    def __tablename__(cls) -> str:  # noqa: N805 - a class property
-        """``flask_dance_`` and the name of the class."""
+    def __tablename__(cls) -> str | None:  # noqa: N805 - a class property
+        """``flask_dance_`` and the name of the class; none if it shares the table of its base."""
+        if has_inherited_table(cls):  # type: ignore[arg-type] # as below
+            return None
         return f"flask_dance_{cls.__name__.lower()}"  # type: ignore[attr-defined] # cls is a class
 
     id: Mapped[int] = mapped_column(primary_key=True)

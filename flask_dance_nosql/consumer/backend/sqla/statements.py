@@ -7,14 +7,14 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import bindparam, case, false, func, literal_column, select
+from sqlalchemy import bindparam, case, false, func, literal_column, select, tuple_
 from sqlalchemy.schema import Column, Table
-from sqlalchemy.sql import ColumnElement, Select, Update
+from sqlalchemy.sql import ColumnElement, Delete, Select, Update
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import Double, String
 
 from ..store.document import TokenKey
-from .columns import Columns, Identity, Values
+from .columns import LARGEST_VERSION, Columns, Identity, Values
 
 # The names of parameters must not be those of columns, which would be taken for values to write.
 _PROVIDER, _USER, _PART = "flask_dance_provider", "flask_dance_user", "flask_dance_part_{}"
@@ -36,7 +36,8 @@ class RowsStatements:
     def __init__(self, columns: Columns, wanted: ColumnElement[bool]) -> None:
         self.select = select(*columns.selected).where(wanted)
         self.select_for_update = self.select.with_for_update()
-        self.delete = columns.table.delete().where(wanted)
+        delete = columns.table.delete().where(wanted)
+        self.delete_returning = delete.returning(*columns.owner)
         # SQLite locks by writing. Named columns keep their value; others might have an onupdate.
         same = {c: c for c in columns.table.columns if c is columns.provider or c.onupdate}
         update = columns.table.update().where(wanted).values(same)
@@ -57,6 +58,8 @@ class Statements:
     def _rows(self) -> dict[str, RowsStatements]:
         columns = self._columns
         of_provider = columns.provider == bindparam(_PROVIDER)
+        if columns.kind is not None:
+            of_provider &= columns.kind.in_(columns.kinds)
         of_nobody = of_user = of_provider
         if columns.user is not None:
             of_nobody = of_provider & columns.user.is_(None)
@@ -78,6 +81,8 @@ class Statements:
         """Return the query for the rows of a provider, of a user, of both, or of all."""
         columns = self._columns
         query = select(*columns.selected).order_by(*columns.primary_key)
+        if columns.kind is not None:
+            query = query.where(columns.kind.in_(columns.kinds))
         if provider is not None:
             query = query.where(columns.provider == provider)
         if user_id is None:
@@ -87,6 +92,13 @@ class Statements:
         except ValueError:
             value = None
         return query.where(false() if value is None else columns.user == value)
+
+    def delete(self, identities: Collection[Identity]) -> Delete:
+        """Return the statement that removes the rows with these primary keys."""
+        table, key = self._columns.table, self._columns.primary_key
+        if len(key) == 1:
+            return table.delete().where(key[0].in_([one for (one,) in identities]))
+        return table.delete().where(tuple_(*key).in_(identities))
 
     def update(self, identity: Identity, values: Values) -> tuple[Update, Parameters]:
         """Return the statement that puts values into the row with a primary key."""
@@ -112,6 +124,8 @@ class Statements:
             )
             for column in columns.table.columns
         )
+        # A row of a model below this one may be the key's, too.
+        is_complete &= len(columns.kinds) < 2
         if is_complete and dialect in ("sqlite", "postgresql"):
             target = columns.conflict_target(dialect, has_user=has_user)
         if target is None:
@@ -120,7 +134,8 @@ class Statements:
         changes = {column: insert.excluded[column.key] for column in updated}
         version, made = columns.optional.get("version"), columns.optional.get("created_at")
         if version is not None:
-            changes[version] = case((version > 0, version + 1), else_=changes[version])
+            is_right = version.between(1, LARGEST_VERSION - 1)
+            changes[version] = case((is_right, version + 1), else_=changes[version])
         if made is not None:
             changes[made] = func.coalesce(made, changes[made])
         upsert: ReturningInsert[Any] = insert.on_conflict_do_update(**target, set_=changes)

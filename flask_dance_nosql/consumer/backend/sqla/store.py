@@ -54,7 +54,7 @@ class SQLAlchemyStore(TokenStore):
     def __init__(
         self, model: type[Any], session: object, *, commit: bool = True, defaults: Defaults = None
     ) -> None:
-        self._columns = Columns(model)
+        self._columns = Columns(model, lambda: self._transactions.dialect())  # noqa: PLW0108 - made below
         self._statements = Statements(self._columns)
         self._transactions = Transactions(session, self._columns, commit=commit)
         self._locks = lock_table(self._columns.table)
@@ -179,13 +179,22 @@ class SQLAlchemyStore(TokenStore):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete a key's row, by one statement; two with a version to compare."""
+        columns, transactions = self._columns, self._transactions
         statements, parameters = self._statements.of(key)
-        with self._transactions.write() as connection:
-            if if_version is not None:
-                row = self._newest(key, self._locked_rows(connection, key))
-                if row is not None and self._columns.version(row) != if_version:
-                    raise self.conflict("delete", key)
-            connection.execute(statements.delete, parameters)
+        with transactions.write() as connection:
+            # Elsewhere, what should not have been deleted can't be undone.
+            if if_version is None and transactions.is_own(connection) and _returns(connection):
+                deleted = connection.execute(statements.delete_returning, parameters).all()
+                if all(columns.is_of(key, row) for row in deleted):
+                    return
+                connection.rollback()
+            rows = self._locked_rows(connection, key)
+            row = self._newest(key, rows)
+            if row is not None and if_version not in (None, columns.version(row)):
+                raise self.conflict("delete", key)
+            own = [columns.identity(row) for row in rows if columns.is_of(key, row)]
+            if own:
+                connection.execute(self._statements.delete(own))
 
     def _locked_rows(
         self, connection: Connection, key: TokenKey, *, or_turn: bool = False
@@ -204,9 +213,8 @@ class SQLAlchemyStore(TokenStore):
         return rows
 
     def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
-        # With a collation that ignores case, rows of others are found, too.
         columns = self._columns
-        own = [row for row in rows if columns.key(row) == key]
+        own = [row for row in rows if columns.is_of(key, row)]
         if len(own) > 1 and not self._warned:
             self._warned = True
             log.warning(
@@ -224,22 +232,29 @@ class SQLAlchemyStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents in batches of 500 rows, in the order of the primary key."""
-        columns = self._columns
+        columns, left_out = self._columns, 0
         query = page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
         while True:
             with self._transactions.read() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
                 try:
-                    document = self._live("scan", columns.key(row), row)
-                except CorruptToken:
-                    continue
-                except (TypeError, ValueError):
-                    log.error("A row of %s has a provider or user that is no key.", columns.name)
+                    key = columns.key(row)
+                    if provider not in (None, key.provider) or user_id not in (None, key.user_id):
+                        # A collation that ignores case has found it.
+                        continue
+                    document = self._live("scan", key, row)
+                except (CorruptToken, TypeError, ValueError) as error:
+                    left_out += 1
+                    if not isinstance(error, CorruptToken):
+                        log.error(
+                            "A row of %s has a provider or user that is no key.", columns.name
+                        )
                     continue
                 if document is not None:
                     yield document
             if len(rows) < SCAN_BATCH:
+                self.tell_left_out(left_out)
                 return
             query = page.where(tuple_(*columns.primary_key) > columns.identity(rows[-1]))
 
@@ -310,3 +325,8 @@ class SQLAlchemyStore(TokenStore):
             error.args = tuple(str(part).partition("\n")[0] for part in error.args)
             error.__cause__, error.__context__ = None, None
         return error
+
+
+def _returns(connection: Connection) -> bool:
+    """Whether a database tells which rows it has deleted."""
+    return bool(connection.dialect.delete_returning)

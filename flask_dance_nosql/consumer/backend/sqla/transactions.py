@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Engine, Pool, create_engine, select
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, select
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
@@ -59,6 +59,10 @@ class Transactions:
         schemas = bind.get_execution_options().get("schema_translate_map") or {}
         schema = schemas.get(self._table.schema, self._table.schema)
         return f"sql:{server}:{schema!r}.{self._table.name!r}"
+
+    def dialect(self) -> Dialect:
+        """Return the dialect of the database that the session writes to now."""
+        return self._session.get().get_bind(self._mapper, clause=self._writing).dialect
 
     @contextmanager
     def read(self, *, fresh: bool = False) -> Iterator[Connection]:

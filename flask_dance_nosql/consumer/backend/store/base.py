@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ClassVar
+from weakref import WeakSet
+
+from msgspec.structs import replace
 
 from ....errors import BackendError, BackendUnavailable, CorruptToken, VersionConflict
 from .document import TokenDocument, TokenKey
@@ -17,6 +20,11 @@ log = logging.getLogger(__name__)
 SCAN_BATCH = 500
 _OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
 _OPERATIONS = (*_OF_DOCUMENTS, "prepare", "ping", "acquire", "release")
+# Those that are given a user's id in something else than a key.
+_WITH_IDS = ("save", "save_apart", "scan")
+_TEXT_OR_NONE = (str, type(None))
+# What the classes of stores have in place of the operations that their authors have written.
+_translations: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 class TokenStore(ABC):
@@ -39,12 +47,10 @@ class TokenStore(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not (cls.unavailable_errors or cls.driver_errors):
-            return
-        for name in _OPERATIONS:
+        has_errors = bool(cls.unavailable_errors or cls.driver_errors)
+        for name in _OPERATIONS if has_errors else _WITH_IDS:
             operation = getattr(cls, name)
-            is_new = name in vars(cls) or not hasattr(operation, "__wrapped__")
-            if is_new and operation is not getattr(TokenStore, name):
+            if operation not in _translations and operation is not getattr(TokenStore, name):
                 setattr(cls, name, _translated(operation, name))
 
     @abstractmethod
@@ -118,11 +124,15 @@ class TokenStore(ABC):
         """Yield documents in batches, in no particular order, as the server gives them.
 
         A record that is not a document is logged and left out. Documents written while the scan
-        runs may or may not be among them.
+        runs may or may not be among them. A subclass gets the arguments as a :class:`TokenKey` has
+        them: its rules hold before the first document is asked for.
 
         Args:
             provider: Only this provider's; ``None`` for all.
-            user_id: Only this user's; ``None`` for all.
+            user_id: Only this user's, as :class:`TokenKey` takes it; ``None`` for all.
+
+        Raises:
+            TypeError, ValueError: If one is no part of a key.
         """
 
     @abstractmethod
@@ -185,6 +195,12 @@ class TokenStore(ABC):
         log.error("%s", error)
         return error
 
+    def tell_left_out(self, count: int) -> None:
+        """Log how many records a scan has left out, if there were any."""
+        if count:
+            name = type(self).__name__
+            log.warning("A scan of %s left %d records out: they are no documents.", name, count)
+
     def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
         """Return the error for a document whose version is not the expected one."""
         return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)
@@ -193,12 +209,20 @@ class TokenStore(ABC):
 def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return an operation of a store that raises this package's errors for the driver's."""
 
-    @wraps(operation)
-    def scanning(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
+    def documents(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
         try:
             yield from operation(self, *args, **kwargs)
         except self.unavailable_errors + self.driver_errors as error:
             raise _translation(self, name, error) from self.shown(error)
+
+    @wraps(operation)
+    def scanning(
+        self: TokenStore, provider: Any = None, user_id: Any = None, *args: Any, **kwargs: Any
+    ) -> Iterator[TokenDocument]:
+        # Here and not when the first document is asked for, far from the mistake.
+        key = TokenKey("any" if provider is None else provider, user_id)
+        wanted = None if provider is None else key.provider
+        return documents(self, wanted, key.user_id, *args, **kwargs)
 
     @wraps(operation)
     def single(self: TokenStore, *args: Any, **kwargs: Any) -> Any:
@@ -207,7 +231,20 @@ def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
         except self.unavailable_errors + self.driver_errors as error:
             raise _translation(self, name, error) from self.shown(error)
 
-    return scanning if name == "scan" else single
+    @wraps(operation)
+    def saving(self: TokenStore, document: TokenDocument, *args: Any, **kwargs: Any) -> Any:
+        if type(document.user_id) not in _TEXT_OR_NONE or type(document.provider) is not str:
+            key = document.key
+            document = replace(document, provider=key.provider, user_id=key.user_id)
+        try:
+            return operation(self, document, *args, **kwargs)
+        except self.unavailable_errors + self.driver_errors as error:
+            raise _translation(self, name, error) from self.shown(error)
+
+    kinds: dict[str, Callable[..., Any]] = {"scan": scanning, "save": saving, "save_apart": saving}
+    translation = kinds.get(name, single)
+    _translations.add(translation)
+    return translation
 
 
 def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:

@@ -36,8 +36,12 @@ class TokenKey(msgspec.Struct, frozen=True):
             type(user_id) is str and user_id and user_id.isascii() and "\0" not in user_id
         ):
             msgspec.structs.force_setattr(self, "user_id", user_id_text(user_id))
-        if not isinstance(provider, str):
-            raise TypeError(f"A provider is a str, not {type(provider).__name__}")
+        if type(provider) is not str:
+            if not isinstance(provider, str):
+                raise TypeError(f"A provider is a str, not {type(provider).__name__}")
+            # As for a user: a member of a text enumeration would have another text.
+            provider = str.__str__(provider)
+            msgspec.structs.force_setattr(self, "provider", provider)
         if not (provider and provider.isascii() and "\0" not in provider):
             require_text(provider, "provider")
 

@@ -29,6 +29,9 @@ class DriverSource(Generic[D]):
     the first one's object is kept for all, and the others' are closed. An object that ``accepts``
     refuses is a :exc:`ConfigurationError`, whose message begins with ``wanted``. :meth:`get`
     returns what ``prepare`` makes of it, and so is ``ready`` for an object that was given ready.
+
+    An extension may pass on to an object of the driver what it is asked, such as a ``FlaskRedis``
+    that gets its client with its app. It stands for the object whose method ``wraps`` it has.
     """
 
     def __init__(
@@ -39,8 +42,10 @@ class DriverSource(Generic[D]):
         prepare: Callable[[Any], D],
         open_url: Callable[[str], object],
         close: Callable[[D], object] | None = None,
+        wraps: str = "",
     ) -> None:
         self._accepts = accepts
+        self._wraps = wraps
         self._wanted = wanted
         self._prepare = prepare
         self.ready: D | None = None
@@ -48,7 +53,7 @@ class DriverSource(Generic[D]):
         if isinstance(source, str):
             self._supply = PerProcess(lambda: self._checked(open_url(source)), close).get
         # Not callable(): drivers make objects callable only to refuse the call.
-        elif not isinstance(source, _SUPPLIERS):
+        elif not isinstance(source, _SUPPLIERS) and not self._may_wrap(source):
             self.ready = self._checked(source)
 
     def get(self) -> D:
@@ -60,10 +65,23 @@ class DriverSource(Generic[D]):
             source = source._get_current_object()
         return self._checked(source() if isinstance(source, _SUPPLIERS) else source)
 
-    def _checked(self, value: object) -> D:
-        if not self._accepts(value):
-            raise ConfigurationError(f"{self._wanted} This is a {type(value).__name__}.")
-        return self._prepare(value)
+    def _may_wrap(self, value: Any) -> bool:
+        """Whether a value passes methods on to an object, or to one that it does not have yet."""
+        if not self._wraps or self._accepts(value):
+            return False
+        method = getattr(value, self._wraps, None)
+        if method is None:
+            return hasattr(type(value), "__getattr__")
+        return self._accepts(getattr(method, "__self__", None))
+
+    def _checked(self, value: Any) -> D:
+        found = value
+        if self._may_wrap(value):
+            found = getattr(getattr(value, self._wraps, None), "__self__", None)
+        if not self._accepts(found):
+            has_none = "" if found is value else ", which has none yet"
+            raise ConfigurationError(f"{self._wanted} This is a {type(value).__name__}{has_none}.")
+        return self._prepare(found)
 
 
 class Remembered(Generic[D]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import secrets
 import threading
@@ -19,6 +20,7 @@ from .document import TokenKey
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_JOIN_SECONDS = 5.0
 
 
 @dataclass(eq=False, repr=False)
@@ -31,6 +33,7 @@ class Lease:
 
     def __post_init__(self) -> None:
         self._holder = secrets.token_urlsafe(16)
+        self._pid = os.getpid()
 
     def wait(self, seconds: float) -> bool:
         """Take the lock, waiting for it at most this long. Returns whether it is ours."""
@@ -68,11 +71,14 @@ class Lease:
             yield
         finally:
             ended.set()
-            thread.join()
+            # A store may take very long to answer. The lock ends by itself after a last renewal.
+            thread.join(_JOIN_SECONDS)
 
     def release(self) -> None:
         """Release the lock, unless somebody else has it by now."""
-        self.store.release(self.key, self._holder)
+        # A child that was forked meanwhile leaves it to its parent.
+        if os.getpid() == self._pid:
+            self.store.release(self.key, self._holder)
 
     def __enter__(self) -> Self:
         return self

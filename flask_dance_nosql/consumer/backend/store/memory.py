@@ -9,6 +9,7 @@ from copy import deepcopy
 import msgspec
 
 from .... import clock
+from ....process import PerProcess
 from .base import TokenStore
 from .document import TokenDocument, TokenKey
 
@@ -17,7 +18,8 @@ class MemoryStore(TokenStore):
     """Keeps documents in a dict: quick, exact, and gone with the process."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        # A thread of the parent may hold it at a fork.
+        self._mutexes = PerProcess(threading.Lock)
         self._documents: dict[TokenKey, TokenDocument] = {}
         self._locks: dict[TokenKey, tuple[str, float]] = {}
 
@@ -28,13 +30,13 @@ class MemoryStore(TokenStore):
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return a copy of the document under a key."""
-        with self._mutex:
+        with self._mutexes.get():
             return deepcopy(self._live(key))
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Keep a copy of a document."""
         key = document.key
-        with self._mutex:
+        with self._mutexes.get():
             self._check("save", key, if_version)
             old = self._documents.get(key)
             saved = msgspec.structs.replace(
@@ -48,7 +50,7 @@ class MemoryStore(TokenStore):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Forget the document under a key."""
-        with self._mutex:
+        with self._mutexes.get():
             if key in self._documents:
                 self._check("delete", key, if_version)
             self._documents.pop(key, None)
@@ -57,7 +59,7 @@ class MemoryStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield copies of the documents that were there when the scan began."""
-        with self._mutex:
+        with self._mutexes.get():
             keys = list(self._documents)
         for key in keys:
             if provider in (None, key.provider) and user_id in (None, key.user_id):
@@ -74,7 +76,7 @@ class MemoryStore(TokenStore):
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key if it is free."""
         now = clock.timestamp()
-        with self._mutex:
+        with self._mutexes.get():
             current, until = self._locks.get(key, (holder, now))
             if current != holder and until > now:
                 return False
@@ -83,7 +85,7 @@ class MemoryStore(TokenStore):
 
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
-        with self._mutex:
+        with self._mutexes.get():
             if self._locks.get(key, ("",))[0] == holder:
                 del self._locks[key]
 
