@@ -158,7 +158,7 @@ def _is_gap(character: str) -> bool:
 def _told(value: object, depth: int) -> str:
     """Return what a value tells."""
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        return _told_of_many(value, depth - 1) if depth else "..."
+        return _told_of_many(value, depth - 1) if depth else ""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     try:

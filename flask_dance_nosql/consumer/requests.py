@@ -34,7 +34,6 @@ from .signals import token_saved
 from .token import (
     TokenStatus,
     can_be_refreshed,
-    is_vschar,
     token_status,
     usable_type,
     with_expires_at,
@@ -522,7 +521,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             for hook in self.compliance_hook["protected_request"]:
                 url, headers, data = hook(url, headers, data)
             access_token, kind = token.get("access_token"), token.get("token_type")
-            if not is_vschar(access_token):
+            # As is_vschar says it; this is done for each call.
+            if not (isinstance(access_token, str) and access_token.isascii()) or (
+                not access_token.isprintable()
+            ):
                 raise ValueError("Missing access token.")
             client = call._client
             client.token, client.access_token = token, access_token
