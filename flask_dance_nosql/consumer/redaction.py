@@ -106,34 +106,33 @@ def _texts_of(secret: object) -> list[str]:
 def _escaped(secret: str) -> str:
     """Return a pattern of a secret of which some characters or all are escaped."""
     if len(secret) > _LONGEST:
-        return "".join(map(_escaped_character, secret[:_BEGINNING])) + r"[^\s\"'<>]*"
-    return "".join(map(_escaped_character, secret))
+        return _escaped(secret[:_BEGINNING]) + r"[^\s\"'<>]*"
+    return "".join(map(_escaped_part, re.findall(r"\\+|[^\\]", secret)))
 
 
-def _escaped_character(character: str) -> str:
-    """Return a pattern of a character as it is, and escaped for a URL, JSON, Python or HTML."""
-    code = ord(character)
-    encoded = character.encode("utf-8", "surrogatepass")
+def _escaped_part(part: str) -> str:
+    """Return a pattern of a character as it is, and escaped for a URL, JSON, Python or HTML.
+
+    Backslashes come as one part, and are never tried in another number: a text full of them would
+    take for ever.
+    """
+    if part[0] == "\\":
+        codes = r"%(?:25)?5c|&\#0*92;?|&\#x0*5c;?|\\{1,4}+(?:u005c|x5c)"
+        return rf"(?:\\{{{len(part)},{4 * len(part)}}}+|(?:{codes}){{{len(part)}}})"
+    code = ord(part)
     forms = [
-        re.escape(character) if character.isalnum() else rf"\\*{re.escape(character)}",
-        "".join(rf"%(?:25)?{byte:02x}" for byte in encoded),
-        rf"\\+u{code:04x}" if code <= 0xFFFF else rf"\\+U{code:08x}",
+        re.escape(part) if part.isalnum() else rf"\\{{0,4}}+{re.escape(part)}",
+        "".join(rf"%(?:25)?{byte:02x}" for byte in part.encode("utf-8", "surrogatepass")),
+        rf"\\{{1,4}}+(?:u{code:04x}|U{code:08x}{f'|x{code:02x}' if code <= 0xFF else ''})",
         rf"&\#0*{code};?",
         rf"&\#x0*{code:x};?",
     ]
-    if code <= 0xFF:
-        forms.append(rf"\\+x{code:02x}")
     if code > 0xFFFF:
-        pair = character.encode("utf-16-be").hex()
-        forms.append(rf"\\+u{pair[:4]}\\+u{pair[4:]}")
-    if character == " ":
-        forms.append(r"\+")
-    named = html.escape(character)
-    if named != character:
-        forms.append(re.escape(named))
-    if character == "'":
-        forms.append("&apos;")
-    return f"(?:{'|'.join(forms)})"
+        pair = part.encode("utf-16-be").hex()
+        forms.append(rf"\\{{1,4}}+u{pair[:4]}\\{{1,4}}+u{pair[4:]}")
+    named = html.escape(part)
+    more = {" ": ["+"], "'": ["&apos;", named]}.get(part, [] if named == part else [named])
+    return f"(?:{'|'.join(forms + [re.escape(each) for each in more])})"
 
 
 def _forms_in_base64(secret: str) -> list[str]:
