@@ -520,11 +520,11 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             headers = dict(headers or {})
             for hook in self.compliance_hook["protected_request"]:
                 url, headers, data = hook(url, headers, data)
-            access_token, kind = token.get("access_token"), token.get("token_type")
-            # As is_vschar says it; this is done for each call.
-            if not (isinstance(access_token, str) and access_token.isascii()) or (
-                not access_token.isprintable()
-            ):
+            access_token: Any = token.get("access_token")
+            kind = token.get("token_type")
+            # What is_vschar asks, which would be one more call for each request.
+            is_text = isinstance(access_token, str) and not access_token.isspace()
+            if not (is_text and access_token.isascii() and access_token.isprintable()):
                 raise ValueError("Missing access token.")
             client = call._client
             client.token, client.access_token = token, access_token

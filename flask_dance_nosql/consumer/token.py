@@ -79,14 +79,11 @@ def token_status(token: Token | None, leeway: float, lifetime: object = None) ->
 def usable_type(client: Client, token: Token) -> str:
     """Return the type by which an oauthlib client can sign with a token.
 
-    That is the token's, if the client knows it and the token has what it takes, else the client's
-    own, and else Bearer (:rfc:`6750`).
+    That is the token's, if the client knows it, else the client's own, and else Bearer
+    (:rfc:`6750`). MAC counts if the client has a way of its own, since oauthlib's can't sign.
     """
-    if token.get("mac_key") is not None:
-        client.mac_key, client.mac_algorithm = token["mac_key"], token.get("mac_algorithm")
     known = {name.lower() for name in client.token_types}
-    has_key = isinstance(client.mac_key, str) and bool(client.mac_key)
-    if not has_key or client.mac_algorithm not in ("hmac-sha-1", "hmac-sha-256"):
+    if type(client)._add_mac_token is Client._add_mac_token:  # type: ignore[attr-defined] # likewise
         known.discard("mac")
     for kind in (token.get("token_type"), client.token_type):
         if isinstance(kind, str) and kind.lower() in known:
