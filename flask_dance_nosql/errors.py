@@ -143,13 +143,18 @@ class TokenRefreshError(FlaskDanceNoSQLError):
 
     Args:
         provider: The blueprint's name.
-        reason: The provider's error code, or what kept us from asking.
+        reason: The provider's error code, or what kept us from asking. It is text that may be
+            shown: short, without control characters and without secrets.
+        needs_login: Whether the provider has refused in a way that asking again does not change,
+            so that the user has to log in again. ``session.authorization_required`` sends them
+            there.
     """
 
-    def __init__(self, provider: str, reason: str) -> None:
+    def __init__(self, provider: str, reason: str, needs_login: bool = False) -> None:
         super().__init__(f"The token of provider {provider!r} could not be refreshed: {reason}")
         self.provider = provider
         self.reason = reason
+        self.needs_login = needs_login
 
 
 class TokenRevoked(TokenRefreshError):
@@ -158,3 +163,6 @@ class TokenRevoked(TokenRefreshError):
     The stored token has been removed. The user has to log in again;
     ``session.authorization_required`` sends them there.
     """
+
+    def __init__(self, provider: str, reason: str, needs_login: bool = True) -> None:
+        super().__init__(provider, reason, needs_login)

@@ -60,6 +60,8 @@ class RotatingProvider:
         gate: Closed, the token endpoint answers nobody who comes to it until it is opened.
         at_the_gate: Is set when somebody asks the token endpoint.
         failing: The HTTP status and body with which the token endpoint answers, if any.
+        odd: The HTTP status, content type and bytes with which every endpoint but the API answers
+            whatever it is asked, if any. ``{asked}`` in it is replaced by the request's body.
         revoked: The forms that came to the revocation endpoint, in order. A refresh token that
             works ends its grant there, an access token only itself, and a spent one nothing.
         keeps_old: Whether access tokens of before a refresh still work.
@@ -83,6 +85,7 @@ class RotatingProvider:
         self.gate.set()
         self.at_the_gate = threading.Event()
         self.failing: tuple[int, Any] | None = None
+        self.odd: tuple[int, str, bytes] | None = None
         self.revoked: list[dict[str, str]] = []
         self.before_answer: Callable[[], object] = lambda: None
         self.when_asked: Callable[[], object] = lambda: None
@@ -155,6 +158,9 @@ class RotatingProvider:
         form = {name: values[0] for name, values in fields.items()}
         if path == "/authorize":
             return 302, self.authorize(asked.path)
+        if self.odd is not None and path in ("/token", "/revoke", "/request", "/access"):
+            self.revoked += [form] if path == "/revoke" else []
+            return self.odd[0], self.odd[2].replace(b"{asked}", asked.body)
         if path == "/token":
             return self.exchange(form)
         if path == "/revoke":
@@ -319,9 +325,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         asked = Asked(self.command, self.path, dict(self.headers.items()), body)
         status, answer = self.provider.answer(asked)
-        text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        text = answer if isinstance(answer, bytes | str) else json.dumps(answer)
+        text = text.encode() if isinstance(text, str) else text
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        odd = self.provider.odd
+        self.send_header("Content-Type", "application/json" if odd is None else odd[1])
         self.send_header("Content-Length", str(len(text)))
         if status == 302:
             self.send_header("Location", answer)

@@ -7,15 +7,17 @@ from typing import Any
 from flask import request
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
 from requests import RequestException
-from requests_oauthlib.oauth1_session import TokenRequestDenied
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure
 from .pending import PendingLogin, PendingLogins
+from .redaction import Redactor
+from .refusal import Refused, refusal_of
 from .requests import OAuth1Session
 from .settings import Setting
+from .token_endpoint import receives_credentials
 
 
 class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
@@ -72,7 +74,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("access_token_url")
         session.auth.client.callback_uri = self.callback_url()
-        temporary = self._credentials(session.fetch_request_token, "request_token_url")
+        temporary = self._credentials(session, session.fetch_request_token, "request_token_url")
         login = PendingLogin(temporary["oauth_token"], temporary["oauth_token_secret"])
         return session.authorization_url(authorization_url, **parameters), login
 
@@ -94,26 +96,23 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         # Without a verifier, requests-oauthlib refuses to ask for an access token by that name.
         has_verifier = bool(client.verifier)
         fetch = session.fetch_access_token if has_verifier else session.fetch_request_token
-        token = self._credentials(fetch, "access_token_url")
+        token = self._credentials(session, fetch, "access_token_url")
         token.pop("oauth_verifier", None)
         self.session.token = token
         return token
 
-    def _credentials(self, fetch: Any, setting: str) -> Token:
+    def _credentials(self, session: OAuth1Session, fetch: Any, setting: str) -> Token:
         """Fetch temporary or token credentials. Source: RFC 5849 sections 2.1 and 2.3."""
+        client = session.auth.client
+        secrets = (client.client_secret, client.resource_owner_secret, client.verifier)
+        session.receive = receives_credentials(*secrets)
+        url = self.endpoint_url(setting)
         try:
-            token: Token = fetch(
-                self.endpoint_url(setting), timeout=self.timeout, should_load_token=False
-            )
-        except TokenRequestDenied as error:
-            reason = f"The provider refused with HTTP status {error.status_code}."
-            raise DanceFailure("missing_token", reason) from error
-        except (ValueError, TypeError) as error:
-            reason = f"The provider's answer can't be read: {type(error).__name__}."
-            raise DanceFailure("missing_token", reason) from error
-        except RequestException as error:
-            reason = f"The provider did not answer: {type(error).__name__}."
-            raise DanceFailure("temporarily_unavailable", reason) from error
-        if not token.get("oauth_token_secret"):
-            raise DanceFailure("missing_token", "The provider's answer has no token secret.")
-        return token
+            token: Token = fetch(url, timeout=self.timeout, should_load_token=False)
+        except FlaskDanceNoSQLError:
+            raise
+        except (Refused, RequestException, ValueError, TypeError) as error:
+            refusal = refusal_of(error, Redactor(*secrets))
+        else:
+            return token
+        raise DanceFailure(refusal.error, refusal.description)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from flask import request
-from oauthlib.oauth2 import Client, OAuth2Error
+from oauthlib.oauth2 import Client
 from oauthlib.oauth2.rfc6749.utils import scope_to_list
-from requests import RequestException
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
 from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
+from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
 from .dance import DanceFailure
 from .pending import PendingLogin, PendingLogins
+from .redaction import Redactor
 from .refresh.turns import revoke, store_login
+from .refusal import EndedErrors, callback_refusal, refusal_of
 from .requests import OAuth2Session
 from .settings import Setting
 from .token import granted_scope
+from .token_endpoint import EXCHANGE_ERRORS
 
 AUTHORIZATION_ERRORS = frozenset(
     (
@@ -42,7 +45,12 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         name: The blueprint's name, which is also the provider under which tokens are stored.
         import_name: The name of the package it is made in, usually ``__name__``.
         client_id: The client identifier that the provider gave your application.
-        client_secret: The client secret, or ``None`` for a public client.
+        client_secret: The client secret, or ``None`` for a public client. A function is called for
+            each call of the token or revocation endpoint, and returns the secret of now.
+        token_endpoint_auth_method: How the client says who it is there: ``"client_secret_basic"``,
+            ``"client_secret_post"``, ``"none"``, or what requests takes as ``auth``. ``None``, the
+            default, is what ``token_url_params`` say by ``auth`` or ``include_client_id``. If they
+            say nothing it is HTTP Basic, or without a secret the ``client_id`` in the body.
         client: An oauthlib client to use in place of the default ``WebApplicationClient``. Each
             session works on a copy.
         auto_refresh_url: The endpoint for refreshing tokens; ``None`` never does, unless
@@ -53,6 +61,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             short-lived token it is half its life at most.
         refresh_on_401: Whether a token that the API refuses with status 401 before its end is
             refreshed, and the call made once more; default: yes.
+        ended_errors: What means that a grant has ended, in the answer to a refresh: error codes
+            beside ``invalid_grant`` and those known of some providers, or a function of the
+            answer, a :class:`requests.Response`. The function returns ``True``, ``False``, or
+            ``None`` for what is known.
         revocation_url: The provider's revocation endpoint, for :meth:`revoke`.
         scope: The scopes to ask for: a list, or a string sent as it is.
         state: A fixed state, or a function that makes one; ``None`` makes a random one. Fix it in
@@ -61,7 +73,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             ``base_url``.
         authorization_url_params: Further parameters for it.
         token_url: The provider's token endpoint, likewise.
-        token_url_params: Further arguments of :meth:`OAuth2Session.fetch_token`.
+        token_url_params: Further arguments of :meth:`OAuth2Session.fetch_token`. Those that say who
+            asks, and how, hold for refreshes and revocations, too: ``auth``, ``include_client_id``,
+            ``headers``, ``verify``, ``proxies``, ``cert`` and ``timeout``.
         use_pkce: ``None``, the default, sends a challenge and uses the verifier when the session
             has it; ``True`` also refuses a callback without it; ``False`` is off.
         code_challenge_method: ``"S256"`` (default) or ``"plain"``.
@@ -73,13 +87,15 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     default_session_class = OAuth2Session
 
     client_id: Setting[str | None] = Setting(default=None, kw_only=False, for_session=True)
-    client_secret: Setting[str | None] = Setting(default=None, kw_only=False)
+    client_secret: Setting[ClientSecret] = Setting(default=None, kw_only=False)
+    token_endpoint_auth_method: Setting[AuthMethod] = Setting(default=None)
     client: Setting[Client | None] = Setting(default=None, for_session=True)
     auto_refresh_url: Setting[str | None] = Setting(default=None, for_session=True)
     auto_refresh: Setting[bool] = Setting(default=False)
     auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None, for_session=True)
     refresh_leeway: Setting[float] = Setting(default=60.0)
     refresh_on_401: Setting[bool] = Setting(default=True)
+    ended_errors: Setting[EndedErrors] = Setting(default=None)
     revocation_url: Setting[str | None] = Setting(default=None)
     scope: Setting[list[str] | str | None] = Setting(default=None, for_session=True)
     state: Setting[str | Callable[[], str] | None] = Setting(default=None, for_session=True)
@@ -90,6 +106,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     use_pkce: Setting[bool | None] = Setting(default=None)
     code_challenge_method: Setting[str] = Setting(default="S256")
     issuer: Setting[str | None] = Setting(default=None)
+
+    def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
+        check_auth_method(values["token_endpoint_auth_method"])
+        super()._set_up(values, further)
 
     @property
     def refresh_url(self) -> str | None:
@@ -174,10 +194,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         issuer = request.args.get("iss")
         if issuer is not None and self.issuer is not None and issuer != self.issuer:
             raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
-        if "error" in request.args:
-            answer = request.args
-            description, uri = answer.get("error_description"), answer.get("error_uri")
-            raise DanceFailure(answer["error"], description, uri)
+        refusal = callback_refusal(request.args, self._redactor(login))
+        if refusal is not None:
+            raise DanceFailure(refusal.error, refusal.description, refusal.uri)
         if self.use_pkce and login.secret is None:
             raise DanceFailure("missing_code_verifier", "The verifier is not here any more.")
         if not request.args.get("code"):
@@ -189,30 +208,35 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         session.redirect_uri = self.callback_url()
         if login.scope is not None:
             session.scope = login.scope.split()
-        arguments = {"timeout": self.timeout, "client_secret": self.client_secret}
+        endpoint = session.token_endpoint()
+        who = client_authentication(session.client_id, endpoint.settings)
+        arguments = who.for_exchange(self.token_url_params or {})
         if self.use_pkce is not False and login.secret is not None:
-            arguments["code_verifier"] = login.secret
-        arguments |= self.token_url_params or {}
+            arguments.setdefault("code_verifier", login.secret)
         try:
-            token = session.fetch_token(
+            token: Token = session.fetch_token(
                 self.endpoint_url("token_url"), code=request.args["code"], **arguments
             )
-        except OAuth2Error as error:
-            description = error.description
-            for secret in (request.args["code"], login.secret, self.client_secret):
-                if description and secret:
-                    description = description.replace(secret, "***")
-            raise DanceFailure(error.error or "missing_token", description, error.uri) from error
-        except ValueError as error:
-            reason = f"The token answer can't be read: {type(error).__name__}."
-            raise DanceFailure("missing_token", reason) from error
-        except RequestException as error:
-            reason = f"The token endpoint did not answer: {type(error).__name__}."
-            raise DanceFailure("temporarily_unavailable", reason) from error
-        if not token.get("scope") and session.scope:
-            # RFC 6749 section 5.1: it may be left out if it is what was asked for.
-            token = {**token, "scope": scope_to_list(session.scope)}
-        return cast(Token, token)
+        except FlaskDanceNoSQLError:
+            raise
+        except EXCHANGE_ERRORS as error:
+            refusal = refusal_of(error, self._redactor(login))
+        else:
+            if not token.get("scope") and session.scope:
+                # RFC 6749 section 5.1: it may be left out if it is what was asked for.
+                token = {**token, "scope": scope_to_list(session.scope)}
+            return token
+        if refusal.issued and self.revocation_url:
+            # Nobody has it, and nobody will: it must not live on at the provider.
+            endpoint.revoke(refusal.issued)
+        raise DanceFailure(refusal.error, refusal.description, refusal.uri)
+
+    def _redactor(self, login: PendingLogin) -> Redactor:
+        """Return what keeps the secrets of a login out of what is told of it."""
+        secret, arguments = self.client_secret, request.args
+        return Redactor(
+            *(arguments.get("code"), arguments.get("state")), *(secret, login.handle, login.secret)
+        )
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         takes_turns = bool(self.refresh_url or self.revocation_url)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, ParamSpec, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 from flask import current_app, has_request_context, redirect, url_for
+from oauthlib.oauth1 import SIGNATURE_PLAINTEXT
 from oauthlib.oauth2 import Client, TokenExpiredError
 from requests import PreparedRequest, Request, Response, Session
 from requests.cookies import RequestsCookieJar
@@ -29,10 +30,18 @@ from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
 from .pending import AskedPage
 from .refresh.attempt import Refresh
+from .refusal import EndedErrors, Refusal
 from .signals import token_saved
-from .token import TokenStatus, token_status, with_expires_at, with_expires_in
-from .token_endpoint import EXCHANGE_ERRORS, TokenCalls, TokenEndpoint
-from .transport import TransportSession, quiet, require_tls, rewinding
+from .token import (
+    TokenStatus,
+    can_be_refreshed,
+    token_status,
+    usable_type,
+    with_expires_at,
+    with_expires_in,
+)
+from .token_endpoint import TokenCalls, TokenEndpoint
+from .transport import TransportSession, quiet, read_bounded, require_tls, rewinding
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +51,7 @@ _NO_TOKEN: Token = {}
 _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
+    *("token_endpoint_auth_method", "ended_errors"),
 )
 
 
@@ -69,8 +79,6 @@ class ConsumerSession(Session, ABC):
     Attributes:
         who: Whose token; by default the current user's.
         is_kept: Whether the next access to ``blueprint.session`` gives this session again.
-        follows_redirects: Whether its calls do. Those to a token endpoint carry secrets that are
-            for nobody else.
     """
 
     blueprint: Any = None
@@ -78,6 +86,7 @@ class ConsumerSession(Session, ABC):
     who: Who = CURRENT
     is_kept = True
     follows_redirects = True
+    receive: Callable[[Response], Response] | None = None
     _jar: RequestsCookieJar | None = None
     _assigned: Token | None = None
     _is_assigned = False
@@ -224,8 +233,9 @@ class ConsumerSession(Session, ABC):
             if is_authorized:
                 try:
                     return current_app.ensure_sync(view)(*args, **kwargs)
-                except (TokenRevoked, CorruptToken) as error:
-                    if error.provider != blueprint.name:
+                except (TokenRefreshError, CorruptToken) as error:
+                    is_over = isinstance(error, CorruptToken) or error.needs_login
+                    if error.provider != blueprint.name or not is_over:
                         raise
                 except TokenExpiredError:
                     if blueprint.session.authorized:
@@ -249,7 +259,13 @@ class ConsumerSession(Session, ABC):
         """Return a copy of the session that makes a call to a token or revocation endpoint."""
         call = self.for_call()
         call._jar, call.follows_redirects = RequestsCookieJar(), False
+        call.receive = read_bounded
         return call
+
+    @property
+    def provider(self) -> str:
+        """The name of the blueprint, or an empty text for a session made without one."""
+        return "" if self.blueprint is None else str(self.blueprint.name)
 
     def _set_defaults(self, kwargs: dict[str, Any]) -> None:
         if not self.follows_redirects:
@@ -342,8 +358,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             return False
         token = reading.stored.token or _NO_TOKEN
         status = token_status(token, 0.0)
-        if status == "expired":
-            return bool(token.get("refresh_token") and self.auto_refresh_url)
+        if status == "expired" and can_be_refreshed(token) and self.auto_refresh_url:
+            return self.blueprint is None or not self.blueprint.flights.was_refused(token)
         return status == "active"
 
     @property
@@ -433,7 +449,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         status = self._status_of(reading)
         if status in ("active", "none") or reading.is_tried:
             return reading
-        if token.get("refresh_token") and self.auto_refresh_url:
+        if can_be_refreshed(token) and self.auto_refresh_url:
             if slot is not None:
                 return self._refreshed(reading)
             if status == "expired":
@@ -462,12 +478,11 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 
     def _refresh_assigned(self, token: Token) -> Reading:
         """Refresh a token that was assigned: it is not stored, and need not be the user's."""
-        try:
-            issued = self.token_endpoint().refresh(token)
-        except EXCHANGE_ERRORS as error:
-            reason = str(getattr(error, "error", None) or type(error).__name__)
-            provider = "" if self.blueprint is None else self.blueprint.name
-            raise TokenRefreshError(provider, reason) from error
+        issued = self.token_endpoint().refresh(token)
+        if isinstance(issued, Refusal):
+            needs_login = issued.is_definite
+            error = TokenRefreshError(self.provider, issued.reason, needs_login)
+            raise error from issued.as_error()
         self._assigned = {**token, **issued}
         return Reading(None, StoredToken(self._assigned))
 
@@ -479,7 +494,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             or slot is None
             or not self.call_settings["refresh_on_401"]
             or not self.auto_refresh_url
-            or not token.get("refresh_token")
+            or not can_be_refreshed(token)
         ):
             return None
         try:
@@ -510,11 +525,18 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             headers = dict(headers or {})
             for hook in self.compliance_hook["protected_request"]:
                 url, headers, data = hook(url, headers, data)
-            call._client.token = token
-            call._client.populate_token_attributes(token)
+            access_token: Any = token.get("access_token")
+            kind = token.get("token_type")
+            # What is_vschar asks, which would be one more call for each request.
+            is_text = isinstance(access_token, str) and not access_token.isspace()
+            if not (is_text and access_token.isascii() and access_token.isprintable()):
+                raise ValueError("Missing access token.")
+            client = call._client
+            client.token, client.access_token = token, access_token
             # Whether it has ended was judged before; a token that was just issued is tried.
-            call._client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
-            url, headers, data = call._client.add_token(
+            client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
+            client.token_type = kind if kind == "Bearer" else usable_type(client, token)
+            url, headers, data = client.add_token(
                 url,
                 http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
                 body=data,
@@ -526,8 +548,17 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""
-        provider = "" if self.blueprint is None else self.blueprint.name
-        return TokenEndpoint(provider, self.for_token_call(), self.call_settings)
+        return TokenEndpoint(self.provider, self.for_token_call(), self.call_settings)
+
+    @property
+    def ended_errors(self) -> EndedErrors:
+        """The blueprint's setting of that name."""
+        return cast(EndedErrors, self.call_settings.get("ended_errors"))
+
+    def is_signed_in_body(self, request: PreparedRequest) -> bool:
+        """Whether a request has the token in its body, as some providers want it."""
+        token = (self._assigned or {}).get("access_token")
+        return isinstance(token, str) and token in _as_text(request.body)
 
 
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # type: ignore[misc] # its token is a TypedDict
@@ -544,8 +575,9 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
         # Without a blueprint it has what it was made with.
         if self.blueprint is not None or self._is_assigned:
             token = reading.stored.token or {}
-            client.resource_owner_key = token.get("oauth_token")
-            client.resource_owner_secret = token.get("oauth_token_secret")
+            key, secret = token.get("oauth_token"), token.get("oauth_token_secret")
+            client.resource_owner_key = key if isinstance(key, str) else None
+            client.resource_owner_secret = secret if isinstance(secret, str) else None
         return call
 
     @property
@@ -558,8 +590,13 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
             call = self.for_call(self.read())
         except CorruptToken:
             return False
-        has_key = call.auth.client.resource_owner_key is not None
-        return has_key and bool(super(ConsumerSession, call).authorized)
+        client = call.auth.client
+        if not client.resource_owner_key:
+            return False
+        if client.signature_method.startswith("RSA-"):
+            return True
+        # Source: RFC 5849 section 3.4.2: either secret may be empty.
+        return client.client_secret is not None and client.resource_owner_secret is not None
 
     def request(  # type: ignore[override] # as requests-oauthlib: the rest is in kwargs
         self,
@@ -581,6 +618,31 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
             return super(OAuth1Session, call).request(
                 method, self.resolve(url), data=data, headers=headers, **kwargs
             )
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Prepare a request; one that would show both secrets to the network is refused.
+
+        Source: RFC 5849 section 3.4.4.
+        """
+        if self.auth.client.signature_method == SIGNATURE_PLAINTEXT:
+            require_tls(self.resolve(request.url or ""))
+        return super().prepare_request(request)
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
+        """Sign a call again that is redirected; not for another host, nor for plain http."""
+        before, now = response.request.url or "", prepared_request.url or ""
+        if self.should_strip_auth(before, now):
+            prepared_request.headers.pop("Authorization", None)
+        else:
+            super().rebuild_auth(prepared_request, response)
+
+    def is_signed_in_body(self, request: PreparedRequest) -> bool:
+        """Whether a request has its signature in its body."""
+        return "oauth_signature=" in _as_text(request.body)
+
+
+def _as_text(body: Any) -> str:
+    return body.decode("latin-1") if isinstance(body, bytes) else str(body or "")
 
 
 def _is_refusal(response: Response, reading: Reading, base_url: str | None) -> bool:

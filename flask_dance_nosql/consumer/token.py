@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any, Literal
+
+from oauthlib.oauth2 import Client
 
 from .. import clock
 
@@ -13,6 +16,45 @@ Token = dict[str, Any]
 TokenStatus = Literal["active", "expiring", "expired", "none"]
 """What a token is good for: ``expiring`` means that it still works, and that its end is near."""
 
+# What is above that is no date in seconds, but one in milliseconds.
+_LATEST = 10.0**11
+
+
+def is_vschar(value: object) -> bool:
+    """Whether a value is text that can be a token. Source: RFC 6749 appendix A.12 and A.17."""
+    return (
+        isinstance(value, str) and value.isascii() and value.isprintable() and bool(value.strip())
+    )
+
+
+def seconds_of(value: object) -> float | None:
+    """Return a number, or what a text says as a number; ``None`` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    except OverflowError:
+        return math.inf if isinstance(value, int) and value > 0 else -math.inf
+    return None if math.isnan(seconds) else seconds
+
+
+def end_of(token: Token) -> float | None:
+    """Return when a token ends, in seconds since the epoch, or ``None`` if it does not say so.
+
+    A stored token may hold anything there, also a number in a text.
+    """
+    end = seconds_of(token.get("expires_at"))
+    if end is None or end == math.inf:
+        return None
+    return end / 1000 if end > _LATEST else end
+
+
+def can_be_refreshed(token: Token) -> bool:
+    """Whether a token has a refresh token that could be one."""
+    return is_vschar(token.get("refresh_token"))
+
 
 def token_status(token: Token | None, leeway: float, lifetime: object = None) -> TokenStatus:
     """Return what a token is good for now. One that does not say when it ends is active.
@@ -20,36 +62,51 @@ def token_status(token: Token | None, leeway: float, lifetime: object = None) ->
     It is expiring within ``leeway`` seconds of its end, or within the second half of its life if
     the ``lifetime`` that the provider gave it is known and shorter.
     """
-    if not token or not token.get("access_token"):
+    if not token or not is_vschar(token.get("access_token")):
         return "none"
-    expires_at = token.get("expires_at")
-    if not isinstance(expires_at, int | float):
+    end = end_of(token)
+    if end is None:
         return "active"
-    left = expires_at - clock.timestamp()
+    left = end - clock.timestamp()
     if left <= 0:
         return "expired"
-    if isinstance(lifetime, int | float) and lifetime > 0:
-        leeway = min(leeway, lifetime / 2)
-    return "expiring" if left <= leeway else "active"
+    if left > leeway:
+        return "active"
+    whole = seconds_of(lifetime)
+    return "expiring" if whole is None or whole <= 0 or left <= whole / 2 else "active"
+
+
+def usable_type(client: Client, token: Token) -> str:
+    """Return the type by which an oauthlib client can sign with a token.
+
+    That is the token's, if the client knows it, else the client's own, and else Bearer
+    (:rfc:`6750`). MAC counts if the client has a way of its own, since oauthlib's can't sign.
+    """
+    known = {name.lower() for name in client.token_types}
+    if type(client)._add_mac_token is Client._add_mac_token:  # type: ignore[attr-defined] # likewise
+        known.discard("mac")
+    for kind in (token.get("token_type"), client.token_type):
+        if isinstance(kind, str) and kind.lower() in known:
+            return kind
+    return "Bearer"
 
 
 def with_expires_in(token: Token) -> Token:
     """Return a copy whose ``expires_in`` is the seconds left now, where it had that field."""
-    expires_at = token.get("expires_at")
-    if token.get("expires_in") is None or not isinstance(expires_at, int | float):
+    end = end_of(token)
+    if token.get("expires_in") is None or end is None:
         return dict(token)
-    return {**token, "expires_in": expires_at - clock.timestamp()}
+    return {**token, "expires_in": end - clock.timestamp()}
 
 
 def with_expires_at(token: Token) -> Token:
     """Return a copy with ``expires_at``, in seconds since the epoch, from ``expires_in``."""
     if not isinstance(token, dict):
         raise TypeError(f"An OAuth token is a dict, not {type(token).__name__}")
-    try:
-        lifetime = int(token["expires_in"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+    lifetime = seconds_of(token.get("expires_in"))
+    if lifetime is None or abs(lifetime) > _LATEST:
         return dict(token)
-    return {**token, "expires_at": clock.timestamp() + lifetime}
+    return {**token, "expires_at": clock.timestamp() + int(lifetime)}
 
 
 def renewed(old: Token, new: Token) -> Token:
@@ -100,12 +157,46 @@ def same_account(old: dict[str, Any], new: dict[str, Any], *, default: bool) -> 
 
 
 def _names(token: dict[str, Any]) -> dict[str, Any]:
-    names = {field: token[field] for field in _ACCOUNT_FIELDS if token.get(field) is not None}
+    names = {name: token[name] for name in _ACCOUNT_FIELDS if _is_name(token.get(name))}
     id_token: Any = token.get("id_token")
     try:
         payload = id_token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         subject = claims["sub"]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
         return names
-    return names if subject is None else {**names, "id_token": subject}
+    return {**names, "id_token": subject} if _is_name(subject) else names
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def missing_scopes(asked: object, token: Token) -> set[str]:
+    """Return the scopes that were asked for and not granted, whatever they are called.
+
+    Google, for one, answers ``email`` by ``https://www.googleapis.com/auth/userinfo.email``. Some
+    separate scopes by commas, and some don't list those that something else in the answer shows to
+    be granted. Source: RFC 6749 section 3.3.
+    """
+    granted = {each.lower() for each in _scopes_of(token.get("scope"))}
+    granted |= {name for name, field in _SHOWN_BY.items() if token.get(field)}
+    short = {_short_scope(each) for each in granted}
+    return {
+        each
+        for each in _scopes_of(asked)
+        if each.lower() not in granted
+        and (_short_scope(each) not in granted if "/" in each else each.lower() not in short)
+    }
+
+
+_SHOWN_BY = {"openid": "id_token", "offline_access": "refresh_token"}
+
+
+def _scopes_of(scopes: object) -> set[str]:
+    listed = scopes if isinstance(scopes, list | tuple | set | frozenset) else [scopes or ""]
+    return {part for each in listed for part in str(each).replace(",", " ").split()}
+
+
+def _short_scope(scope: str) -> str:
+    return scope.lower().rstrip("/").rpartition("/")[2].removeprefix("userinfo.")

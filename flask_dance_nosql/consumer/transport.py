@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from oauthlib.oauth2 import is_secure_transport
+from requests import PreparedRequest, RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidSchema
 from requests.hooks import default_hooks
@@ -27,6 +28,11 @@ Timeout = float | tuple[float | None, float | None] | None
 
 DEFAULT_TIMEOUT: Timeout = (5.0, 30.0)
 
+MAX_ANSWER = 256 * 1024
+"""How many bytes of a token endpoint's answer are read."""
+
+_CHUNK = 16 * 1024
+
 DEFAULT_POOL_MAXSIZE = 10
 """How many connections to a host are kept open."""
 
@@ -37,9 +43,16 @@ class TransportSession(requests.Session):
     An adapter holds sockets, and nothing of a user. Those mounted on the session itself come first.
     Headers are made when they are first used: most requests of an application only ask whether
     there is a token. Cookies are left to the subclass, since they belong to a user.
+
+    Attributes:
+        follows_redirects: Whether its calls do. Those to a token endpoint carry secrets that are
+            for nobody else.
+        receive: Takes each answer before anybody else reads it, and returns what they are given.
     """
 
     transport: PerProcess[BaseAdapter] | None = None
+    follows_redirects = True
+    receive: Callable[[Response], Response] | None = None
 
     def __init__(self) -> None:
         # In place of the base's, which takes longer than all that asks for the token.
@@ -59,6 +72,30 @@ class TransportSession(requests.Session):
         """The headers of every call."""
         return default_headers()
 
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a request as requests does."""
+        if self.receive is None:
+            return super().send(request, **kwargs)
+        return self.receive(super().send(request, **{**kwargs, "stream": True}))
+
+    def get_redirect_target(self, response: Response) -> str | None:
+        """Return where a redirect leads, or ``None`` if it is not to be followed.
+
+        A signature or a token that is in the body of a call would go along to another host.
+        """
+        target = super().get_redirect_target(response)
+        if target is None or not self.follows_redirects:
+            return None
+        asked = response.request
+        if response.status_code in (307, 308) and self.is_signed_in_body(asked):
+            url = urljoin(asked.url or "", target)
+            return None if self.should_strip_auth(asked.url or "", url) else target
+        return target
+
+    def is_signed_in_body(self, request: PreparedRequest) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether a request has a token or a signature in its body."""
+        return False
+
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL: one mounted on this session, else the blueprint's."""
         if self.adapters:
@@ -71,6 +108,27 @@ class TransportSession(requests.Session):
         if self.transport is None:
             self.transport = PerProcess(HTTPAdapter)
         return self.transport.get()
+
+
+class AnswerTooLarge(RequestException):
+    """A token endpoint answers with more than any token can be."""
+
+
+def read_bounded(response: Response) -> Response:
+    """Read an answer, which is of bounded size and then is text in UTF-8 for whoever reads it.
+
+    What its headers say of its encoding is not trusted: JSON has one of its own (:rfc:`8259`).
+    """
+    body = bytearray()
+    for part in response.iter_content(_CHUNK):
+        body += part
+        if len(body) > MAX_ANSWER:
+            response.close()
+            raise AnswerTooLarge(f"The answer has more than {MAX_ANSWER} bytes.")
+    response._content = bytes(body)
+    response._content_consumed = True
+    response.encoding = "utf-8"
+    return response
 
 
 def require_tls(url: str) -> None:
@@ -115,7 +173,7 @@ def rewinding(data: Any, files: Any) -> Callable[[], object] | None:
 
 
 # requests-oauthlib and oauthlib write tokens, client secrets and signatures to their loggers at
-# level DEBUG.
+# level DEBUG, and urllib3 writes URLs.
 _TALKATIVE = (
     "requests_oauthlib.oauth1_auth",
     "requests_oauthlib.oauth1_session",
@@ -127,9 +185,23 @@ _TALKATIVE = (
 _quiet: ContextVar[bool] = ContextVar("flask_dance_nosql_quiet", default=False)
 
 
+_WRITES_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
+
+
+def _without_queries(record: logging.LogRecord) -> bool:
+    if _quiet.get() and isinstance(record.args, tuple):
+        texts = (str(each) for each in record.args)
+        changed = (text.partition("?")[0] + "?***" if "?" in text else None for text in texts)
+        pairs = zip(record.args, changed, strict=True)
+        record.args = tuple(arg if text is None else text for arg, text in pairs)
+    return True
+
+
 for _name in _TALKATIVE:
     _logger = logging.getLogger(_name)
     _logger.addFilter(lambda record: record.levelno > logging.DEBUG or not _quiet.get())
+for _name in _WRITES_URLS:
+    logging.getLogger(_name).addFilter(_without_queries)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ...errors import TokenRefreshError, TokenRevoked, VersionConflict
 from ..backend.base import NOTHING, StoredToken, TokenSlot, issued_digest
 from ..backend.store.values import Token
 from ..context import app_of_context
+from ..refusal import Refusal
 from ..signals import (
     token_deleted,
     token_refresh_failed,
@@ -21,8 +22,8 @@ from ..signals import (
     token_saved,
 )
 from ..token import TokenStatus, renewed
-from ..token_endpoint import EXCHANGE_ERRORS, TokenEndpoint
-from .flights import LEASE_SECONDS, RETRY_SECONDS, Flights, Turn, digest_of
+from ..token_endpoint import TokenEndpoint
+from .flights import LEASE_SECONDS, REFUSED_SECONDS, RETRY_SECONDS, Flights, Turn, digest_of
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 _ROUNDS = 10
 _TOO_LONG = "another refresh of it takes too long"
 _OWN = "this was asked for in the midst of its refresh"
-_ENDED = frozenset({"invalid_grant", "bad_refresh_token", "invalid_refresh_token"})
-"""The error of RFC 6749 section 5.2 for a grant that has ended, and what some providers say."""
 
 
 class RefreshingBlueprint(Protocol):
@@ -113,7 +112,7 @@ class Refresh:
                     return stored
                 current = flights.newest(slot, stored.token)
                 if current is None:
-                    self._end(stored, "the token was removed or revoked", None)
+                    self._end(stored, Refusal("the token was removed or revoked"))
                     continue
                 if self._is_fresh(current):
                     return self._keep(stored, current)
@@ -127,8 +126,8 @@ class Refresh:
                     if self._has_moved(stored, current):
                         continue
                     failure = flights.failures.get(digest)
-                    if failure and failure[0] >= self._began:
-                        return self._fail(digest, failure[1], None)
+                    if failure and self._stands(*failure):
+                        return self._fail(*failure[1], None)
                     result = self._exchange(stored, current)
                 if result is not None:
                     return result
@@ -137,18 +136,40 @@ class Refresh:
     def _exchange(self, stored: StoredToken, current: Token) -> StoredToken | None:
         """Exchange a refresh token; ``None`` if it has ended and something else is stored now."""
         sent = current["refresh_token"]
-        try:
-            issued = self.endpoint.refresh(current)
-        except EXCHANGE_ERRORS as error:
-            reason = str(getattr(error, "error", None) or type(error).__name__)
-            if reason not in _ENDED:
-                return self._fail(digest_of(sent), reason, error)
-            self._end(stored, reason, error)
-            return None
+        issued = self.endpoint.refresh(current)
+        if isinstance(issued, Refusal):
+            if issued.has_ended:
+                self._end(stored, issued)
+                return None
+            return self._refused(stored, sent, issued)
         exchange = self._flights.remember(self.slot, sent, issued)
         result = self._store(stored, digest_of(sent), exchange)
         self._later(token_refreshed)
         return result
+
+    def _refused(self, stored: StoredToken, sent: str, refusal: Refusal) -> StoredToken:
+        """Remember why there is no new token, and keep a refresh token that has come all the same.
+
+        The one that was sent may be spent by it.
+        """
+        digests = [digest_of(sent)]
+        rotated = refusal.issued.get("refresh_token")
+        if rotated and rotated != sent:
+            old = stored.token or {}
+            kept: Token = {name: old[name] for name in ("expires_at", "expires_in") if name in old}
+            kept["refresh_token"] = rotated
+            exchange = self._flights.remember(self.slot, sent, kept)
+            self._store(stored, digests[0], exchange)
+            digests.append(digest_of(rotated))
+        for digest in digests:
+            self._flights.failures.put(digest, (refusal.reason, refusal.is_definite))
+        return self._fail(refusal.reason, refusal.is_definite, refusal)
+
+    def _stands(self, moment: float, failure: tuple[str, bool]) -> bool:
+        """Whether a failure counts for this attempt, too, so that nobody asks again."""
+        if moment >= self._began:
+            return True
+        return failure[1] and not self._works and self._began - moment < REFUSED_SECONDS
 
     def _keep(self, stored: StoredToken, current: Token) -> StoredToken:
         """Store what this process knows to be issued in place of a stored token, if it is newer."""
@@ -189,7 +210,7 @@ class Refresh:
             self._announcements.append(refreshed.unwanted)
         return result
 
-    def _end(self, stored: StoredToken, reason: str, error: Exception | None) -> None:
+    def _end(self, stored: StoredToken, refusal: Refusal) -> None:
         """Remove a token whose grant has ended, and raise ``TokenRevoked``.
 
         It returns if something else is stored by now.
@@ -203,23 +224,24 @@ class Refresh:
             except VersionConflict:
                 continue
             break
+        reason = refusal.reason
         self._flights.rescue.settle_slot(self.slot)
         self._later(token_refresh_failed, error=reason)
         self._later(token_deleted)
         log.warning("A grant of provider %r has ended: %s", self.blueprint.name, reason)
-        raise TokenRevoked(self.blueprint.name, reason) from error
+        raise TokenRevoked(self.blueprint.name, reason) from refusal.as_error()
 
-    def _fail(self, digest: str, reason: str, error: Exception | None) -> StoredToken:
+    def _fail(self, reason: str, is_definite: bool, refusal: Refusal | None) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
-        if error is not None:
-            self._flights.failures.put(digest, reason)
+        if refusal is not None:
             self._later(token_refresh_failed, error=reason)
             log.warning(
                 "A token of provider %r could not be refreshed: %s", self.blueprint.name, reason
             )
         if self._works:
             return self.held
-        raise TokenRefreshError(self.blueprint.name, reason) from error
+        error = TokenRefreshError(self.blueprint.name, reason, needs_login=is_definite)
+        raise error from (None if refusal is None else refusal.as_error())
 
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""

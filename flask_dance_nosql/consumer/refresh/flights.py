@@ -24,6 +24,8 @@ MAX_RECENT = 10_000
 LEASE_SECONDS = 30.0
 # How long nobody tries again to refresh a token that still works, after it has failed.
 RETRY_SECONDS = 10.0
+# How long nobody asks again for a token that has ended, after a refusal that will not change.
+REFUSED_SECONDS = 60.0
 
 Turn = Literal["ours", "own", "taken"]
 """Whose turn it is: the caller's; the same thread's, further up; or another thread's."""
@@ -106,7 +108,8 @@ class Flights:
         exchanges: What refresh tokens were exchanged for, by their digests. With it a refresh token
             is sent once, also where an old copy of it turns up: in a cookie, in a record of another
             owner, or in a store that has not taken the new one.
-        failures: Why refresh tokens could not be exchanged, by their digests.
+        failures: Why refresh tokens could not be exchanged, by their digests, as the reason and
+            whether asking again is of no use.
         forced: Access tokens, by their digests, that the API has refused although they should work.
         rescue: New tokens that the backend has refused.
     """
@@ -114,7 +117,7 @@ class Flights:
     def __init__(self) -> None:
         self.locks = KeyedLocks()
         self.exchanges: Recent[Exchange] = Recent()
-        self.failures: Recent[str] = Recent()
+        self.failures: Recent[tuple[str, bool]] = Recent()
         self.forced: Recent[bool] = Recent()
         self.rescue = Rescue()
 
@@ -139,6 +142,13 @@ class Flights:
                 return None
             token = renewed(token, known.issued)
         return token
+
+    def was_refused(self, token: Token) -> bool:
+        """Whether the provider has just refused a refresh token in a way that will not change."""
+        failure = self.failures.get(digest_of(token["refresh_token"]))
+        if failure is None or not failure[1][1]:
+            return False
+        return time.monotonic() - failure[0] < REFUSED_SECONDS
 
     def was_forced(self, token: Token) -> bool:
         """Whether the API has refused a token already although it should work."""

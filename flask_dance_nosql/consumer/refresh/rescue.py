@@ -14,7 +14,7 @@ from flask import Flask
 from ...errors import VersionConflict
 from ..backend.base import StoredToken, TokenSlot
 from ..backend.store.values import Token
-from ..token import renewed
+from ..token import end_of, renewed
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class Exchange:
 
     def is_later_than(self, token: Token) -> bool:
         """Whether what was issued ends after a token does, where both say when."""
-        end, other = (self.issued or {}).get("expires_at"), token.get("expires_at")
-        return isinstance(end, int | float) and isinstance(other, int | float) and end > other
+        end, other = end_of(self.issued or {}), end_of(token)
+        return end is not None and other is not None and end > other
 
 
 @dataclass(frozen=True, repr=False)

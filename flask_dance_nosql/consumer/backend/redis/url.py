@@ -6,9 +6,12 @@ import inspect
 import re
 from typing import Any, NamedTuple
 
-import redis
-
 from ....errors import ConfigurationError
+from ..store.driver import require
+
+require("redis", feature="RedisBackend", package="redis", extra="redis")
+
+import redis  # noqa: E402 - only now that it is known to be there
 
 _SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
 _CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")

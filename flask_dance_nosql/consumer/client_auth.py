@@ -1,0 +1,154 @@
+"""How a client says who it is: alike for the exchange of a code, a refresh and a revocation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from requests import PreparedRequest
+from requests.auth import HTTPBasicAuth
+
+from ..errors import ConfigurationError
+
+AuthMethodName = Literal["client_secret_basic", "client_secret_post", "none"]
+"""A way in which a client says who it is. Source: RFC 7591 section 2."""
+
+AuthMethod = AuthMethodName | tuple[str, str] | Callable[[PreparedRequest], PreparedRequest] | None
+"""One of these ways, or what requests takes as ``auth``; ``None`` is the usual way."""
+
+ClientSecret = str | Callable[[], str | None] | None
+"""A client secret, or a function that returns the one of now."""
+
+TRANSPORT = ("headers", "verify", "proxies", "timeout", "cert")
+"""The arguments of requests that say how a call goes."""
+
+
+@dataclass(frozen=True, repr=False)
+class ClientAuthentication:
+    """Who asks, and how the call goes.
+
+    Attributes:
+        fields: What the body says of the client: ``client_id``, and ``client_secret`` if it goes
+            there.
+        auth: What requests takes as ``auth``, or ``None``.
+        is_basic: Whether that is the client's id and secret by HTTP Basic.
+        secret: The client secret, if there is one.
+        transport: Further arguments of requests.
+    """
+
+    fields: dict[str, str]
+    auth: Any
+    is_basic: bool
+    secret: str | None
+    transport: dict[str, Any]
+
+    def for_exchange(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of ``fetch_token``, further ``params`` of the user's included."""
+        handled = (*TRANSPORT, "auth", "include_client_id", "client_secret")
+        arguments = {name: value for name, value in params.items() if name not in handled}
+        arguments |= self.transport
+        if self.is_basic and (self.secret or "").isascii():
+            # What requests-oauthlib does anyway; an overridden fetch_token may say it differently.
+            return {**arguments, "client_secret": self.secret}
+        if self.auth is not None:
+            arguments["auth"] = self.auth
+        if self.fields:
+            secret = self.fields.get("client_secret")
+            arguments |= {"include_client_id": True, "client_secret": secret}
+        return arguments
+
+
+def client_authentication(
+    client_id: str | None, settings: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> ClientAuthentication:
+    """Return how a blueprint's client says who it is at the token and revocation endpoints.
+
+    Args:
+        client_id: The client identifier.
+        settings: The blueprint's ``token_endpoint_auth_method``, ``client_secret``,
+            ``token_url_params`` and ``timeout``.
+        given: The parameters of a refresh; what they say comes first.
+
+    Raises:
+        ConfigurationError: If the method is unknown, or needs a secret that is not there.
+    """
+    params, given = settings.get("token_url_params") or {}, given or {}
+    secret = _secret_of({"client_secret": settings.get("client_secret"), **params, **given})
+    transport = {"timeout": settings.get("timeout"), **transport_of(params), **transport_of(given)}
+    if params.get("headers") or given.get("headers"):
+        headers = {**(params.get("headers") or {}), **(given.get("headers") or {})}
+        transport["headers"] = {"Accept": "application/json", **headers}
+    method, auth, in_body = _chosen(settings, params, given, secret)
+    if method == "client_secret_basic" and client_id:
+        auth = HTTPBasicAuth(_for_header(client_id), _for_header(secret or ""))
+        return ClientAuthentication({}, auth, True, secret, transport)
+    fields = {}
+    if client_id and (in_body or method == "none"):
+        fields["client_id"] = client_id
+        if secret is not None and method != "none":
+            fields["client_secret"] = secret
+    return ClientAuthentication(fields, auth, False, secret, transport)
+
+
+def _chosen(
+    settings: Mapping[str, Any],
+    params: Mapping[str, Any],
+    given: Mapping[str, Any],
+    secret: str | None,
+) -> tuple[str | None, Any, bool]:
+    """Return the method's name, or what requests takes as auth; and whether the body has the id."""
+    method = settings.get("token_endpoint_auth_method")
+    check_auth_method(method)
+    if given.get("auth") is not None or given.get("include_client_id") is not None:
+        method, params = None, given
+    elif "client_secret" in given:
+        method = "client_secret_post"
+    if isinstance(method, str):
+        if secret is None and method != "none":
+            raise ConfigurationError(f"{method!r} needs a client_secret, and there is none.")
+        return method, None, method != "client_secret_basic"
+    if method is not None:
+        return None, method, False
+    auth, in_body = params.get("auth"), params.get("include_client_id")
+    if auth is not None:
+        return None, auth, bool(in_body)
+    # Source: RFC 6749 sections 2.3.1 and 3.2.1.
+    by_header = bool(secret) if in_body is None else not in_body
+    if by_header:
+        return "client_secret_basic", None, False
+    return "client_secret_post" if in_body else "none", None, True
+
+
+def check_auth_method(method: object) -> None:
+    """Raise :class:`ConfigurationError` for a method that is none."""
+    is_auth = callable(method) or (isinstance(method, tuple) and len(method) == 2)
+    if method is not None and not is_auth and method not in get_args(AuthMethodName):
+        names = ", ".join(map(repr, get_args(AuthMethodName)))
+        given = repr(method) if isinstance(method, str) else f"a {type(method).__name__}"
+        raise ConfigurationError(
+            f"token_endpoint_auth_method is {names}, what requests takes as auth, or None, and not "
+            f"{given}."
+        )
+
+
+def transport_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those arguments that say how a call goes, and not what is in its body."""
+    return {name: arguments[name] for name in TRANSPORT if name in arguments}
+
+
+def _secret_of(settings: Mapping[str, Any]) -> str | None:
+    secret = settings["client_secret"]
+    if callable(secret):
+        secret = secret()
+    if secret is not None and not isinstance(secret, str):
+        raise ConfigurationError(
+            f"A client_secret is a str, or a function that returns one, not a "
+            f"{type(secret).__name__}."
+        )
+    return secret
+
+
+def _for_header(text: str) -> Any:
+    # requests encodes a str as Latin-1, which not every secret can be. Source: RFC 7617.
+    return text if text.isascii() else text.encode()

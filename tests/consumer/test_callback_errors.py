@@ -1,0 +1,80 @@
+"""What a provider says of an error when it sends the visitor back."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask import session as flask_session
+
+from ..rotating import RotatingProvider
+from .conftest import Signals
+from .site import Browser, make_site, of_user
+
+PAGE = "https://docs.example/errors"
+
+
+def come_back(browser: Browser, state: str, **arguments: str) -> Any:
+    """Come back with these arguments."""
+    return browser.get(f"/login/acme/authorized?{urlencode({'state': state, **arguments})}")
+
+
+@pytest.mark.parametrize("error", ["", " ", "0", "null", "None", "false"])
+def test_error_that_says_nothing(rotating: RotatingProvider, signals: Signals, error: str) -> None:
+    """A3: an empty error beside a code is none."""
+    browser = make_site(rotating, of_user()).browser()
+    rotating.approve("new")
+    come_back(browser, browser.begin(), code="CODE123", error=error, error_code=error)
+    assert signals.of("oauth-error") == []
+    assert browser.stored["access_token"] == "at-new-0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"error": "access_denied"}, ("access_denied", None, None)),
+        (
+            {"error": "a", "error_description": "b", "error_uri": PAGE},
+            ("a", "b", PAGE),
+        ),
+        ({"error": "a", "error_uri": "javascript:alert(1)"}, ("a", None, None)),
+        (
+            {"error_code": "1349126", "error_message": "App not active"},
+            ("1349126", "App not active", None),
+        ),
+        ({"error": "", "error_code": "7", "error_message": "no"}, ("7", "no", None)),
+        ({"error_message": "no"}, ("missing_code", "no", None)),
+        ({"error": "a", "error_message": "b", "code": "CODE123"}, ("a", "b", None)),
+        ({"error": "no\r\nWARNING x"}, ("no WARNING x", None, None)),
+        ({"error": "a" * 5_000}, ("a" * 297 + "...", None, None)),
+        ({"error": "a", "error_description": "\u202ex\u0000y"}, ("a", "x y", None)),
+    ],
+)
+def test_error_is_told(
+    rotating: RotatingProvider, signals: Signals, arguments: dict[str, str], told: Any
+) -> None:
+    """A2, A14: error, description and page are told as clean text, in whichever form they come."""
+    browser = make_site(rotating, of_user()).browser()
+    assert come_back(browser, browser.begin(), **arguments).status_code == 302
+    [sent] = signals.of("oauth-error")
+    assert tuple(sent.values()) == told
+    assert rotating.asked == []
+
+
+@pytest.mark.parametrize("name", ["error", "error_description", "error_message", "error_uri"])
+def test_error_shows_no_secret(
+    rotating: RotatingProvider, signals: Signals, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """A2: code, state, verifier and client secret are shown in none of them."""
+    browser = make_site(rotating, of_user()).browser()
+    state = browser.begin()
+    verifier = browser.do(lambda: flask_session["acme_oauth_code_verifier"])
+    secrets = ("CODE123", state, verifier, "client-secret")
+    text = f"https://docs.example/{'/'.join(secrets)}"
+    with caplog.at_level(logging.DEBUG):
+        come_back(browser, state, code="CODE123", **{"error": "a", name: text})
+    [sent] = signals.of("oauth-error")
+    for secret in secrets:
+        assert secret not in f"{sent} {caplog.text}"

@@ -1,0 +1,262 @@
+"""What means that a grant has ended, and what becomes of a token that can't be refreshed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, NamedTuple
+
+import pytest
+import time_machine
+
+from flask_dance_nosql.consumer import token_refresh_failed
+from flask_dance_nosql.errors import TokenRefreshError, TokenRevoked
+
+from ..rotating import RotatingProvider
+from .odd_answers import JSON
+from .site import Browser, make_site, of_user, soon
+
+
+class Refused(NamedTuple):
+    """A refusal of a refresh, and whether it ends the grant, leads to the login, or neither."""
+
+    name: str
+    right: str
+    body: Any
+    status: int = 400
+
+
+REFUSALS = [
+    Refused("RFC 6749", "ended", {"error": "invalid_grant"}),
+    Refused("RFC 6749, status 401", "ended", {"error": "invalid_grant"}, 401),
+    Refused("RFC 6749, status 200", "ended", {"error": "invalid_grant"}, 200),
+    Refused("GitHub", "ended", {"error": "bad_refresh_token", "error_description": "x"}, 200),
+    Refused("Slack", "ended", {"ok": False, "error": "invalid_refresh_token"}, 200),
+    Refused("Twitch", "ended", {"status": 400, "message": "Invalid refresh token"}),
+    Refused(
+        "Strava",
+        "ended",
+        {
+            "message": "Bad Request",
+            "errors": [{"resource": "RefreshToken", "field": "x", "code": "invalid"}],
+        },
+    ),
+    Refused("Fitbit", "ended", {"errors": [{"errorType": "invalid_grant", "message": "x"}]}, 401),
+    Refused("Reddit", "ended", {"message": "Bad Request", "error": 400}),
+    Refused("Zoho", "ended", {"error": "invalid_code"}, 200),
+    Refused(
+        "Facebook", "ended", {"error": {"message": "x", "type": "OAuthException", "code": 190}}
+    ),
+    Refused("object", "ended", {"error": {"code": "invalid_grant"}}),
+    # A client that is set up wrongly, and what passes, say nothing of the grant.
+    Refused("invalid_client", "passing", {"error": "invalid_client"}, 401),
+    Refused("unauthorized_client", "passing", {"error": "unauthorized_client"}),
+    Refused("Fitbit's client", "passing", {"errors": [{"errorType": "invalid_client"}]}, 401),
+    Refused("GitHub's client", "passing", {"error": "incorrect_client_credentials"}, 200),
+    Refused("too many requests", "passing", {"error": "invalid_grant"}, 429),
+    Refused("timeout", "passing", {"error": "invalid_grant"}, 408),
+    Refused("down", "passing", {"error": "invalid_grant"}, 503),
+    Refused("HTML", "passing", "<html>", 502),
+    Refused("for a while", "passing", {"error": "temporarily_unavailable"}),
+    Refused("slow down", "passing", {"error": "slow_down"}),
+    Refused("nonsense", "passing", "hello", 200),
+    # The provider will not have it, for whatever reason.
+    Refused("unknown code", "login", {"error": "no_luck"}),
+    Refused("no code", "login", "Bad Request"),
+    Refused("status 403", "login", {}, 403),
+    Refused(
+        "Strava's client", "login", {"errors": [{"resource": "Application", "code": "invalid"}]}
+    ),
+    Refused("Facebook, another code", "login", {"error": {"message": "x", "code": 191}}),
+    Refused("Google's API", "login", {"error": {"code": 400, "message": "x", "status": "BAD"}}),
+    Refused("Reddit's client", "login", {"error": 401}, 401),
+    Refused("codes in a list", "login", {"error": ["invalid_grant"]}),
+    Refused("unknown code, status 200", "login", {"error": "no_luck"}, 200),
+]
+CASES = pytest.mark.parametrize("case", REFUSALS, ids=[case.name for case in REFUSALS])
+
+
+def answers(rotating: RotatingProvider, body: Any, status: int = 400) -> None:
+    """Let the token endpoint answer so."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    rotating.odd = status, JSON, text.encode()
+
+
+def connected(rotating: RotatingProvider, expires_at: float = 1.0, **options: Any) -> Browser:
+    """Return a browser whose user is connected, with a view that calls the API at ``/api``."""
+    site = make_site(rotating, of_user(), **options)
+    blueprint = site.blueprint
+    view = blueprint.session.authorization_required(
+        lambda: str(blueprint.session.get("api").status_code)
+    )
+    site.app.add_url_rule("/api", "api", view)
+    browser = site.browser()
+    browser.connect(rotating.grant(expires_at=expires_at))
+    return browser
+
+
+@CASES
+def test_token_that_has_ended(rotating: RotatingProvider, case: Refused) -> None:
+    """A9: an ended grant is removed, what leads to a login says so, and the rest is an error."""
+    browser = connected(rotating)
+    answers(rotating, case.body, case.status)
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert isinstance(caught.value, TokenRevoked) is (case.right == "ended")
+    assert caught.value.needs_login is (case.right != "passing")
+    assert (browser.stored is None) is (case.right == "ended")
+    assert len(rotating.calls("/token")) == 1
+
+
+@CASES
+def test_view_of_a_token_that_has_ended(rotating: RotatingProvider, case: Refused) -> None:
+    """A9: the visitor is sent to the login unless the provider may think otherwise soon."""
+    browser = connected(rotating)
+    answers(rotating, case.body, case.status)
+    browser.site.app.config["PROPAGATE_EXCEPTIONS"] = False
+    for _ in range(3):
+        answer = browser.get("/api")
+        if case.right == "passing":
+            assert answer.status_code == 500
+        else:
+            assert (answer.status_code, answer.location) == (302, "/login/acme")
+    assert len(rotating.calls("/token")) == (3 if case.right == "passing" else 1)
+
+
+@CASES
+def test_token_that_works(rotating: RotatingProvider, case: Refused) -> None:
+    """A9: a token that still works is used, unless its grant has ended."""
+    browser = connected(rotating, expires_at=soon(30))
+    answers(rotating, case.body, case.status)
+    if case.right == "ended":
+        assert browser.get("/api").location == "/login/acme"
+    else:
+        assert [browser.get("/api").text for _ in range(3)] == ["200"] * 3
+    assert len(rotating.calls("/token")) == 1
+
+
+def test_refused_token_is_tried_again_later(rotating: RotatingProvider) -> None:
+    """A9: after a minute the provider is asked again, for it may have been mended."""
+    browser = connected(rotating)
+    session = browser.site.blueprint.session
+    with time_machine.travel(soon(0), tick=True):
+        answers(rotating, {"error": "no_luck"})
+        for _ in range(3):
+            with pytest.raises(TokenRefreshError, match="no_luck"):
+                browser.call()
+        assert browser.do(lambda: browser.site.blueprint.session.authorized) is False
+        assert len(rotating.calls("/token")) == 1
+    flights = browser.site.blueprint.flights
+    for digest, (moment, value) in list(flights.failures._entries.items()):
+        flights.failures._entries[digest] = (moment - 61, value)
+    rotating.odd = None
+    assert browser.do(lambda: browser.site.blueprint.session.authorized) is True
+    assert browser.call() == 200
+    assert session is not None
+
+
+def test_login_after_a_refusal_counts_at_once(rotating: RotatingProvider) -> None:
+    """A9: what was refused is one refresh token; that of a new login is another."""
+    browser = connected(rotating)
+    answers(rotating, {"error": "no_luck"})
+    assert browser.get("/api").location == "/login/acme"
+    rotating.odd = None
+    rotating.approve("new")
+    browser.login()
+    assert browser.get("/api").text == "200"
+
+
+SETTINGS: list[tuple[Any, Any, str]] = [
+    (["gone"], {"error": "gone"}, "ended"),
+    ({"GONE"}, {"error": "gone"}, "ended"),
+    ("gone", {"error": "gone"}, "ended"),
+    ([4711], {"error": 4711}, "ended"),
+    ([4711], {"error": {"code": 4711}}, "ended"),
+    ([4711], {"error_code": "4711"}, "ended"),
+    (["no such grant"], {"message": "No such grant."}, "ended"),
+    (["gone"], {"errors": [{"code": "gone"}]}, "ended"),
+    (["gone"], {"error": "invalid_grant"}, "ended"),
+    (["gone"], {"error": "other"}, "login"),
+    (["invalid_client"], {"error": "invalid_client"}, "passing"),
+    ([], {"error": "invalid_grant"}, "ended"),
+    ([""], {}, "login"),
+    (lambda answer: answer.json()["why"] == "gone", {"why": "gone"}, "ended"),
+    (lambda answer: answer.status_code == 400, {"error": "x"}, "ended"),
+    (lambda answer: False, {"error": "invalid_grant"}, "login"),
+    (lambda answer: None, {"error": "invalid_grant"}, "ended"),
+    (lambda answer: answer.json()["why"] == "gone", {"error": "invalid_grant"}, "ended"),
+    (lambda answer: answer.json()["why"] == "gone", "<html>", "login"),
+    (lambda answer: True, {"error": "invalid_client"}, "passing"),
+]
+
+
+@pytest.mark.parametrize(("setting", "body", "right"), SETTINGS)
+def test_setting(rotating: RotatingProvider, setting: Any, body: Any, right: str) -> None:
+    """A9: ``ended_errors`` names further codes, or is a function, whose failures break nothing."""
+    browser = connected(rotating, ended_errors=setting)
+    answers(rotating, body)
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert isinstance(caught.value, TokenRevoked) is (right == "ended")
+    assert caught.value.needs_login is (right != "passing")
+
+
+def test_function_is_not_asked_about_what_passes(rotating: RotatingProvider) -> None:
+    """A9: a provider that is down never ends a grant, whatever the function says."""
+    browser = connected(rotating, ended_errors=lambda answer: True)
+    answers(rotating, {"error": "x"}, 503)
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert not isinstance(caught.value, TokenRevoked)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"error": {"message": "rt-ann-0 is bad", "code": 100}}, "100"),
+        ({"error": "no rt-ann-0\nWARNING injected"}, "no *** WARNING injected"),
+        ({"message": "rt-ann-0 is bad"}, "*** is bad"),
+        ({"error": "x" * 50_000}, "x" * 297 + "..."),
+        ({"error": "{asked}"}, None),
+    ],
+)
+def test_reason_is_clean(
+    rotating: RotatingProvider, caplog: pytest.LogCaptureFixture, body: Any, reason: str | None
+) -> None:
+    """A2: neither error, log, signal nor cause has a secret, a line break or too much text."""
+    browser = connected(rotating)
+    answers(rotating, body)
+    sent = []
+
+    def receive(blueprint: Any, **arguments: Any) -> None:
+        sent.append(arguments["error"])
+
+    caplog.clear()
+    with (
+        token_refresh_failed.connected_to(receive),
+        caplog.at_level(logging.DEBUG),
+        pytest.raises(TokenRefreshError) as caught,
+    ):
+        browser.call()
+    told = caught.value.reason
+    assert sent == [told]
+    assert reason is None or told == reason
+    assert len(told) <= 300
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert cause.__context__ is cause.__cause__ is caught.value.__context__ is None
+    everything = f"{told} {caught.value} {cause!r} {cause} {vars(cause)} {caplog.text}"
+    assert "rt-ann-0" not in everything
+    assert "client-secret" not in everything
+    assert "\nWARNING injected" not in everything
+
+
+def test_unreachable_provider_shows_no_secret(rotating: RotatingProvider, closed_port: int) -> None:
+    """A2: the error of a provider that does not answer is chained without the request."""
+    url = f"http://127.0.0.1:{closed_port}/token?key=client-secret"
+    browser = connected(rotating, auto_refresh_url=url)
+    with pytest.raises(TokenRefreshError, match="ConnectionError") as caught:
+        browser.call()
+    cause = caught.value.__cause__
+    assert "client-secret" not in f"{cause!r} {vars(cause)}"
+    assert caught.value.__context__ is None

@@ -1,0 +1,226 @@
+"""A stored token may hold anything: nobody gets a 500 of it, and none is active that has ended."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from oauthlib.oauth2 import WebApplicationClient
+
+from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
+from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.token import missing_scopes, same_account, with_expires_at
+
+from ..rotating import RotatingProvider
+from .conftest import make_app
+from .site import BACKENDS, make_site, of_user, sign_of, soon
+from .test_token import id_token
+
+ENDS: list[tuple[Any, str]] = [
+    (1577836800, "expired"),
+    ("1577836800", "expired"),
+    ("1577836800.5", "expired"),
+    (" 1577836800 ", "expired"),
+    (1577836800000, "expired"),
+    ("1577836800000", "expired"),
+    (0, "expired"),
+    (-5, "expired"),
+    (-(10**400), "expired"),
+    ("4102444800", "active"),
+    (10**400, "active"),
+    (10**4_000, "active"),
+    (1e300, "active"),
+    ("1e999", "active"),
+    ("abc", "active"),
+    ("", "active"),
+    (None, "active"),
+    (True, "active"),
+    ([], "active"),
+    ({}, "active"),
+    ([1577836800], "active"),
+]
+
+
+@pytest.mark.parametrize(("end", "status"), ENDS, ids=[repr(end)[:20] for end, _ in ENDS])
+@pytest.mark.parametrize("lifetime", [None, 3600, "3600", "abc", 10**400, -1, [], True])
+def test_end(rotating: RotatingProvider, end: Any, status: str, lifetime: Any) -> None:
+    """A11: an end that is a number, also as text, counts; anything else says nothing."""
+    site = make_site(rotating, MemoryBackend())
+    token = {"access_token": "at-ann-0", "expires_at": end, "expires_in": lifetime}
+    rotating.grant()
+    site.browser().connect(token)
+
+    def look() -> tuple[str, bool, Any]:
+        session = site.blueprint.session
+        return session.token_status, session.authorized, site.blueprint.token
+
+    seen, is_authorized, _ = site.browser().do(look)
+    assert (seen, is_authorized) == (status, status == "active")
+    if status == "active":
+        assert site.browser().call() == 200
+
+
+@pytest.mark.parametrize("kind", ["session", "memory", "user", "cached"])
+@pytest.mark.parametrize("end", ["1577836800", 1577836800000])
+def test_token_that_has_ended_is_refreshed(
+    rotating: RotatingProvider, tmp_path: Any, end: Any, kind: str
+) -> None:
+    """A11: whichever backend has it."""
+    browser = make_site(rotating, BACKENDS[kind](tmp_path)).browser()
+    browser.connect({**rotating.grant(), "expires_at": end})
+    assert browser.call() == 200
+    assert rotating.refreshes == 1
+
+
+TYPES = ["bot", "user", "mac", "MAC", 5, [], "", {}, None, True, "Basic", "\n"]
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=repr)
+@pytest.mark.parametrize("more", [{}, {"mac_key": 5}, {"mac_key": "k", "mac_algorithm": "md5"}])
+def test_type(rotating: RotatingProvider, kind: Any, more: dict[str, Any]) -> None:
+    """A11: a token of a type that nobody can sign with goes out as Bearer."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect({**rotating.grant(expires_at=soon()), "token_type": kind, **more})
+    assert browser.call() == 200
+    assert sign_of(rotating) == "Bearer at-ann-0"
+
+
+class OwnTypes(WebApplicationClient):
+    """A client that knows a type of its own, as Zoho's, and signs by MAC in its own way."""
+
+    @property
+    def token_types(self) -> Any:
+        return {**super().token_types, "Zoho-oauthtoken": self._add_zoho_token}
+
+    def _add_zoho_token(self, url: str, method: str, body: Any, headers: Any, place: Any) -> Any:
+        return url, {**(headers or {}), "Authorization": f"Zoho {self.access_token}"}, body
+
+    def _add_mac_token(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        return url, {"Authorization": "MAC of my own"}, None
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "sign"),
+    [
+        ("Zoho-oauthtoken", "Bearer", "Zoho at-ann-0"),
+        ("zoho-oauthtoken", "Bearer", "Zoho at-ann-0"),
+        ("mac", "Bearer", "MAC of my own"),
+        ("bearer", "Zoho-oauthtoken", "Bearer at-ann-0"),
+        ("unknown", "Zoho-oauthtoken", "Zoho at-ann-0"),
+        (5, "Zoho-oauthtoken", "Zoho at-ann-0"),
+        ("unknown", "unknown", "Bearer at-ann-0"),
+    ],
+)
+def test_types_of_a_client(rotating: RotatingProvider, kind: Any, own: str, sign: str) -> None:
+    """A11: a type that the client knows is used, and else the one that it says is its own."""
+    client = OwnTypes("id", token_type=own)
+    browser = make_site(rotating, of_user(), client=client, refresh_on_401=False).browser()
+    browser.connect({**rotating.grant(expires_at=soon()), "token_type": kind})
+    browser.call()
+    assert sign_of(rotating) == sign
+
+
+@pytest.mark.parametrize("access_token", ["a\nb", "a\r\nX: y", "", " ", "é", 5, [], {}, None])
+def test_access_token(rotating: RotatingProvider, access_token: Any) -> None:
+    """A12: one that can't be sent counts as none, and its owner is sent to the login."""
+    site = make_site(rotating, of_user())
+    browser = site.browser()
+    browser.connect({"access_token": access_token, "token_type": "Bearer"})
+    assert browser.do(lambda: site.blueprint.session.authorized) is False
+    assert browser.do(lambda: site.blueprint.session.token_status) == "none"
+    assert browser.get("/view").location == "/login/acme"
+    with pytest.raises(ValueError, match=r"^Missing access token\.$"):
+        browser.call()
+    assert rotating.asked == []
+
+
+@pytest.mark.parametrize("refresh_token", ["a\nb", "", " ", "é", 5, [], {"a": 1}, True])
+def test_refresh_token(rotating: RotatingProvider, refresh_token: Any) -> None:
+    """A11: one that is none is never sent, and the end of its token leads to the login."""
+    site = make_site(rotating, of_user())
+    browser = site.browser()
+    browser.connect({**rotating.grant(), "refresh_token": refresh_token})
+    assert browser.do(lambda: site.blueprint.session.authorized) is False
+    assert browser.get("/view").location == "/login/acme"
+    assert rotating.asked == []
+
+
+@pytest.mark.parametrize(
+    ("token", "is_authorized"),
+    [
+        ({"oauth_token": "ot", "oauth_token_secret": "s"}, True),
+        ({"oauth_token": "ot", "oauth_token_secret": ""}, True),
+        ({"oauth_token": "ot", "oauth_token_secret": None}, False),
+        ({"oauth_token": "ot", "oauth_token_secret": 5}, False),
+        ({"oauth_token": "ot"}, False),
+        ({"oauth_token": "", "oauth_token_secret": "s"}, False),
+        ({"oauth_token": 5, "oauth_token_secret": "s"}, False),
+        ({"oauth_token": [], "oauth_token_secret": "s"}, False),
+    ],
+)
+def test_token_of_oauth1(token: dict[str, Any], is_authorized: bool) -> None:
+    """A10: a secret may be empty, and has to be there; a token that is none leads to the login."""
+    blueprint = OAuth1ConsumerBlueprint("acme", __name__, "key", "cs", backend=MemoryBackend(token))
+    with make_app(blueprint).test_request_context():
+        assert blueprint.session.authorized is is_authorized
+
+
+@pytest.mark.parametrize("lifetime", ["abc", "", [], {}, 10**400, True, None, "1e999"])
+def test_lifetime_that_is_none_adds_no_end(lifetime: Any) -> None:
+    """A11: whatever an application assigns."""
+    assert "expires_at" not in with_expires_at({"access_token": "at", "expires_in": lifetime})
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "claims", [DEEP, f'{{"sub": {DEEP}', '{"sub": ' + "[" * 500 + "]" * 500 + "}"]
+)
+def test_deep_id_token_names_nobody(claims: str) -> None:
+    """A13: an ID token whose claims are nested too deep names no account."""
+    deep = f"e30.{base64.urlsafe_b64encode(claims.encode()).decode().rstrip('=')}.sig"
+    token, other = {"id_token": deep}, {"id_token": id_token("a")}
+    assert same_account(token, token, default=True)
+    assert not same_account(token, other, default=False)
+    assert not same_account({"user_id": [1]}, {"user_id": [1]}, default=False)
+
+
+GOOGLE = "https://www.googleapis.com/auth/"
+
+
+@pytest.mark.parametrize(
+    ("asked", "token", "missing"),
+    [
+        (["a", "b"], {"scope": "a b"}, set()),
+        (["a", "b"], {"scope": "b,a"}, set()),
+        ("a,b", {"scope": ["a", "b"]}, set()),
+        ("a b", {"scope": "a b c"}, set()),
+        ("a b", {"scope": "a"}, {"b"}),
+        (
+            "email profile",
+            {"scope": f"{GOOGLE}userinfo.email {GOOGLE}userinfo.profile openid"},
+            set(),
+        ),
+        (f"openid {GOOGLE}userinfo.email", {"scope": "openid email"}, set()),
+        (f"{GOOGLE}drive {GOOGLE}userinfo.email", {"scope": "email"}, {f"{GOOGLE}drive"}),
+        (f"{GOOGLE}drive.file", {"scope": f"{GOOGLE}drive"}, {f"{GOOGLE}drive.file"}),
+        (
+            "https://a.example/x/read",
+            {"scope": "https://a.example/y/read"},
+            {"https://a.example/x/read"},
+        ),
+        ("User.Read", {"scope": "https://graph.microsoft.com/User.Read"}, set()),
+        (
+            "user.read openid offline_access",
+            {"scope": "User.Read", "id_token": "t", "refresh_token": "r"},
+            set(),
+        ),
+        ("openid", {"scope": "email"}, {"openid"}),
+        (None, {"scope": "a"}, set()),
+    ],
+)
+def test_missing_scopes(asked: Any, token: dict[str, Any], missing: set[str]) -> None:
+    """A15: what is only another name, or an addition, is not missing."""
+    assert missing_scopes(asked, token) == missing

@@ -1,0 +1,174 @@
+"""Foreign text is shown without secrets, on one line, and bounded."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import time
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_dance_nosql.consumer.redaction import MAX_TEXT, Redactor, secrets_of
+
+SECRET = "s3+c/r'e\"t &<ü\\x"
+FORMS: dict[str, Any] = {
+    "as it is": lambda s: s,
+    "other case": lambda s: s.swapcase(),
+    "repr": repr,
+    "repr of a repr": lambda s: repr(repr(s)),
+    "JSON": json.dumps,
+    "JSON, readable": lambda s: json.dumps(s, ensure_ascii=False),
+    "JSON in JSON": lambda s: json.dumps(json.dumps({"a": s})),
+    "quote": quote,
+    "quote all": lambda s: quote(s, safe=""),
+    "quote in lower case": lambda s: quote(s, safe="").lower(),
+    "quote_plus": quote_plus,
+    "quote twice": lambda s: quote(quote(s)),
+    "every character quoted": lambda s: "".join(f"%{byte:02x}" for byte in s.encode()),
+    "HTML": html.escape,
+    "HTML without quotes": lambda s: html.escape(s, quote=False),
+    "HTML by numbers": lambda s: "".join(f"&#{ord(c)};" for c in s),
+    "HTML by hexadecimal numbers": lambda s: "".join(f"&#x{ord(c):X};" for c in s),
+    "Python's escapes": lambda s: s.encode("unicode_escape").decode(),
+    "ASCII by Python": ascii,
+}
+IN_BASE64 = [(before, code) for before in ("", "c", "ci", "cid:", "id:") for code in ("std", "url")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "secret", [SECRET, "s3cret", "CODE123", "a-_.~b" * 50, "naïve 秘密 🔑 key"]
+)
+def test_secret_is_hidden_in_each_form(form: str, secret: str) -> None:
+    """In whatever way a secret is written, nothing of it is left."""
+    text = Redactor(secret, "other secret").text(f"before {FORMS[form](secret)} after")
+    assert text is not None
+    assert text.startswith("before ")
+    assert "***" in text
+    for part in (secret, FORMS[form](secret)):
+        assert part[:12].lower() not in text.lower()
+
+
+@pytest.mark.parametrize(("before", "code"), IN_BASE64)
+@pytest.mark.parametrize("after", ["", "&", "!!"])
+@pytest.mark.parametrize("secret", [SECRET, "s3cret", "rt-ann-0"])
+def test_secret_is_hidden_in_base64(before: str, code: str, after: str, secret: str) -> None:
+    """A Basic header that is echoed shows no secret, whatever stands before and after it."""
+    encode = base64.b64encode if code == "std" else base64.urlsafe_b64encode
+    encoded = encode(f"{before}{secret}{after}".encode()).decode()
+    for text in (encoded, encoded.rstrip("=")):
+        shown = Redactor(secret).text(f"Basic {text}.") or ""
+        assert "***" in shown
+        assert text not in shown
+        kept = shown.removeprefix("Basic ").partition("***")[0]
+        assert len(kept) <= len(encode(before.encode()))
+
+
+@given(st.text(min_size=4, max_size=40).filter(lambda s: s.isprintable() and s == s.strip()))
+def test_any_printable_secret_is_hidden(secret: str) -> None:
+    """Whatever a secret is made of, it is hidden as it is, quoted and in JSON."""
+    redactor = Redactor(secret)
+    for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)):
+        assert secret not in (redactor.text(f"<{form}>") or "").replace("***", "")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
+    )
+)
+def test_anything_becomes_a_short_line(value: Any) -> None:
+    """Any value becomes printable text of bounded length, or nothing."""
+    text = Redactor("secret").text(value)
+    assert text is None or (0 < len(text) <= MAX_TEXT and text.isprintable())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, None),
+        ("", None),
+        ("  ", None),
+        ("a\r\nWARNING b", "a WARNING b"),
+        ("a\x1b[31m\x00b\u202ec\u200bd\ud800\u2028e", "a [31m bcd e"),
+        (["bad", "worse"], "bad, worse"),
+        ({"message": "no", "code": 100}, "no"),
+        ({"a": 1, "b": [True]}, "a: 1, b: True"),
+        (7, "7"),
+        ([10**5_000], "a very long int"),
+        (b"caf\xc3\xa9", "café"),
+        ("x" * 50_000, "x" * 297 + "..."),
+    ],
+)
+def test_what_is_told(value: Any, text: str | None) -> None:
+    """Lists tell their items, objects their message, and control characters are gone."""
+    assert Redactor().text(value) == text
+
+
+def test_secret_is_hidden_before_the_text_is_cut() -> None:
+    """No part of a secret is left where a text is cut, nor where something was taken out of it."""
+    redactor = Redactor("s3cret-value", "short", "abc")
+    assert redactor.text("x" * 292 + "s3cret-value") == "x" * 292 + "***"
+    assert redactor.text("s3cret\u200b-value") == "***"
+    assert redactor.text("s3cret-\x00value") == "s3cret- value"
+    assert redactor.text("abc") == "abc"
+
+
+def test_the_longer_of_two_secrets_goes_whole() -> None:
+    """A secret that is the beginning of another leaves nothing of that one."""
+    assert Redactor("at-1", "at-1-and-more").text("at-1-and-more at-1") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_shown"),
+    [
+        ("https://docs.example/errors?code=1#a", True),
+        ("http://docs.example", True),
+        ("HTTPS://docs.example", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("//evil.example", False),
+        ("/errors", False),
+        ("https:///errors", False),
+        ("https:\\\\evil.example", False),
+        ("https://user:pass@docs.example", False),
+        ("https://docs.example/\nX", False),
+        ("https://docs.example/ü", False),
+        ('https://docs.example/"><script>', False),
+        ("https://docs.example/s3cret", False),
+        ("https://docs.example/" + "a" * 300, False),
+        ("https://[", False),
+        (7, False),
+        (None, False),
+        (["https://docs.example"], False),
+    ],
+)
+def test_addresses(url: Any, is_shown: bool) -> None:
+    """Of addresses only those of web pages are shown, and none with a secret in it."""
+    assert Redactor("s3cret").url(url) == (url if is_shown else None)
+
+
+def test_it_shows_no_secret_itself() -> None:
+    """Its repr tells how many secrets it knows."""
+    assert repr(Redactor("s3cret", None, b"bytes", 7)) == "<Redactor of 2 secrets>"
+
+
+def test_parameters_that_are_secrets() -> None:
+    """They are known by their names."""
+    given = {"code": "a", "client_secret": "b", "token_type": "c", "scope": "d", "state": None}
+    assert secrets_of(given) == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["%25" * 80_000, "%2525" * 40_000, "\\" * 200_000, "&#0" * 60_000])
+def test_hostile_text_takes_no_time(text: str) -> None:
+    """A text that is made to be searched slowly is not."""
+    began = time.process_time()
+    Redactor("%25%25%25%25%25%25", "\\\\\\\\\\x", "&&&&&", SECRET).text(text)
+    assert time.process_time() - began < 3
