@@ -46,7 +46,7 @@ class Argument:
     def check(self, value: object, where: str) -> None:
         """Raise :class:`ConfigurationError` for a value of another type than the annotation's."""
         if value is not self.default and not fits(value, self.kind):
-            named = getattr(self.kind, "__name__", None) or str(self.kind)
+            named = str(self.kind) if get_args(self.kind) else self.kind.__name__
             raise ConfigurationError(f"{where} is {named}, not {type(value).__name__}.")
 
 

@@ -257,9 +257,9 @@ def test_method_that_needs_a_secret(rotating: RotatingProvider, method: str) -> 
         browser.do(site.blueprint.revoke)
 
 
-@pytest.mark.parametrize("secret", [5, b"bytes", lambda: 5])
+@pytest.mark.parametrize("secret", [lambda: 5, lambda: b"bytes"], ids=["number", "bytes"])
 def test_secret_that_is_none(rotating: RotatingProvider, secret: Any) -> None:
-    """A secret that is no text is an error that does not show it."""
+    """A function whose secret is no text is an error that does not show it."""
     site = make_site(rotating, of_user(), client_secret=secret)
     browser = site.browser()
     browser.connect(rotating.grant())
