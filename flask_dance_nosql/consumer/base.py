@@ -11,10 +11,11 @@ from inspect import signature
 from typing import Any, ClassVar, Self, cast, overload
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, current_app, request, url_for
+from flask import Blueprint, Flask, current_app, has_request_context, request, url_for
 from flask.blueprints import BlueprintSetupState
 from requests import Session
 from requests.adapters import BaseAdapter, HTTPAdapter
+from werkzeug.routing import BuildError
 
 from ..errors import ConfigurationError, CorruptToken, UserRequired
 from ..process import PerProcess
@@ -26,6 +27,7 @@ from .backend.store.document import TokenDocument
 from .backend.store.values import Token
 from .context import config_of, current_state
 from .dance import DanceViews
+from .pending import AskedPage, LastEnding
 from .refresh.flights import Flights, flights_of
 from .requests import ConsumerSession
 from .settings import (
@@ -50,6 +52,20 @@ _SESSION_PATH = "session."
 _OF_FLASK = signature(Blueprint).parameters.keys()
 _MARGIN = 10.0
 _WITHOUT_TIMEOUT = 300.0
+
+
+def makes_sessions(value: Any) -> bool:
+    """a class of sessions, or a function that makes one"""  # noqa: D403, D415 - a message's part
+    return not isinstance(value, type) or issubclass(value, Session)
+
+
+def is_full_url(value: str) -> bool:
+    """a full URL, with http or https and a host"""  # noqa: D403, D415 - a message's part
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.netloc)
 
 
 class BackendSetting(Argument):
@@ -143,11 +159,11 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     rule_kwargs: dict[str, Any] | None = argument(default=None)
     redirect_url: Setting[str | None] = Setting(default=None)
     redirect_to: Setting[str | None] = Setting(default=None)
-    redirect_uri: Setting[str | None] = Setting(default=None)
+    redirect_uri: Setting[str | None] = Setting(default=None, rule=is_full_url)
 
     # Of the session.
     base_url: Setting[str | None] = Setting(default=None, for_session=True)
-    session_class: Setting[SessionClass | None] = Setting(default=None)
+    session_class: Setting[SessionClass | None] = Setting(default=None, rule=makes_sessions)
     timeout: Setting[Timeout] = Setting(default=DEFAULT_TIMEOUT)
     pool_maxsize: Setting[int] = Setting(default=DEFAULT_POOL_MAXSIZE)
     proxies: Setting[dict[str, str] | None] = Setting(default=None)
@@ -155,6 +171,9 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
 
     backend: BackendSetting = BackendSetting(default=None)
     storage: BackendSetting = BackendSetting(default=None)
+
+    is_registered = False
+    """Whether it is registered on an app. Settings are not assigned in requests from then on."""
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         self._backend: BaseBackend
@@ -174,28 +193,30 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         # Not one by one: this may happen within a request, where none is to be changed.
         vars(self).update(values)
         make = values["session_class"]
-        if isinstance(make, type) and not issubclass(make, Session):
-            raise ConfigurationError(f"session_class {make.__name__} makes no requests.Session.")
         refuse_unknown(type(self), further, make)
         self.kwargs = further
         if backend is None:
             backend = SessionBackend if storage is None else storage
         self.backend = backend
-        login_rule = (login_url or "/{bp.name}").format(bp=self)
-        authorized_rule = (authorized_url or "/{bp.name}/authorized").format(bp=self)
-        for name, rule in (("login_url", login_rule), ("authorized_url", authorized_rule)):
-            if not rule.startswith("/"):
-                raise ConfigurationError(
-                    f"{name} is a route of the app, which begins with a slash, not {rule!r}. The "
-                    "full URL of the callback that the provider knows is redirect_uri."
-                )
-        uri = values["redirect_uri"]
-        if uri is not None and not (isinstance(uri, str) and urlsplit(uri).netloc):
-            raise ConfigurationError(f"redirect_uri is a full URL, not {uri!r}.")
+        login_rule = self._route("login_url", login_url or "/{bp.name}")
+        authorized_rule = self._route("authorized_url", authorized_url or "/{bp.name}/authorized")
         self.add_url_rule(login_rule, "login", self.login, **rule_kwargs)
         methods = {"methods": ["GET", "POST"], **rule_kwargs}
         self.add_url_rule(authorized_rule, "authorized", self.authorized, **methods)
         self.record(self._registered)
+
+    def _route(self, argument: str, text: str) -> str:
+        """Return a route, with the blueprint's attributes in their places."""
+        try:
+            route = text.format(bp=self)
+        except (AttributeError, LookupError, ValueError) as error:
+            raise ConfigurationError(f"{argument} {text!r} can't be formatted: {error}") from None
+        if not route.startswith("/"):
+            raise ConfigurationError(
+                f"{argument} is a route of the app, which begins with a slash, not {route!r}. The "
+                "full URL of the callback that the provider knows is redirect_uri."
+            )
+        return route
 
     def _registered(self, state: BlueprintSetupState) -> None:
         kind = type(self)
@@ -209,8 +230,14 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
                 )
         if isinstance(self._backend, BaseBackend):
             self._backend.init_app(cast(Flask, state.app))
-        name = f"{state.name_prefix}.{state.name}".lstrip(".")
-        state.app.extensions.setdefault("flask_dance_nosql", {}).setdefault(self, name)
+        known = state.app.extensions.setdefault("flask_dance_nosql", {})
+        if any(other.name == self.name and other is not self for other in known):
+            raise ConfigurationError(
+                f"The app has another OAuth blueprint of the name {self.name!r}. The name is the "
+                "provider's, under which logins and tokens are kept: give each its own."
+            )
+        known.setdefault(self, f"{state.name_prefix}.{state.name}".lstrip("."))
+        self.is_registered = True
 
     def view_endpoint(self, view: str) -> str:
         """Return the full endpoint of a view of this blueprint on the current app.
@@ -268,6 +295,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
                 self.flights.forget(slot.read().token)
         slot.erase()
         self.forget_token()
+        self.forget_visitor()
         token_deleted.send(self, user_id=slot.user_id)
 
     @property
@@ -297,6 +325,13 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         state = current_state(self)
         if state is not None and state.session is not None:
             del cast(ConsumerSession, state.session).token
+
+    def forget_visitor(self) -> None:
+        """Forget what this browser has of its dances: the next visitor gets nothing of it."""
+        if has_request_context():
+            self._pending().forget()
+            LastEnding(self.name).forget()
+            AskedPage(self.name).forget()
 
     @property
     def session(self) -> Any:
@@ -403,6 +438,7 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         values = {name: state.get(name) for name in names}
         for name, key in self.from_config.items():
             if name in values and (value := configured(key)) is not None:
+                self.arguments[name].check(value, f"{name}, from the configuration {key!r},")
                 values[name] = value
         return values
 
@@ -436,7 +472,15 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     def _next_url(self) -> str:
         if self.redirect_url:
             return self.redirect_url
-        return url_for(self.redirect_to) if self.redirect_to else f"{request.script_root}/"
+        if not self.redirect_to:
+            return f"{request.script_root}/"
+        try:
+            url = url_for(self.redirect_to)
+        except BuildError as error:
+            raise ConfigurationError(f"redirect_to names no page of the app: {error}") from None
+        if url == url_for(self.view_endpoint("login")):
+            raise ConfigurationError("redirect_to leads to the login view again.")
+        return url
 
     def _store_login(self, token: Token) -> TokenSlot:
         slot = self.slot()

@@ -20,20 +20,27 @@ from .backend.store.values import Token
 from .context import ContextState, current_state
 from .failure_page import error_code, failure_page
 from .pending import (
+    TOKEN_NOT_KEPT,
     AskedPage,
     LastEnding,
     PendingLogin,
     PendingLogins,
-    local_url,
+    is_navigation,
     make_room,
 )
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
 from .transport import quiet
+from .urls import callback_path, local_url
 
 log = logging.getLogger(__name__)
 
+RETRY = "retry"
+"""In the query of the login view: the visitor has asked to try again."""
+
 MISSING_STATE = "missing_state"
+MISMATCHING_STATE = "mismatching_state"
+TOKEN_NOT_STORED = "token_not_stored"  # noqa: S105 - an error code
 SCOPE_NOT_GRANTED = "scope_not_granted"
 # Servers take request lines of 8 KB.
 _LONGEST_QUERY = 6_000
@@ -47,11 +54,15 @@ _PARAMETERS = frozenset(
 
 @dataclass(eq=False, repr=False)
 class DanceFailure(Exception):
-    """A dance that did not end with a token."""
+    """A dance that did not end with a token.
+
+    ``is_unnamed`` says that the answer did not name the login that it is about.
+    """
 
     error: str
     description: str | None = None
     uri: str | None = None
+    is_unnamed: bool = False
 
 
 class DanceViews(Blueprint, ABC):
@@ -68,13 +79,16 @@ class DanceViews(Blueprint, ABC):
         names, or the one of which ``authorization_required`` has sent the visitor here.
 
         Raises:
-            ConfigurationError: If one of the provider's endpoints is missing or not https, or the
-                client identifier is missing.
+            ConfigurationError: If one of the provider's endpoints is missing or not https, the
+                client identifier is missing, or ``redirect_to`` names no page.
         """
-        asked = AskedPage(self.name).take()
-        if "retry" in request.args:
+        if not is_navigation():
+            # An image or a script of another site must not push out the logins that are begun.
+            return _unstored(Response("A login is begun by a page, not by a script.", 403))
+        page = AskedPage(self.name).take()
+        if RETRY in request.args:
             LastEnding(self.name).forget()
-        return self.begin(next=request.args.get("next", asked))
+        return self.begin(next=request.args.get("next", page))
 
     def begin(
         self,
@@ -102,20 +116,20 @@ class DanceViews(Blueprint, ABC):
                 ``login_hint``, ``acr_values`` or ``max_age``.
 
         Raises:
-            ConfigurationError: As :meth:`login` does; or if a scope is given with OAuth 1.
+            ConfigurationError: As :meth:`login` does; if a scope is given with OAuth 1, or none of
+                texts; or if a parameter is one that the blueprint sets itself.
         """
-        error = LastEnding(self.name).repeats()
-        if error is not None and (scope is not None or error != SCOPE_NOT_GRANTED):
-            return self._page(error)
         page = local_url(next)
-        if page is not None and page.partition("?")[0] == url_for(self.view_endpoint("login")):
-            page = None
+        self._next_url()
+        error = LastEnding(self.name).repeats(is_good=self._has_good_token())
+        if error is not None and (scope is not None or error != SCOPE_NOT_GRANTED):
+            return self._page(error, page)
         try:
             with quiet():
                 url, login = self._begin(scope, authorization_params)
             self._remember(login._replace(next=page))
         except DanceFailure as failure:
-            return self._failed(failure)
+            return self._failed(failure, page)
         oauth_before_login.send(self, url=url)
         return _unstored(redirect(url))
 
@@ -127,11 +141,7 @@ class DanceViews(Blueprint, ABC):
         """
         if request.method == "POST":
             # The session's cookie may not come with what another site has posted.
-            given = [*request.args.items(multi=True), *request.form.items(multi=True)]
-            query = urlencode(given)
-            if len(query) > _LONGEST_QUERY:
-                query = urlencode([(name, value) for name, value in given if name in _PARAMETERS])
-            return _unstored(redirect(f"{request.script_root}{request.path}?{query}", 303))
+            return _unstored(redirect(f"{callback_path()}?{_query()}", 303))
         try:
             with quiet():
                 login = self._accept_response()
@@ -145,9 +155,8 @@ class DanceViews(Blueprint, ABC):
             results = oauth_authorized.send(self, token=token)
         finally:
             state.arriving = None
-        if (response := _first_response(results)) is not None:
-            return _unstored(response)
-        if not any(result is False for _, result in results):
+        ending, response = "", _first_response(results)
+        if response is None and not any(result is False for _, result in results):
             try:
                 slot = self._store_login(token)
             except ValueError as error:
@@ -155,10 +164,11 @@ class DanceViews(Blueprint, ABC):
                 reason = f"The backend refused the token: {type(error).__name__}."
                 if isinstance(error, FlaskDanceNoSQLError):
                     reason = str(error)
-                return self._failed(DanceFailure("token_not_stored", reason))
+                return self._failed(DanceFailure(TOKEN_NOT_STORED, reason), login.next)
             token_saved.send(self, user_id=slot.user_id)
-            self._note_odd_ending(login, slot, token)
-        return _unstored(redirect(login.next or self._next_url()))
+            ending = _odd_ending(login, slot, token)
+        LastEnding(self.name).note(ending)
+        return _unstored(response or redirect(local_url(login.next) or self._next_url()))
 
     @property
     @abstractmethod
@@ -205,14 +215,19 @@ class DanceViews(Blueprint, ABC):
             return login
         if pending.all():
             reason = f"No login begun here has this {parameter}."
-            raise DanceFailure("mismatching_state", reason)
+            raise DanceFailure(MISMATCHING_STATE, reason)
         raise DanceFailure(MISSING_STATE, "No login was begun here.")
 
     def _remember(self, login: PendingLogin) -> None:
         pending = self._pending()
-        pending.add(login)
         known = current_app.extensions.get("flask_dance_nosql", {})
-        excess = make_room(login, [each._pending() for each in known])
+        everywhere = [each._pending() for each in known]
+        pending.add(login)
+        excess = make_room(login, everywhere)
+        if excess and login.next is not None:
+            # The page that was asked for is less than the login.
+            pending.add(login._replace(next=None))
+            excess = make_room(login, everywhere)
         if excess:
             pending.take(login.handle)
             raise DanceFailure(
@@ -221,38 +236,63 @@ class DanceViews(Blueprint, ABC):
                 "it. Keep tokens, and what else is large, on the server.",
             )
 
-    def _note_odd_ending(self, login: PendingLogin, slot: TokenSlot, token: Token) -> None:
-        """Note what would lead an application straight to the login view again."""
-        ending = LastEnding(self.name)
-        ending.forget()
-        # A backend with three methods may keep nothing.
-        kept = token if slot.name is not None else slot.read().token
-        if not kept or (token_status(kept, 0.0) == "expired" and not kept.get("refresh_token")):
-            ending.note("token_not_kept")
-        elif login.scope and set(login.scope.split()) - set(scopes_of(token.get("scope"))):
-            ending.note(SCOPE_NOT_GRANTED)
+    def _has_good_token(self) -> bool:
+        # Asked only where it matters, since a store may have to be.
+        if not LastEnding(self.name).is_noted():
+            return False
+        with suppress(FlaskDanceNoSQLError):
+            return bool(self.session.authorized)
+        return False
 
-    def _failed(self, failure: DanceFailure) -> Response:
+    def _failed(self, failure: DanceFailure, page: str | None = None) -> Response:
         error, description = failure.error, failure.description
-        # Without a login begun here, there may be no cookies to note anything in.
-        is_lost = error == MISSING_STATE
-        # If a page that follows leads to the login view, that one tells of the failure.
-        ends_elsewhere = not is_lost and LastEnding(self.name).note(error_code(error))
         log.warning("OAuth dance with %r failed: %r, %r", self.name, error, description)
         results = oauth_error.send(
             self, error=error, error_description=description, error_uri=failure.uri
         )
-        if (response := _first_response(results)) is not None:
+        # Without a login begun here, it says nothing of a login, and may be a stranger's work.
+        is_ours = error not in (MISSING_STATE, MISMATCHING_STATE) and not failure.is_unnamed
+        # After the receivers, of which one may have cleared the session.
+        is_noted = error != MISSING_STATE and LastEnding(self.name).note(
+            error_code(error), is_ours=is_ours
+        )
+        # A browser that has brought no session may keep none: then a note is of no use.
+        is_kept = current_app.session_interface.get_cookie_name(current_app) in request.cookies
+        response = _first_response(results)
+        if response is not None and (is_kept or not 300 <= response.status_code < 400):
             return _unstored(response)
-        if is_lost:
+        if error == MISSING_STATE:
             # Who has a token has come back here by the browser's history.
             with suppress(FlaskDanceNoSQLError):
-                ends_elsewhere = bool(self.session.authorized)
-        return _unstored(redirect(self._next_url())) if ends_elsewhere else self._page(error)
+                is_noted = bool(self.session.authorized)
+        if is_noted and is_kept:
+            return _unstored(redirect(self._next_url()))
+        return self._page(error, page)
 
-    def _page(self, error: str) -> Response:
-        retry_url = url_for(self.view_endpoint("login"), retry="")
+    def _page(self, error: str, page: str | None = None) -> Response:
+        query: dict[str, Any] = {RETRY: "", "next": page}
+        retry_url = url_for(self.view_endpoint("login"), **query)
         return _unstored(failure_page(self.name, error, retry_url, self._next_url()))
+
+
+def _odd_ending(login: PendingLogin, slot: TokenSlot, token: Token) -> str:
+    """Return the error of a dance that ended well, and left what leads to a login at once."""
+    # Not every backend keeps what it is given.
+    kept = token if slot.is_shared else slot.read().token
+    if not kept or (token_status(kept, 0.0) == "expired" and not kept.get("refresh_token")):
+        return TOKEN_NOT_KEPT
+    is_narrow = login.scope and set(login.scope.split()) - set(scopes_of(token.get("scope")))
+    return SCOPE_NOT_GRANTED if is_narrow else ""
+
+
+def _query() -> str:
+    """Return the query for what was posted to the callback, short enough for any server."""
+    given = [*request.args.items(multi=True), *request.form.items(multi=True)]
+    for parameters in (given, [(name, value) for name, value in given if name in _PARAMETERS]):
+        query = urlencode(parameters)
+        if len(query) <= _LONGEST_QUERY:
+            return query
+    return ""
 
 
 def _first_response(results: Iterable[tuple[Any, Any]]) -> Any:

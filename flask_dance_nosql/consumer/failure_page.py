@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import Response, current_app, make_response, render_template_string
+from flask import Response, current_app, make_response, render_template
+from jinja2 import Environment, TemplateNotFound
 
 TEMPLATE = "flask_dance_nosql/failed.html"
 """The name of the template that is used in place of :data:`PAGE` if the application has it.
@@ -32,6 +33,9 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+
+# Not in the app's environment, which may have other delimiters.
+_page = Environment(autoescape=True).from_string(PAGE)
 
 _REASONS = {
     "access_denied": "The provider was told not to let this site in.",
@@ -68,7 +72,6 @@ def failure_page(provider: str, error: object, retry_url: str, home_url: str) ->
         home_url: Where a dance that does not fail ends.
     """
     code = error_code(error)
-    environment = current_app.jinja_env
     values: dict[str, Any] = {
         "provider": provider,
         "error": code,
@@ -76,11 +79,13 @@ def failure_page(provider: str, error: object, retry_url: str, home_url: str) ->
         "retry_url": retry_url,
         "home_url": home_url,
     }
-    if TEMPLATE in environment.list_templates(filter_func=TEMPLATE.__eq__):
-        text = environment.get_template(TEMPLATE).render(values)
-    else:
-        values.setdefault("gettext", environment.globals.get("gettext", str))
-        text = render_template_string(PAGE, **values)
+    try:
+        text = render_template(TEMPLATE, **values)
+    except TemplateNotFound as missing:
+        if missing.name != TEMPLATE:
+            raise
+        gettext = current_app.jinja_env.globals.get("gettext", str)
+        text = _page.render(values, gettext=gettext)
     response = make_response(text, _STATUS.get(code, 400))
     # Its own URL may have the authorization code in it.
     response.headers["Referrer-Policy"] = "no-referrer"

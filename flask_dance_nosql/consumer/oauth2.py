@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 from flask import request
 from oauthlib.oauth2 import Client
@@ -34,6 +34,14 @@ AUTHORIZATION_ERRORS = frozenset(
     )
 )
 """The errors of RFC 6749 section 4.1.2.1 and of OpenID Connect Core 1.0 section 3.1.2.6."""
+
+
+_OWN_PARAMETERS = frozenset(
+    (
+        *("url", "state", "client_id", "redirect_uri", "response_type"),
+        *("code_challenge", "code_challenge_method"),
+    )
+)
 
 
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
@@ -104,7 +112,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     token_url: Setting[str | None] = Setting(default=None)
     token_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
     use_pkce: Setting[bool | None] = Setting(default=None)
-    code_challenge_method: Setting[str] = Setting(default="S256")
+    code_challenge_method: Setting[Literal["S256", "plain"]] = Setting(default="S256")
     issuer: Setting[str | None] = Setting(default=None)
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
@@ -142,6 +150,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             return revoke(self, self.session.token_endpoint(), slot)
         finally:
             self.forget_token()
+            if user is user_id is NOT_GIVEN:
+                self.forget_visitor()
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
@@ -152,26 +162,26 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
                 f"Blueprint {self.name!r} has no client_id. If it comes from the environment "
                 "or the app's configuration, is it set there?"
             )
+        for name in _OWN_PARAMETERS & parameters.keys():
+            raise ConfigurationError(f"begin() takes no {name}: the blueprint sets it.")
         session = self.session.for_call()
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("token_url")
         session.redirect_uri = self.callback_url()
         if scope is not None:
-            session.scope = self._with_granted(scope_to_list(scope))
+            session.scope = self._with_granted(_scopes(scope))
         parameters = {**(self.authorization_url_params or {}), **parameters}
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
             method = self.code_challenge_method
-            if method not in ("S256", "plain"):
-                raise ConfigurationError(
-                    f"code_challenge_method is 'S256' or 'plain', not {method!r}."
-                )
             # oauthlib knows plain by the name None only.
             parameters["code_challenge"] = session._client.create_code_challenge(
                 verifier, code_challenge_method=None if method == "plain" else method
             )
             parameters["code_challenge_method"] = method
         state = self.state() if callable(self.state) else self.state
+        if not isinstance(state, str | None):
+            raise ConfigurationError(f"state has to be a str, not {type(state).__name__}.")
         url, state = session.authorization_url(authorization_url, state=state, **parameters)
         asked = None if scope is None else " ".join(session.scope)
         return url, PendingLogin(state, verifier, scope=asked)
@@ -189,7 +199,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         state, error = request.args.get("state"), request.args.get("error")
         if not state and error in AUTHORIZATION_ERRORS and self._pending().all():
             # Some providers forget the state of a login that they refuse.
-            raise DanceFailure(error, "The provider refused, and did not say which login.")
+            reason = "The provider refused, and did not say which login."
+            raise DanceFailure(error, reason, is_unnamed=True)
         login = self._taken(state, "state")
         issuer = request.args.get("iss")
         if issuer is not None and self.issuer is not None and issuer != self.issuer:
@@ -247,3 +258,13 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             if self.revocation_url:
                 self.session.token_endpoint().revoke(token)
             raise
+
+
+def _scopes(scope: Any) -> list[str]:
+    """Return the scopes that a view asks for."""
+    given = scope.split() if isinstance(scope, str) else scope
+    if isinstance(given, Iterable) and not isinstance(given, bytes):
+        scopes = list(given)
+        if all(isinstance(each, str) for each in scopes):
+            return scopes
+    raise ConfigurationError(f"begin() takes scopes as text, not as {type(scope).__name__}.")

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hmac import compare_digest
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from flask import current_app, request
 from flask import session as flask_session
 
 from .. import clock
 from .backend.session import cookie_excess
+from .urls import current_url, local_url
+
+TOKEN_NOT_KEPT = "token_not_kept"  # noqa: S105 - an error code
 
 MAX_PENDING = 5
-MAX_NEXT = 1_000
 # How soon after a failure a login can't be what a human has asked for after reading of it.
 AT_ONCE_SECONDS = 3.0
-# How soon after a second failure no third login is begun, which is for apps that take their time.
+# How long a login that was successful is taken for the cause of the next one.
+FOLLOWING_SECONDS = 10.0
+MOST_LOGINS = 4
+# How long endings are counted, for apps that take their time between one and the next login.
 LOOP_SECONDS = 30.0
 # How long a page that was asked for is remembered for the login that it leads to.
 ASKED_SECONDS = 60.0
@@ -76,6 +80,10 @@ class PendingLogins:
         self._write([each for each in logins if each not in found])
         return found[0]
 
+    def forget(self) -> None:
+        """Forget all of them."""
+        self._write([])
+
     def drop(self, login: PendingLogin) -> None:
         """Forget a dance."""
         self._write([each for each in self.all() if each != login])
@@ -118,8 +126,10 @@ def make_room(newest: PendingLogin, everywhere: Iterable[PendingLogins]) -> int:
     """Forget the oldest dances, of whatever provider, until the session fits into its cookie.
 
     Returns:
-        By how many bytes it is still too large when ``newest`` is the only one left.
+        By how many bytes it is too large even when ``newest`` is the only one left; then nothing
+        was forgotten.
     """
+    before = dict(flask_session)
     logins = [(login, pending) for pending in everywhere for login in pending.all()]
     logins.sort(key=lambda each: each[0].begun)
     excess = cookie_excess({})
@@ -129,36 +139,59 @@ def make_room(newest: PendingLogin, everywhere: Iterable[PendingLogins]) -> int:
         if login.handle != newest.handle:
             pending.drop(login)
             excess = cookie_excess({})
+    if excess:
+        flask_session.clear()
+        flask_session.update(before)
     return excess
 
 
 class LastEnding:
-    """The error with which the last dance with a provider ended in this browser."""
+    """How the last dance with a provider ended in this browser: its error, and how often so.
+
+    With it, a login is not begun that would only follow from how the last one has ended.
+    """
 
     def __init__(self, provider: str) -> None:
         self._key = f"{provider}_oauth_ended"
 
-    def note(self, error: str) -> bool:
-        """Remember an error. Returns whether the browser will."""
-        last = _noted(self._key, 3, LOOP_SECONDS)
-        is_again = last is not None and type(last[1]) is int
-        value = [clock.timestamp(), error, last[1] + 1 if last is not None and is_again else 1]
+    def note(self, error: str = "", *, is_ours: bool = True) -> bool:
+        """Remember an ending. Returns whether the browser will.
+
+        Args:
+            error: The error; none is a success.
+            is_ours: Whether it was that of a login begun here. Others are counted once only: they
+                may be the work of somebody else.
+        """
+        last = _noted(self._key, LOOP_SECONDS)
+        is_again = is_ours and last is not None and last.text == error
+        times = last.times + 1 if last is not None and is_again else 1
+        value = [clock.timestamp(), error, times]
         if not _can_keep({self._key: value}):
             return False
         flask_session[self._key] = value
         return True
 
-    def repeats(self) -> str | None:
-        """Return the error if a login that is begun now would only lead to it again.
+    def is_noted(self) -> bool:
+        """Whether there is one."""
+        return self._key in flask_session
 
-        That is one right after it which no click has begun, and one soon after the second in a row.
+    def repeats(self, *, is_good: bool) -> str | None:
+        """Return the error to tell in place of a login that would only lead to the same again.
+
+        Args:
+            is_good: Whether the visitor has a token that works, so that a login is less odd.
         """
-        last = _noted(self._key, 3, LOOP_SECONDS)
-        if last is None or not isinstance(last[0], str):
+        last = _noted(self._key, LOOP_SECONDS)
+        if last is None:
             return None
+        age = clock.timestamp() - last.moment
+        # The end of a chain of redirects is cross-site if the provider was in it.
         is_clicked = request.headers.get("Sec-Fetch-Site") == "same-origin"
-        is_at_once = not is_clicked and _noted(self._key, 3, AT_ONCE_SECONDS) is not None
-        return last[0] if is_at_once or last[1] != 1 else None
+        if last.text:
+            at_once = age < AT_ONCE_SECONDS and not is_clicked
+            return last.text if at_once or last.times > 1 else None
+        most = MOST_LOGINS if is_good or is_clicked else 2
+        return TOKEN_NOT_KEPT if last.times >= most and age < FOLLOWING_SECONDS else None
 
     def forget(self) -> None:
         """Forget it."""
@@ -173,51 +206,47 @@ class AskedPage:
 
     def note(self) -> None:
         """Remember the current page, if it is one that a browser can be sent to."""
-        is_page = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-        page = local_url(request.script_root + request.full_path.removesuffix("?"))
-        value = [clock.timestamp(), page]
-        if request.method == "GET" and is_page and page and _can_keep({self._key: value}):
+        page = local_url(current_url())
+        value = [clock.timestamp(), current_url(), 1]
+        if request.method == "GET" and is_navigation() and page and _can_keep({self._key: value}):
             flask_session[self._key] = value
         else:
-            flask_session.pop(self._key, None)
+            self.forget()
 
     def take(self) -> str | None:
         """Return the page, unless it was asked for long ago, and forget it."""
-        noted = _noted(self._key, 2, ASKED_SECONDS)
+        noted = _noted(self._key, ASKED_SECONDS)
+        self.forget()
+        return None if noted is None else local_url(noted.text)
+
+    def forget(self) -> None:
+        """Forget it."""
         flask_session.pop(self._key, None)
-        return None if noted is None else local_url(noted[0])
 
 
-def _noted(key: str, length: int, seconds: float) -> list[Any] | None:
-    """Return what was noted after the time, unless it is too long ago or of another length."""
+class _Noted(NamedTuple):
+    moment: float
+    text: str
+    times: int = 1
+
+
+def _noted(key: str, seconds: float) -> _Noted | None:
+    """Return what was noted, unless it is too long ago; the session may hold anything."""
     value = flask_session.get(key)
-    if not isinstance(value, list | tuple) or len(value) != length:
+    if not isinstance(value, list | tuple) or len(value) != len(_Noted._fields):
         return None
-    moment, *noted = value
-    is_recent = isinstance(moment, int | float) and 0 <= clock.timestamp() - moment < seconds
-    return noted if is_recent else None
+    moment, text, times = value
+    if not isinstance(moment, int | float) or not isinstance(text, str) or type(times) is not int:
+        return None
+    now = clock.timestamp()
+    return _Noted(moment, text, times) if now - seconds < moment <= now else None
+
+
+def is_navigation() -> bool:
+    """Whether a browser wants to show the answer, unless it does not say."""
+    return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
 
 
 def _can_keep(changes: dict[str, Any]) -> bool:
     interface = current_app.session_interface
     return not interface.is_null_session(flask_session) and not cookie_excess(changes)
-
-
-def local_url(url: object) -> str | None:
-    """Return a URL of this site as a path with its query, or ``None`` for any other.
-
-    A browser takes backslashes for slashes, and skips white space and control characters.
-    """
-    if not isinstance(url, str) or not url.isprintable() or len(url) > MAX_NEXT:
-        return None
-    if "\\" in url or " " in url:
-        return None
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if parts.scheme or parts.netloc:
-        if (parts.scheme, parts.netloc) != (request.scheme, request.host):
-            return None
-        url = parts._replace(scheme="", netloc="").geturl()
-    return url if url.startswith("/") and not url.startswith("//") else None

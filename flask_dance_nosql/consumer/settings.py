@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from inspect import Parameter, Signature, signature
 from types import SimpleNamespace, UnionType
@@ -39,15 +39,22 @@ class Argument:
     kind: Any = Any
     """The type of its values, from the annotation."""
 
+    rule: Callable[[Any], bool] | None = None
+    """What a value has to fulfil besides its type; its docstring says what that is."""
+
     def __init__(self, *, default: Any = Parameter.empty, kw_only: bool = True) -> None:
         self.default = default
         self.kw_only = kw_only
 
     def check(self, value: object, where: str) -> None:
         """Raise :class:`ConfigurationError` for a value of another type than the annotation's."""
-        if value is not self.default and not fits(value, self.kind):
+        if value is self.default or type(value) is LocalProxy:
+            return
+        if not fits(value, self.kind):
             named = str(self.kind) if get_args(self.kind) else self.kind.__name__
             raise ConfigurationError(f"{where} is {named}, not {type(value).__name__}.")
+        if self.rule is not None and value is not None and not self.rule(value):
+            raise ConfigurationError(f"{where} is {self.rule.__doc__}, not {value!r}.")
 
 
 def argument(*, default: Any = Parameter.empty, kw_only: bool = True) -> Any:
@@ -73,13 +80,21 @@ class Setting(Argument, Generic[T]):
         kw_only: Whether it is given by name only.
         for_session: Whether the session class is given it as an argument of the same name; ``None``
             is as in the class whose setting it takes the place of.
+        rule: Tells whether a value will do, besides its type. Its docstring completes the message
+            "... is" for one that will not.
     """
 
     def __init__(
-        self, *, default: Any = None, kw_only: bool = True, for_session: bool | None = None
+        self,
+        *,
+        default: Any = None,
+        kw_only: bool = True,
+        for_session: bool | None = None,
+        rule: Callable[[Any], bool] | None = None,
     ) -> None:
         super().__init__(default=default, kw_only=kw_only)
         self.for_session = for_session
+        self.rule = rule
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -92,7 +107,7 @@ class Setting(Argument, Generic[T]):
         if blueprint is None:
             return self
         state = vars(blueprint)
-        if state["from_config"]:
+        if state.get("from_config"):
             key = state["from_config"].get(self._name)
             value = configured(key)
             if value is not None:
@@ -101,7 +116,7 @@ class Setting(Argument, Generic[T]):
         return state.get(self._name)  # type: ignore[return-value] # as assigned
 
     def __set__(self, blueprint: object, value: T) -> None:
-        if has_request_context():
+        if has_request_context() and vars(blueprint).get("is_registered"):
             raise ConfigurationError(
                 f"{self._name} can't be set within a request: it would hold for every visitor. To "
                 "ask this visitor for another scope, return blueprint.begin(scope=...) from a view."
@@ -180,10 +195,10 @@ def _kind_of(cls: type, name: str) -> Any:
     return next(iter(get_args(kind)), Any)
 
 
-def fits(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one for each form of a type
+def fits(value: Any, kind: Any) -> bool:  # noqa: C901, PLR0911 - one for each form of a type
     """Whether a value is of a type, as far as that can be told without using it."""
     origin, parts = get_origin(kind) or kind, get_args(kind)
-    if isinstance(kind, TypeVar) or kind is Any or type(value) is LocalProxy:
+    if isinstance(kind, TypeVar) or kind is Any:
         return True
     if origin in (Union, UnionType):
         return any(fits(value, part) for part in parts)
@@ -202,11 +217,19 @@ def fits(value: Any, kind: Any) -> bool:  # noqa: PLR0911 - one for each form of
         # Any collection will do, as it always has.
         is_many = isinstance(value, list | tuple | set | frozenset)
         return is_many and all(fits(each, parts[0]) for each in value)
+    if origin is tuple and parts[1:] == (...,):
+        return isinstance(value, tuple) and all(fits(each, parts[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, Mapping)
     if origin is tuple and parts:
         return (
             isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
         )
-    return not isinstance(origin, type) or isinstance(value, origin)
+    try:
+        return not isinstance(origin, type) or isinstance(value, origin)
+    except TypeError:
+        # A protocol or a TypedDict, which tell nothing of an object.
+        return True
 
 
 def refuse_unknown(owner: type, given: dict[str, Any], session_class: Any) -> None:

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple, Protocol
 
 from flask import Flask
 
-from ...errors import ConfigurationError, CorruptToken, VersionConflict
+from ...errors import (
+    ConfigurationError,
+    CorruptToken,
+    FlaskDanceNoSQLError,
+    UserRequired,
+    VersionConflict,
+)
 from .owner import CURRENT, Who
 from .store.document import TokenDocument, TokenKey
 from .store.values import Token, json_token
@@ -148,7 +154,15 @@ class PlainSlot(TokenSlot):
 
     def read(self, fresh: bool = False) -> StoredToken:  # noqa: ARG002 - there is no other way
         """Return what the backend's ``get`` gives."""
-        token = self._backend.get(self._blueprint)
+        try:
+            token = self._backend.get(self._blueprint)
+        except ValueError as error:
+            # As Flask-Dance's own backends say it.
+            if isinstance(error, FlaskDanceNoSQLError) or "without an associated user" not in str(
+                error
+            ):
+                raise
+            raise UserRequired("get") from error
         if token is not None and not isinstance(token, dict):
             name, reason = type(self._backend).__name__, "it is no dict"
             raise CorruptToken("get", name, self._blueprint.name, None, reason)
