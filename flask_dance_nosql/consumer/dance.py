@@ -121,7 +121,7 @@ class DanceViews(Blueprint, ABC):
         """
         page = local_url(next)
         self._next_url()
-        error = LastEnding(self.name).repeats(is_good=self._has_good_token())
+        error = LastEnding(self.name).repeats()
         if error is not None and (scope is not None or error != SCOPE_NOT_GRANTED):
             return self._page(error, page)
         try:
@@ -235,14 +235,6 @@ class DanceViews(Blueprint, ABC):
                 f"The session cookie would be {excess} bytes too large, and browsers would drop "
                 "it. Keep tokens, and what else is large, on the server.",
             )
-
-    def _has_good_token(self) -> bool:
-        # Asked only where it matters, since a store may have to be.
-        if not LastEnding(self.name).is_noted():
-            return False
-        with suppress(FlaskDanceNoSQLError):
-            return bool(self.session.authorized)
-        return False
 
     def _failed(self, failure: DanceFailure, page: str | None = None) -> Response:
         error, description = failure.error, failure.description

@@ -20,7 +20,8 @@ MAX_PENDING = 5
 AT_ONCE_SECONDS = 3.0
 # How long a login that was successful is taken for the cause of the next one.
 FOLLOWING_SECONDS = 10.0
-MOST_LOGINS = 4
+MOST_LOGINS = 2
+MOST_CLICKS = 4
 # How long endings are counted, for apps that take their time between one and the next login.
 LOOP_SECONDS = 30.0
 # How long a page that was asked for is remembered for the login that it leads to.
@@ -171,16 +172,8 @@ class LastEnding:
         flask_session[self._key] = value
         return True
 
-    def is_noted(self) -> bool:
-        """Whether there is one."""
-        return self._key in flask_session
-
-    def repeats(self, *, is_good: bool) -> str | None:
-        """Return the error to tell in place of a login that would only lead to the same again.
-
-        Args:
-            is_good: Whether the visitor has a token that works, so that a login is less odd.
-        """
+    def repeats(self) -> str | None:
+        """Return the error to tell in place of a login that would only lead to the same again."""
         last = _noted(self._key, LOOP_SECONDS)
         if last is None:
             return None
@@ -190,7 +183,7 @@ class LastEnding:
         if last.text:
             at_once = age < AT_ONCE_SECONDS and not is_clicked
             return last.text if at_once or last.times > 1 else None
-        most = MOST_LOGINS if is_good or is_clicked else 2
+        most = MOST_CLICKS if is_clicked else MOST_LOGINS
         return TOKEN_NOT_KEPT if last.times >= most and age < FOLLOWING_SECONDS else None
 
     def forget(self) -> None:
