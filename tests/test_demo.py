@@ -231,17 +231,23 @@ class OwnDemo:
 
     Args:
         file: The file.
-        token_seconds: How long access tokens live.
     """
 
-    def __init__(self, file: Path, token_seconds: int) -> None:
+    def __init__(self, file: Path) -> None:
         self.file = file
-        provider = create_provider(access_token_seconds=token_seconds)
+        provider = create_provider(access_token_seconds=60)
         self.state = provider_state(provider)
         self.provider = LocalServer(provider)
         app = create_app(Storage("file", str(file)), self.provider.url, CLIENT_ID, CLIENT_SECRET)
         self.app = LocalServer(app)
         self.state.add_redirect_uri(CLIENT_ID, f"{self.app.url}/login/demo/authorized")
+
+    def connect(self, visitor: Visitor) -> None:
+        """Connect a visitor, and let the token that is stored have ended."""
+        visitor.connect("Ada", "Alice")
+        token = json.loads(self.file.read_text())
+        self.file.write_text(json.dumps({**token, "expires_at": 1.0}))
+        visitor.open(visitor.home)
 
     def stop(self) -> None:
         """End both; again is no error for the provider."""
@@ -251,9 +257,9 @@ class OwnDemo:
 
 @pytest.fixture
 def own_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OwnDemo]:
-    """A demo whose tokens have ended when they are issued."""
+    """A demo whose tokens can have ended at once."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    demo = OwnDemo(tmp_path / "token.json", -1)
+    demo = OwnDemo(tmp_path / "token.json")
     yield demo
     demo.stop()
 
@@ -261,10 +267,9 @@ def own_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OwnDem
 def test_expired_token_is_refreshed_and_stored(own_demo: OwnDemo) -> None:
     """A call with an expired token refreshes it once, stores the new one, and the page tells."""
     with closing(Visitor(own_demo.app.url)) as ada:
-        ada.connect("Ada", "Alice")
+        own_demo.connect(ada)
         assert "expired" in ada.text
         expired = json.loads(own_demo.file.read_text())
-        own_demo.state.access_token_seconds = 60
         ada.follow("Call the API")
         assert '"sub": "alice"' in ada.text
         assert "active" in ada.text
@@ -279,7 +284,6 @@ def test_expired_token_is_refreshed_and_stored(own_demo: OwnDemo) -> None:
 
 def test_watching_calls_again_and_again(own_demo: OwnDemo) -> None:
     """The page that watches loads itself anew until the visitor stops it."""
-    own_demo.state.access_token_seconds = 60
     with closing(Visitor(own_demo.app.url)) as ada:
         ada.connect("Ada", "Alice")
         ada.follow("Watch a refresh")
@@ -313,7 +317,7 @@ def test_disconnecting_without_the_provider(own_demo: OwnDemo) -> None:
 def test_ended_grant_leads_to_the_login(own_demo: OwnDemo) -> None:
     """A call with a token whose grant has ended sends the visitor to the provider."""
     with closing(Visitor(own_demo.app.url)) as ada:
-        ada.connect("Ada", "Alice")
+        own_demo.connect(ada)
         token = json.loads(own_demo.file.read_text())
         own_demo.file.write_text(json.dumps({**token, "refresh_token": "ended"}))
         ada.follow("Call the API")
