@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 HOST = "127.0.0.1"
 
@@ -61,7 +61,9 @@ class RotatingProvider:
         at_the_gate: Is set when somebody asks the token endpoint.
         failing: The HTTP status and body with which the token endpoint answers, if any.
         odd: The HTTP status, content type and bytes with which every endpoint but the API answers
-            whatever it is asked, if any. ``{asked}`` in it is replaced by the request's body.
+            whatever it is asked, if any. In it, ``{asked}`` is replaced by the request's body,
+            ``{plain}`` by the body without escapes, and ``{header}`` by how the client says who
+            it is.
         revoked: The forms that came to the revocation endpoint, in order. A refresh token that
             works ends its grant there, an access token only itself, and a spent one nothing.
         keeps_old: Whether access tokens of before a refresh still work.
@@ -155,7 +157,7 @@ class RotatingProvider:
         form = {name: values[0] for name, values in fields.items()}
         if self.odd is not None and path in ("/token", "/revoke", "/request", "/access"):
             self.revoked += [form] if path == "/revoke" else []
-            return self.odd[0], self.odd[2].replace(b"{asked}", asked.body)
+            return self.odd[0], self._echo(self.odd[2], asked)
         if path == "/token":
             return self.exchange(form)
         if path == "/revoke":
@@ -165,6 +167,12 @@ class RotatingProvider:
         if path != "/closed" and self.works(asked.headers.get("Authorization")):
             return 200, {"cookie": asked.headers.get("Cookie")}
         return 401, {"error": "invalid_token"}
+
+    def _echo(self, text: bytes, asked: Asked) -> bytes:
+        plain = json.dumps(unquote_plus(asked.body.decode("latin1")))[1:-1].encode()
+        header = asked.headers.get("Authorization", "").replace('"', "'").encode("latin1")
+        text = text.replace(b"{asked}", asked.body).replace(b"{plain}", plain)
+        return text.replace(b"{header}", header)
 
     def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
         """Answer a token request."""

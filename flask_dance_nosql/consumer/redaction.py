@@ -176,6 +176,17 @@ def _told_of_many(value: Any, depth: int) -> str:
     return ", ".join(f"{_told(name, 0)}: {_told(item, depth)}" for name, item in items)
 
 
+def issued_in(fields: Mapping[str, Any]) -> list[Any]:
+    """Return the secrets that an answer issues."""
+    return [fields.get(name) for name in _ISSUED]
+
+
+_ISSUED = (
+    *("access_token", "refresh_token", "id_token", "mac_key"),
+    *("oauth_token", "oauth_token_secret"),
+)
+
+
 def secrets_of(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[str]:
     """Return those values that are secrets by their names, as parameters of OAuth are named."""
     pairs = values.items() if isinstance(values, Mapping) else values

@@ -15,7 +15,7 @@ from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests import RequestException, Response
 
 from .backend.store.values import Token
-from .redaction import Redactor
+from .redaction import Redactor, issued_in
 from .token import is_vschar
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,7 @@ def refusal_in(
     status = response.status_code
     if not isinstance(fields, Mapping):
         return _judged(Refusal(MISSING, nothing_in(response)), set(), response, ended)
+    redactor = redactor.knowing(*issued_in(fields))
     error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, _MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]
     codes = {*_codes_of(error, "error")}.union(*(_codes_of(each, "errors") for each in listed))

@@ -217,10 +217,11 @@ class TokenEndpoint:
         """
         kinds = ("refresh_token", "access_token")
         texts = {kind: token[kind] for kind in kinds if isinstance(token.get(kind), str)}
-        confirmed = [self._revoke(text, kind) for kind, text in texts.items() if text]
+        redactor = Redactor(*texts.values())
+        confirmed = [self._revoke(text, kind, redactor) for kind, text in texts.items() if text]
         return all(confirmed)
 
-    def _revoke(self, token: str, kind: str) -> bool:
+    def _revoke(self, token: str, kind: str, redactor: Redactor) -> bool:
         url = self.settings.get("revocation_url")
         if not url:
             message = "A %s of provider %r is not revoked: there is no revocation_url."
@@ -228,7 +229,7 @@ class TokenEndpoint:
             return False
         who = client_authentication(self.session.client_id, self.settings)
         data = {"token": token, "token_type_hint": kind, **who.fields}
-        redactor = Redactor(token, who.secret)
+        redactor = redactor.knowing(who.secret)
         try:
             response = self.session.post(
                 url, data=data, withhold_token=True, auth=who.auth, **who.transport
