@@ -256,6 +256,10 @@ class RotatingProvider:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write nothing: a client may leave an answer that is too large for it."""
+
     request_queue_size = 128
 
     def __init__(self, *args: Any) -> None:

@@ -67,6 +67,10 @@ class Redactor:
             whole = whole[: MAX_TEXT - 3] + "..."
         return whole or None
 
+    def finds(self, text: str) -> bool:
+        """Whether a text has one of the secrets in it, in whatever form."""
+        return self._hide(text) != text
+
     def url(self, value: object) -> str | None:
         """Return the address of a web page, or ``None`` if a value is none that may be shown.
 

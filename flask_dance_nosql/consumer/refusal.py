@@ -160,8 +160,10 @@ def refusal_in(
     if is_absent(error):
         codes.add(_code(message))
         error = _first(fields, _CODES_BESIDE) or next(filter(None, listed), None)
+    for each in (error, *listed):
+        if message is None and isinstance(each, Mapping):
+            message = _first(each, _MESSAGES)
     if isinstance(error, Mapping):
-        message = message or _first(error, _MESSAGES)
         error = _first(error, _NAMES_OF_CODE)
     code = redactor.text(error)
     description = redactor.text(message)
@@ -174,7 +176,7 @@ def refusal_in(
         description,
         redactor.url(fields.get("error_uri")),
         is_definite=code is not None and status < 300,
-        issued={name: fields[name] for name in tokens if is_vschar(fields.get(name))},
+        issued={n: fields[n] for n in tokens if status < 400 and is_vschar(fields.get(n))},
     )
     return _judged(refusal, codes, response, ended)
 

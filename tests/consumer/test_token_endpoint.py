@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 import responses
 from oauthlib.oauth1 import (
     SIGNATURE_HMAC,
@@ -191,12 +192,12 @@ def test_body_with_a_token_goes_nowhere_else(
     web.post(OTHERS[place], json={})
     client = WebApplicationClient("id", default_token_placement="body")
     for given, followed in ((client, False), (None, True)):
-        backend = MemoryBackend({"access_token": "at-secret"})
+        backend = MemoryBackend({"access_token": "at/se+cret="})
         blueprint = make_blueprint(client=given, backend=backend)
         with make_app(blueprint).test_request_context():
             answer = blueprint.session.post("post", data={"a": "b"} if followed else "a=b")
         assert (answer.status_code == 200) is followed
-    assert "at-secret" not in sent_with(web)
+    assert "cret" not in sent_with(web)
 
 
 @pytest.mark.parametrize("path", ["http://provider.example/api/me", "me"])
@@ -214,3 +215,41 @@ def test_plaintext_signature_needs_https(
         blueprint.session.auth.client.signature_method = SIGNATURE_HMAC
         web.get("http://provider.example/api/me", json={})
         assert blueprint.session.get(path).json() == {}
+
+
+@pytest.mark.parametrize("place", OTHERS)
+@pytest.mark.parametrize("status", STATUSES)
+def test_header_with_a_token_goes_nowhere_else(
+    web: responses.RequestsMock, place: str, status: int
+) -> None:
+    """A8: a token goes to no other host, whatever header a hook has put it into."""
+
+    def put(url: str, headers: dict[str, str], data: Any) -> Any:
+        return url, {**headers, "X-Token": "Token at-secret", "X-Mine": "mine"}, data
+
+    web.get(f"{PROVIDER}/api/user", status=status, headers={"Location": OTHERS[place]})
+    web.get(OTHERS[place], json={})
+    blueprint = make_blueprint(backend=MemoryBackend({"access_token": "at-secret"}))
+    with make_app(blueprint).test_request_context():
+        blueprint.session.register_compliance_hook("protected_request", put)
+        assert blueprint.session.get("user").json() == {}
+    assert "X-Token" in web.calls[0].request.headers
+    assert "at-secret" not in sent_with(web)
+    assert web.calls[1].request.headers["X-Mine"] == "mine"
+
+
+@pytest.mark.parametrize("token", ["at-secret", "at/se+cr=et"])
+def test_error_of_a_call_shows_no_token(web: responses.RequestsMock, token: str) -> None:
+    """A2: where the token is in the URL, the error of an API that is not reached shows none."""
+    client = WebApplicationClient("id", default_token_placement="query")
+    blueprint = make_blueprint(client=client, backend=MemoryBackend({"access_token": token}))
+    web.get(
+        f"{PROVIDER}/api/user", body=requests.ConnectionError("with url: /api/user?access_token=x")
+    )
+    with (
+        make_app(blueprint).test_request_context(),
+        pytest.raises(requests.ConnectionError) as caught,
+    ):
+        blueprint.session.get("user")
+    assert str(caught.value) == "The provider did not answer: ConnectionError."
+    assert caught.value.__context__ is caught.value.__cause__ is None
