@@ -215,14 +215,16 @@ class TokenEndpoint:
 
         Source: RFC 7009 section 2.
         """
-        kinds = ("refresh_token", "access_token")
-        texts = {kind: token[kind] for kind in kinds if isinstance(token.get(kind), str)}
-        redactor = Redactor(*texts.values())
-        confirmed = [self._revoke(text, kind, redactor) for kind, text in texts.items() if text]
+        kinds = [kind for kind in ("refresh_token", "access_token") if token.get(kind)]
+        redactor = Redactor(*(token[kind] for kind in kinds))
+        confirmed = [self._revoke(token[kind], kind, redactor) for kind in kinds]
         return all(confirmed)
 
-    def _revoke(self, token: str, kind: str, redactor: Redactor) -> bool:
+    def _revoke(self, token: object, kind: str, redactor: Redactor) -> bool:
         url = self.settings.get("revocation_url")
+        if not isinstance(token, str):
+            log.warning("A %s of provider %r is not revoked: it is no text.", kind, self.provider)
+            return False
         if not url:
             message = "A %s of provider %r is not revoked: there is no revocation_url."
             log.warning(message, kind, self.provider)
