@@ -12,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauthlib.oauth2 import OAuth2Error
-from requests import PreparedRequest, RequestException, Response
+from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
@@ -136,7 +136,7 @@ class TokenCalls(OAuth2Session, ABC):
         except FlaskDanceNoSQLError:
             raise
         except (*EXCHANGE_ERRORS, *_SURPRISES, Refused) as error:
-            failure = shown(error, redactor)
+            failure = shown(self._refused(error, redactor), redactor)
         if failure is not None:
             # Outside of the handler: nobody finds in its context what was not to be shown.
             raise failure
@@ -147,6 +147,21 @@ class TokenCalls(OAuth2Session, ABC):
             log.warning(message, redactor.text(sorted(missing)))
         self.use(token)
         return token
+
+    def _refused(self, error: Exception, redactor: Redactor) -> Exception:
+        """Return what an error is about: many sessions have a hook that raises for each bad status.
+
+        What the provider has said is in its response then.
+        """
+        response = error.response if isinstance(error, HTTPError) else None
+        if response is None:
+            return error
+        try:
+            fields = fields_of(read_bounded(response))
+        except RequestException as unread:
+            return unread
+        redactor = redactor.knowing(*_secrets_in_request(response.request))
+        return Refused(refusal_in(fields, response, redactor, self.ended_errors))
 
     def _read(
         self, redactor: Redactor, hooks: Iterable[Callable[[Any], Any]], response: Response

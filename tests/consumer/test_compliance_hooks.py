@@ -205,3 +205,28 @@ def test_fitbit_ends_with_and_without_its_fix(rotating: RotatingProvider) -> Non
         browser.connect(rotating.grant())
         with pytest.raises(TokenRevoked):
             browser.call()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b'{"error": "invalid_grant"}', TokenRevoked), (b"<html>", TokenRefreshError)],
+)
+def test_session_that_raises_for_each_bad_status(
+    rotating: RotatingProvider, signals: Signals, body: bytes, kind: type[Exception]
+) -> None:
+    """A hook of requests, as many sessions have it, keeps nobody from what the provider said."""
+
+    def register(session: Any) -> None:
+        session.hooks["response"].append(lambda response, **kwargs: response.raise_for_status())
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    state = browser.begin()
+    rotating.odd = 400, JSON, body
+    browser.finish(state)
+    [sent] = signals.of("oauth-error")
+    assert sent["error"] == ("invalid_grant" if kind is TokenRevoked else "missing_token")
+    browser.connect(rotating.grant())
+    with pytest.raises(kind) as caught:
+        browser.call()
+    assert type(caught.value) is kind
+    assert caught.value.needs_login
