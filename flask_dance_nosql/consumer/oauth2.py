@@ -14,6 +14,7 @@ from .backend.base import TokenSlot
 from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
+from .client_auth import SETTINGS as AUTH_SETTINGS
 from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
 from .dance import DanceFailure, PendingLogin, PendingLogins
 from .redaction import Redactor
@@ -176,8 +177,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     def _exchange(self, login: PendingLogin) -> Token:
         session = self.session
         session.redirect_uri = url_for(".authorized", _external=True)
-        endpoint = session.token_endpoint()
-        who = client_authentication(session.client_id, endpoint.settings)
+        who = client_authentication(session.client_id, self.settings(*AUTH_SETTINGS))
         arguments = who.for_exchange(self.token_url_params or {})
         if self.use_pkce is not False and login.secret is not None:
             arguments.setdefault("code_verifier", login.secret)
@@ -193,7 +193,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             return token
         if refusal.issued and self.revocation_url:
             # Nobody has it, and nobody will: it must not live on at the provider.
-            endpoint.revoke(refusal.issued)
+            session.token_endpoint().revoke(refusal.issued)
         raise DanceFailure(refusal.error, refusal.description, refusal.uri)
 
     def _redactor(self, login: PendingLogin | DanceFailure) -> Redactor:

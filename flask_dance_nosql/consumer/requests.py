@@ -51,7 +51,8 @@ _NO_TOKEN: Token = {}
 _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
-    *("token_endpoint_auth_method", "ended_errors"),
+    "token_endpoint_auth_method",
+    "ended_errors",
 )
 
 
