@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 HOST = "127.0.0.1"
 
@@ -61,7 +61,9 @@ class RotatingProvider:
         at_the_gate: Is set when somebody asks the token endpoint.
         failing: The HTTP status and body with which the token endpoint answers, if any.
         odd: The HTTP status, content type and bytes with which every endpoint but the API answers
-            whatever it is asked, if any. ``{asked}`` in it is replaced by the request's body.
+            whatever it is asked, if any. In it, ``{asked}`` is replaced by the request's body,
+            ``{plain}`` by the body without escapes, and ``{header}`` by how the client says who
+            it is.
         revoked: The forms that came to the revocation endpoint, in order. A refresh token that
             works ends its grant there, an access token only itself, and a spent one nothing.
         keeps_old: Whether access tokens of before a refresh still work.
@@ -160,7 +162,7 @@ class RotatingProvider:
             return 302, self.authorize(asked.path)
         if self.odd is not None and path in ("/token", "/revoke", "/request", "/access"):
             self.revoked += [form] if path == "/revoke" else []
-            return self.odd[0], self.odd[2].replace(b"{asked}", asked.body)
+            return self.odd[0], self._echo(self.odd[2], asked)
         if path == "/token":
             return self.exchange(form)
         if path == "/revoke":
@@ -176,6 +178,12 @@ class RotatingProvider:
         query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         answer = urlencode({**self.authorizes, "state": query["state"]})
         return f"{query['redirect_uri']}?{answer}"
+
+    def _echo(self, text: bytes, asked: Asked) -> bytes:
+        plain = json.dumps(unquote_plus(asked.body.decode("latin1")))[1:-1].encode()
+        header = asked.headers.get("Authorization", "").replace('"', "'").encode("latin1")
+        text = text.replace(b"{asked}", asked.body).replace(b"{plain}", plain)
+        return text.replace(b"{header}", header)
 
     def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
         """Answer a token request."""
@@ -259,6 +267,10 @@ class RotatingProvider:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write nothing: a client may leave an answer that is too large for it."""
+
     request_queue_size = 128
 
     def __init__(self, *args: Any) -> None:

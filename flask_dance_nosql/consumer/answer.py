@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from requests import Response
 
 from .backend.store.values import Token, json_token
-from .redaction import Redactor
+from .redaction import Redactor, issued_in
 from .refusal import MISSING, EndedErrors, Refusal, Refused, is_absent, nothing_in, refusal_in
 from .token import is_vschar, seconds_of
 
@@ -20,7 +20,6 @@ _LONGEST_LIFE = 10**10
 _DEEPEST = 50
 _MOST_FIELDS = 1_000
 _MOST_DIGITS = 4_000
-_ISSUED = ("access_token", "refresh_token", "id_token", "oauth_token", "oauth_token_secret")
 
 
 def fields_of(response: Response) -> Any:
@@ -85,10 +84,10 @@ def read_token(
     fields = fields_of(response)
     if not isinstance(fields, dict):
         raise Refused(refusal_in(None, response, redactor, ended))
-    redactor = redactor.knowing(*(fields.get(name) for name in _ISSUED))
     if not is_absent(fields.get("error")) or not is_vschar(fields.get("access_token")):
         raise Refused(refusal_in(fields, response, redactor, ended))
     token, dropped = sane_token(fields)
+    redactor = redactor.knowing(*issued_in(token))
     return token, [redactor.text(name) or "?" for name in dropped[:10]]
 
 
@@ -106,8 +105,8 @@ def read_credentials(response: Response, redactor: Redactor) -> Token:
     key, secret = fields.get("oauth_token"), fields.get("oauth_token_secret")
     if response.status_code < 300 and key and _is_printable(key) and _is_printable(secret):
         return sane_token(fields)[0]
-    refusal = refusal_in(fields, response, redactor.knowing(key, secret))
-    told = redactor.text(fields.get("oauth_problem")) or refusal.reason
+    refusal = refusal_in(fields, response, redactor)
+    told = redactor.knowing(key, secret).text(fields.get("oauth_problem")) or refusal.reason
     raise Refused(Refusal(MISSING, told))
 
 

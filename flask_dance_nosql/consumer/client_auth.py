@@ -20,6 +20,9 @@ AuthMethod = AuthMethodName | tuple[str, str] | Callable[[PreparedRequest], Prep
 ClientSecret = str | Callable[[], str | None] | None
 """A client secret, or a function that returns the one of now."""
 
+SETTINGS = ("client_secret", "token_endpoint_auth_method", "token_url_params", "timeout")
+"""The settings of a blueprint that say it."""
+
 TRANSPORT = ("headers", "verify", "proxies", "timeout", "cert")
 """The arguments of requests that say how a call goes."""
 
@@ -66,8 +69,7 @@ def client_authentication(
 
     Args:
         client_id: The client identifier.
-        settings: The blueprint's ``token_endpoint_auth_method``, ``client_secret``,
-            ``token_url_params`` and ``timeout``.
+        settings: The values of the blueprint's :data:`SETTINGS`.
         given: The parameters of a refresh; what they say comes first.
 
     Raises:

@@ -15,6 +15,7 @@ from .backend.base import TokenSlot
 from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
+from .client_auth import SETTINGS as AUTH_SETTINGS
 from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
 from .dance import DanceFailure
 from .pending import PendingLogin, PendingLogins
@@ -219,8 +220,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         session.redirect_uri = self.callback_url()
         if login.scope is not None:
             session.scope = login.scope.split()
-        endpoint = session.token_endpoint()
-        who = client_authentication(session.client_id, endpoint.settings)
+        who = client_authentication(session.client_id, self.settings(*AUTH_SETTINGS))
         arguments = who.for_exchange(self.token_url_params or {})
         if self.use_pkce is not False and login.secret is not None:
             arguments.setdefault("code_verifier", login.secret)
@@ -239,7 +239,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             return token
         if refusal.issued and self.revocation_url:
             # Nobody has it, and nobody will: it must not live on at the provider.
-            endpoint.revoke(refusal.issued)
+            session.token_endpoint().revoke(refusal.issued)
         raise DanceFailure(refusal.error, refusal.description, refusal.uri)
 
     def _redactor(self, login: PendingLogin) -> Redactor:

@@ -67,6 +67,10 @@ class Redactor:
             whole = whole[: MAX_TEXT - 3] + "..."
         return whole or None
 
+    def finds(self, text: str) -> bool:
+        """Whether a text has one of the secrets in it, in whatever form."""
+        return self._hide(text) != text
+
     def url(self, value: object) -> str | None:
         """Return the address of a web page, or ``None`` if a value is none that may be shown.
 
@@ -174,6 +178,17 @@ def _told_of_many(value: Any, depth: int) -> str:
         return _told(message, depth)
     items = list(value.items())[:_ITEMS]
     return ", ".join(f"{_told(name, 0)}: {_told(item, depth)}" for name, item in items)
+
+
+def issued_in(fields: Mapping[str, Any]) -> list[Any]:
+    """Return the secrets that an answer issues."""
+    return [fields.get(name) for name in _ISSUED]
+
+
+_ISSUED = (
+    *("access_token", "refresh_token", "id_token", "mac_key"),
+    *("oauth_token", "oauth_token_secret"),
+)
 
 
 def secrets_of(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests import RequestException, Response
 
 from .backend.store.values import Token
-from .redaction import Redactor
+from .redaction import Redactor, issued_in
 from .token import is_vschar
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,7 @@ def refusal_in(
     status = response.status_code
     if not isinstance(fields, Mapping):
         return _judged(Refusal(MISSING, nothing_in(response)), set(), response, ended)
+    redactor = redactor.knowing(*issued_in(fields))
     error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, _MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]
     codes = {*_codes_of(error, "error")}.union(*(_codes_of(each, "errors") for each in listed))
@@ -159,8 +160,10 @@ def refusal_in(
     if is_absent(error):
         codes.add(_code(message))
         error = _first(fields, _CODES_BESIDE) or next(filter(None, listed), None)
+    for each in (error, *listed):
+        if message is None and isinstance(each, Mapping):
+            message = _first(each, _MESSAGES)
     if isinstance(error, Mapping):
-        message = message or _first(error, _MESSAGES)
         error = _first(error, _NAMES_OF_CODE)
     code = redactor.text(error)
     description = redactor.text(message)
@@ -173,7 +176,7 @@ def refusal_in(
         description,
         redactor.url(fields.get("error_uri")),
         is_definite=code is not None and status < 300,
-        issued={name: fields[name] for name in tokens if is_vschar(fields.get(name))},
+        issued={n: fields[n] for n in tokens if status < 400 and is_vschar(fields.get(n))},
     )
     return _judged(refusal, codes, response, ended)
 

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from flask import current_app, has_request_context, redirect, url_for
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT
 from oauthlib.oauth2 import Client, TokenExpiredError
-from requests import PreparedRequest, Request, Response, Session
+from requests import PreparedRequest, Request, RequestException, Response, Session
 from requests.cookies import RequestsCookieJar
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 
@@ -29,8 +29,9 @@ from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
 from .pending import AskedPage
+from .redaction import Redactor
 from .refresh.attempt import Refresh
-from .refusal import EndedErrors, Refusal
+from .refusal import EndedErrors, Refusal, shown
 from .signals import token_saved
 from .token import (
     TokenStatus,
@@ -51,7 +52,8 @@ _NO_TOKEN: Token = {}
 _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
-    *("token_endpoint_auth_method", "ended_errors"),
+    "token_endpoint_auth_method",
+    "ended_errors",
 )
 
 
@@ -542,9 +544,17 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
                 body=data,
                 headers=headers,
             )
-        return super(OAuth2Session, call).request(
-            method, url, data=data, headers=headers, withhold_token=True, **kwargs
-        )
+        try:
+            return super(OAuth2Session, call).request(
+                method, url, data=data, headers=headers, withhold_token=True, **kwargs
+            )
+        except RequestException as error:
+            redactor = Redactor((token or _NO_TOKEN).get("access_token"))
+            # Some providers want the token in the URL, which requests puts into its errors.
+            if not redactor.finds(f"{url} {error}"):
+                raise
+            failure = shown(error, redactor)
+        raise failure
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""
@@ -557,8 +567,19 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
 
     def is_signed_in_body(self, request: PreparedRequest) -> bool:
         """Whether a request has the token in its body, as some providers want it."""
-        token = (self._assigned or {}).get("access_token")
-        return isinstance(token, str) and token in _as_text(request.body)
+        return self._of_token().finds(_as_text(request.body))
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
+        """Leave the token out of a call that is redirected to another host, or to plain http."""
+        super().rebuild_auth(prepared_request, response)
+        headers = prepared_request.headers
+        if self.should_strip_auth(response.request.url or "", prepared_request.url or ""):
+            token = self._of_token()
+            for name in [n for n, value in headers.items() if token.finds(_as_text(value))]:
+                del headers[name]
+
+    def _of_token(self) -> Redactor:
+        return Redactor((self._assigned or _NO_TOKEN).get("access_token"))
 
 
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # type: ignore[misc] # its token is a TypedDict

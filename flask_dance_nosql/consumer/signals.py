@@ -37,7 +37,10 @@ oauth_error = _signals.signal(
             ``missing_code_verifier``, ``mismatching_issuer``, ``missing_token``,
             ``temporarily_unavailable``, ``token_not_stored``, ``session_too_large``.
         error_description (str | None): A sentence for developers, if there is one.
-        error_uri (str | None): A page about the error, if the provider named one.
+        error_uri (str | None): An http or https page about the error, if the provider named one.
+
+    What comes from the provider is text of at most 300 characters, without control characters and
+    without secrets.
     """,
 )
 
@@ -69,7 +72,7 @@ token_refresh_failed = _signals.signal(
     doc="""Sent with ``user_id`` when the provider has given no new token.
 
     Args:
-        error (str): The provider's error code, or the name of what kept us from asking.
+        error (str): The provider's error code, or what else is known of why, as clean text.
     """,
 )
 

@@ -22,9 +22,9 @@ _LATEST = 10.0**11
 
 def is_vschar(value: object) -> bool:
     """Whether a value is text that can be a token. Source: RFC 6749 appendix A.12 and A.17."""
-    return (
-        isinstance(value, str) and value.isascii() and value.isprintable() and bool(value.strip())
-    )
+    if not isinstance(value, str) or not value or value.isspace():
+        return False
+    return value.isascii() and value.isprintable()
 
 
 def seconds_of(value: object) -> float | None:
@@ -45,10 +45,12 @@ def end_of(token: Token) -> float | None:
 
     A stored token may hold anything there, also a number in a text.
     """
-    end = seconds_of(token.get("expires_at"))
-    if end is None or end == math.inf:
-        return None
-    return end / 1000 if end > _LATEST else end
+    end = token.get("expires_at")
+    if type(end) is not float:
+        end = seconds_of(end)
+    if end is None or end <= _LATEST:
+        return end
+    return end / 1000 if end < math.inf else None
 
 
 def can_be_refreshed(token: Token) -> bool:

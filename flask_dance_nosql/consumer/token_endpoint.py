@@ -12,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauthlib.oauth2 import OAuth2Error
-from requests import PreparedRequest, RequestException, Response
+from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
@@ -136,7 +136,7 @@ class TokenCalls(OAuth2Session, ABC):
         except FlaskDanceNoSQLError:
             raise
         except (*EXCHANGE_ERRORS, *_SURPRISES, Refused) as error:
-            failure = shown(error, redactor)
+            failure = shown(self._refused(error, redactor), redactor)
         if failure is not None:
             # Outside of the handler: nobody finds in its context what was not to be shown.
             raise failure
@@ -147,6 +147,21 @@ class TokenCalls(OAuth2Session, ABC):
             log.warning(message, redactor.text(sorted(missing)))
         self.use(token)
         return token
+
+    def _refused(self, error: Exception, redactor: Redactor) -> Exception:
+        """Return what an error is about: many sessions have a hook that raises for each bad status.
+
+        What the provider has said is in its response then.
+        """
+        response = error.response if isinstance(error, HTTPError) else None
+        if response is None:
+            return error
+        try:
+            fields = fields_of(read_bounded(response))
+        except RequestException as unread:
+            return unread
+        redactor = redactor.knowing(*_secrets_in_request(response.request))
+        return Refused(refusal_in(fields, response, redactor, self.ended_errors))
 
     def _read(
         self, redactor: Redactor, hooks: Iterable[Callable[[Any], Any]], response: Response
@@ -215,20 +230,23 @@ class TokenEndpoint:
 
         Source: RFC 7009 section 2.
         """
-        kinds = ("refresh_token", "access_token")
-        texts = {kind: token[kind] for kind in kinds if isinstance(token.get(kind), str)}
-        confirmed = [self._revoke(text, kind) for kind, text in texts.items() if text]
+        kinds = [kind for kind in ("refresh_token", "access_token") if token.get(kind)]
+        redactor = Redactor(*(token[kind] for kind in kinds))
+        confirmed = [self._revoke(token[kind], kind, redactor) for kind in kinds]
         return all(confirmed)
 
-    def _revoke(self, token: str, kind: str) -> bool:
+    def _revoke(self, token: object, kind: str, redactor: Redactor) -> bool:
         url = self.settings.get("revocation_url")
+        if not isinstance(token, str):
+            log.warning("A %s of provider %r is not revoked: it is no text.", kind, self.provider)
+            return False
         if not url:
             message = "A %s of provider %r is not revoked: there is no revocation_url."
             log.warning(message, kind, self.provider)
             return False
         who = client_authentication(self.session.client_id, self.settings)
         data = {"token": token, "token_type_hint": kind, **who.fields}
-        redactor = Redactor(token, who.secret)
+        redactor = redactor.knowing(who.secret)
         try:
             response = self.session.post(
                 url, data=data, withhold_token=True, auth=who.auth, **who.transport

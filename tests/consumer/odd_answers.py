@@ -181,6 +181,32 @@ REFUSALS = [
 
 ODD_ANSWERS = [*TOKENS, *REFUSALS]
 
+ECHO = "{asked} {plain} {header}"
+ECHOES = [
+    Odd(f"{name} echoes", "", body, status)
+    for status in (200, 400, 401, 500)
+    for name, body in {
+        "error": {"error": ECHO},
+        "description": {"error": "bad", "error_description": ECHO},
+        "page": {"error": "bad", "error_uri": "https://docs.example/?{asked}"},
+        "object": {"error": {"message": ECHO, "code": ECHO, "type": ECHO}},
+        "list": {"error": [ECHO, {"message": ECHO}]},
+        "nested": {"error": "bad", "error_description": {ECHO: [ECHO]}},
+        "errors": {"errors": [{"message": ECHO, "code": ECHO}], "message": ECHO},
+        "message": {"status": 400, "message": ECHO},
+        "code": {"error_code": ECHO, "error_message": ECHO},
+        "odd access token": {"access_token": "a\n" + ECHO, "error_description": ECHO},
+        "error beside a token": {**GOOD, "error": f"{ECHO} at-new-0 rt-new-0"},
+        "odd field": {**GOOD, "{plain} at-new-0": float("nan"), "scope": 5},
+        "odd scope": {**GOOD, "scope": "{asked}"},
+        "HTML": f"<html>{ECHO}</html>",
+        "form": "error={asked}",
+        "text": ECHO,
+        "credentials": "oauth_problem={asked}{header}",
+    }.items()
+]
+"""Answers that show what the provider was asked, in whatever field."""
+
 TEXT = b"oauth_token=ot&oauth_token_secret=s"
 CREDENTIALS = [
     issues("empty secret", b"oauth_token=ot&oauth_token_secret=", ""),

@@ -399,6 +399,32 @@ def test_scope_separated_by_commas_is_no_difference(
     assert "differs" not in caplog.text
 
 
+GOOGLE = "https://www.googleapis.com/auth/userinfo."
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"),
+    [
+        (["email", "profile"], f"{GOOGLE}email openid {GOOGLE}profile"),
+        ([f"{GOOGLE}email", "openid"], f"openid {GOOGLE}email {GOOGLE}profile"),
+        ("read write", "read write admin"),
+        (["User.Read"], "https://graph.microsoft.com/User.Read"),
+    ],
+)
+def test_scope_by_another_name_is_no_difference(
+    web: responses.RequestsMock, caplog: pytest.LogCaptureFixture, asked: Any, granted: str
+) -> None:
+    """A15: what is only an alias or an addition is stored as granted, and causes no warning."""
+    backend = MemoryBackend()
+    client = make_app(make_blueprint(backend=backend, scope=asked)).test_client()
+    params = begin(client)
+    answer_token(web, {**TOKEN, "scope": granted})
+    finish(client, code="c", state=params["state"])
+    assert backend.token is not None
+    assert backend.token["scope"] == granted.split()
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
 @pytest.mark.parametrize("setting", ["authorization_url", "token_url"])
 def test_plain_http_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     """A provider URL without TLS is an error that names the host and the setting."""

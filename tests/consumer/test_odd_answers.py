@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from oauthlib.oauth1 import SIGNATURE_HMAC
 
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend
@@ -99,13 +100,19 @@ def test_revocation(rotating: RotatingProvider, odd: Odd) -> None:
         assert is_confirmed is odd.is_token
 
 
-def of_oauth1(provider: RotatingProvider, backend: Any) -> OAuth1ConsumerBlueprint:
+def of_oauth1(
+    provider: RotatingProvider,
+    backend: Any,
+    signature: str = SIGNATURE_HMAC,
+    client_secret: str = "cs-secret",
+) -> OAuth1ConsumerBlueprint:
     """Make an OAuth 1 blueprint."""
     return OAuth1ConsumerBlueprint(
         "acme",
         __name__,
         "key",
-        "cs-secret",
+        client_secret,
+        signature_method=signature,
         base_url=f"{provider.url}/",
         request_token_url=f"{provider.url}/request",
         authorization_url=f"{provider.url}/authorize",

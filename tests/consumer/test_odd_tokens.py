@@ -146,6 +146,19 @@ def test_refresh_token(rotating: RotatingProvider, refresh_token: Any) -> None:
     assert rotating.asked == []
 
 
+@pytest.mark.parametrize("odd", [5, [], ["a"], {"a": 1}, True, "a\nb", "é", ""])
+@pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
+def test_revocation(rotating: RotatingProvider, kind: str, odd: Any) -> None:
+    """A11: what is no text can't be revoked, which the caller is told; the record goes."""
+    site = make_site(rotating, of_user())
+    browser = site.browser()
+    browser.connect({**rotating.grant(), kind: odd})
+    assert browser.do(site.blueprint.revoke) is (isinstance(odd, str) or not odd)
+    assert browser.stored is None
+    sent = [form["token"] for form in rotating.revoked]
+    assert len(sent) == 1 + (isinstance(odd, str) and odd != "")
+
+
 @pytest.mark.parametrize(
     ("token", "is_authorized"),
     [

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import logging
-from urllib.parse import parse_qsl, urlsplit
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 import pytest
+from flask import session as flask_session
+from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_PLAINTEXT
 
+from flask_dance_nosql.consumer import (
+    oauth_error,
+    token_deleted,
+    token_refresh_failed,
+    token_save_failed,
+    token_saved,
+)
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.transport import quiet
 
+from ..rotating import RotatingProvider
 from .conftest import RealProvider, make_app
+from .odd_answers import ECHOES, JSON, ODD_ANSWERS, Odd
+from .site import make_site, of_user, soon
+from .test_odd_answers import of_oauth1
 
 
 def test_a_whole_life_of_a_token_leaves_no_secret_in_any_log(
@@ -58,3 +77,170 @@ def test_others_keep_their_debug_logs(caplog: pytest.LogCaptureFixture) -> None:
             logger.warning("loud")
         logger.debug("after")
     assert [record.getMessage() for record in caplog.records] == ["before", "loud", "after"]
+
+
+CODE = "C0DE/+ 1'2\"3"
+CLIENT_SECRET = "cl1ent s+cret/='\"ü"
+
+
+class Witness(logging.Handler):
+    """Sees all that somebody else may see: records, signals, errors with all they refer to."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a record of whichever logger."""
+        shown = f"{record.name} {record.getMessage()} {record.args!r} {record.exc_text}"
+        self.seen.append(f"log: {shown}")
+
+    def receive(self, sender: Any, **arguments: Any) -> None:
+        """Note a signal."""
+        self.seen.append(f"signal: {arguments!r}")
+
+    def catch(self, error: BaseException | None) -> None:
+        """Note an error and all errors behind it, as a reporter does."""
+        if error is None:
+            return
+        self.seen.append(f"error: {error!r} {error} {error.args!r} {vars(error)!r}")
+        self.seen += traceback.format_exception(error)
+        for behind in (error.__cause__, error.__context__):
+            self.catch(behind)
+
+    def finds(self, *secrets: str) -> list[str]:
+        """Return what was seen that shows a secret, in whatever form."""
+        forms = [form for secret in secrets for form in forms_of(secret)]
+        return [text for text in self.seen if any(form.lower() in text.lower() for form in forms)]
+
+
+def forms_of(secret: str) -> set[str]:
+    """Return the forms in which a secret may be seen."""
+    basic = base64.b64encode(f"id:{secret}".encode()).decode()
+    quoted = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return {
+        secret,
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        html.escape(secret),
+        basic,
+    } | quoted
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    """Somebody who sees all loggers at DEBUG, and all signals that are about failures."""
+    root, somebody = logging.getLogger(), Witness()
+    loggers = [root, *(logging.getLogger(name) for name in root.manager.loggerDict)]
+    levels = [(each, each.level) for each in loggers]
+    signals = (oauth_error, token_refresh_failed, token_save_failed, token_saved, token_deleted)
+    for each in loggers:
+        each.setLevel(logging.DEBUG)
+    root.addHandler(somebody)
+    for signal in signals:
+        signal.connect(somebody.receive)
+    yield somebody
+    root.removeHandler(somebody)
+    for signal in signals:
+        signal.disconnect(somebody.receive)
+    for each, level in levels:
+        each.setLevel(level)
+
+
+def attempt(witness: Witness, work: Callable[[], Any]) -> Any:
+    """Do something, and let the witness see the error that comes of it."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - which error it is is tested elsewhere
+        witness.catch(error)
+        return None
+
+
+ANSWERS = [
+    *((odd, "client_secret_basic") for odd in ECHOES),
+    *((odd, "client_secret_post") for odd in [None, *ECHOES, *ODD_ANSWERS]),
+]
+
+
+@pytest.mark.parametrize(
+    ("odd", "method"), ANSWERS, ids=[ascii(odd and odd.name) for odd, _ in ANSWERS]
+)
+def test_no_answer_makes_a_secret_seen(
+    rotating: RotatingProvider, witness: Witness, odd: Odd | None, method: str
+) -> None:
+    """A2: dance, refresh, revocation: no secret in any log, signal, error, cause or repr."""
+    site = make_site(
+        rotating, of_user(), client_secret=CLIENT_SECRET, token_endpoint_auth_method=method
+    )
+    blueprint, browser = site.blueprint, site.browser()
+    rotating.approve("new", CODE)
+    state = browser.begin()
+    verifier = browser.do(lambda: flask_session["acme_oauth_code_verifier"])
+    rotating.odd = None if odd is None else odd.sent
+    assert browser.finish(state, quote(CODE, safe="")).status_code == 302
+    for end in (1.0, soon(30)):
+        browser.connect(rotating.grant("ann", expires_at=end))
+        attempt(witness, browser.call)
+        rotating.grants["ann"].generation += 1
+    browser.connect(rotating.grant("bob"))
+    attempt(witness, lambda: browser.do(lambda: use_directly(blueprint, witness)))
+    browser.connect(rotating.grant("bob"))
+    attempt(witness, lambda: browser.do(blueprint.revoke))
+    names = [f"{name}-{number}" for name in ("ann", "bob", "new") for number in (0, 1)]
+    tokens = [f"{kind}-{name}" for kind in ("at", "rt") for name in names]
+    secrets = [CODE, CLIENT_SECRET, verifier, state, *tokens]
+    assert witness.seen
+    assert witness.finds(*secrets) == []
+
+
+def use_directly(blueprint: Any, witness: Witness) -> None:
+    """Use what the session has of requests-oauthlib, and look at what there is."""
+    session = blueprint.session
+    endpoint = session.token_endpoint()
+    endpoint.refresh(session.read().stored.token)
+    shown = (session, endpoint, endpoint.session, session.read(), blueprint)
+    witness.seen.append(f"repr: {shown!r}")
+    url = f"{blueprint.token_url}?client_secret={quote(CLIENT_SECRET)}"
+    given = {"client_secret": CLIENT_SECRET, "include_client_id": True}
+    attempt(witness, lambda: session.fetch_token(url, code=CODE, method="GET", **given))
+    attempt(witness, lambda: session.refresh_token(url, client_secret=CLIENT_SECRET))
+
+
+@pytest.mark.parametrize("step", ["request", "access"])
+@pytest.mark.parametrize("signature", [SIGNATURE_HMAC, SIGNATURE_PLAINTEXT])
+@pytest.mark.parametrize("odd", ECHOES, ids=lambda odd: odd.name)
+def test_no_answer_of_oauth1_makes_a_secret_seen(
+    rotating: RotatingProvider, witness: Witness, odd: Odd, step: str, signature: str
+) -> None:
+    """A2: so it is with OAuth 1, where a signature may be both secrets."""
+    blueprint = of_oauth1(rotating, MemoryBackend(), signature, CLIENT_SECRET)
+    client = make_app(blueprint).test_client()
+    rotating.odd = 200, JSON, b"oauth_token=tt&oauth_token_secret=temporary-secret"
+    if step == "access":
+        client.get("/login/acme")
+    rotating.odd = odd.sent
+    if step == "request":
+        client.get("/login/acme")
+    else:
+        client.get("/login/acme/authorized?oauth_token=tt&oauth_verifier=the-verifier")
+    assert witness.seen
+    assert witness.finds(CLIENT_SECRET, "temporary-secret", "the-verifier") == []
+
+
+def test_provider_that_is_not_reached_makes_no_secret_seen(
+    rotating: RotatingProvider, witness: Witness, closed_port: int
+) -> None:
+    """A2: neither does a provider that does not answer, where secrets are in the URL."""
+    params = {"method": "GET", "include_client_id": True}
+    url = f"http://127.0.0.1:{closed_port}/token?key=the-key-of-it"
+    site = make_site(
+        rotating, of_user(), client_secret=CLIENT_SECRET, token_url_params=params, token_url=url
+    )
+    browser = site.browser()
+    state = browser.begin()
+    assert browser.finish(state, quote(CODE, safe="")).status_code == 302
+    browser.connect(rotating.grant())
+    attempt(witness, browser.call)
+    site.blueprint.revocation_url = url
+    attempt(witness, lambda: browser.do(site.blueprint.revoke))
+    assert witness.finds(CODE, CLIENT_SECRET, "the-key-of-it", "rt-ann-0", "at-ann-0") == []

@@ -1,0 +1,232 @@
+"""What users of requests-oauthlib register to mend answers goes first, and then the reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests_oauthlib.compliance_fixes as fixes
+from oauthlib.oauth2 import InvalidGrantError
+from requests import ConnectTimeout
+
+from flask_dance_nosql.consumer import OAuth2Session
+from flask_dance_nosql.errors import ConfigurationError, TokenRefreshError, TokenRevoked
+
+from ..rotating import RotatingProvider
+from .conftest import Signals
+from .odd_answers import GOOD, JSON
+from .site import make_site, of_user
+
+
+def session_with(register: Callable[[Any], object]) -> type[OAuth2Session]:
+    """Return a class of sessions on which something is registered when they are made."""
+
+    class Session(OAuth2Session):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            register(self)
+
+    return Session
+
+
+def hooked(hook: Callable[[Any], Any]) -> type[OAuth2Session]:
+    """Return a class of sessions with a hook for both kinds of token answers."""
+
+    def register(session: Any) -> None:
+        session.register_compliance_hook("access_token_response", hook)
+        session.register_compliance_hook("refresh_token_response", hook)
+
+    return session_with(register)
+
+
+def unwrap(response: Any) -> Any:
+    """Take the token out of an envelope."""
+    response._content = json.dumps(response.json()["data"]).encode()
+    return response
+
+
+@pytest.mark.parametrize("call", ["exchange", "refresh"])
+def test_hook_sees_the_answer_as_it_came(rotating: RotatingProvider, call: str) -> None:
+    """A hook takes a token out of an envelope, and what it gives is made sane."""
+    site = make_site(rotating, of_user(), session_class=hooked(unwrap))
+    browser = site.browser()
+    rotating.grant("new")
+    browser.connect(rotating.grant())
+    answer = {"data": {**GOOD, "scope": 5, "expires_in": "3600.0"}, "error": {"code": "ok"}}
+    rotating.odd = 200, JSON, json.dumps(answer).encode()
+    if call == "exchange":
+        browser.login()
+    else:
+        assert browser.call() == 200
+    stored = browser.stored
+    assert (stored["access_token"], stored["refresh_token"]) == ("at-new-0", "rt-new-0")
+    assert stored["expires_in"] == 3600
+    assert "scope" not in stored
+
+
+def raising(error: Exception) -> Callable[[Any], Any]:
+    """Return a hook that raises an error."""
+
+    def hook(response: Any) -> Any:
+        raise error
+
+    return hook
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [
+        (unwrap, "JSONDecodeError"),
+        (lambda response: response.json()["data"], "JSONDecodeError"),
+        (lambda response: None, "AttributeError"),
+        (raising(KeyError("client-secret")), "KeyError"),
+        (raising(RecursionError()), "RecursionError"),
+        (raising(ZeroDivisionError("CODE123")), "ZeroDivisionError"),
+    ],
+)
+def test_hook_that_fails(
+    rotating: RotatingProvider, signals: Signals, hook: Any, told: str
+) -> None:
+    """It is a failed dance and a failed refresh, which tell the kind of error and no more."""
+    browser = make_site(rotating, of_user(), session_class=hooked(hook)).browser()
+    state = browser.begin()
+    rotating.odd = 200, JSON, b"<html>"
+    assert browser.finish(state).status_code == 302
+    [sent] = signals.of("oauth-error")
+    assert sent["error"] == "missing_token"
+    assert told in sent["error_description"]
+    assert "client-secret" not in str(sent)
+    browser.connect(rotating.grant())
+    with pytest.raises(TokenRefreshError, match=told):
+        browser.call()
+
+
+def test_hook_that_says_what_is_wrong(rotating: RotatingProvider, signals: Signals) -> None:
+    """Its errors of oauthlib and requests are told as the provider's, without secrets."""
+    error = InvalidGrantError(description="no CODE123 nor rt-ann-0")
+    browser = make_site(rotating, of_user(), session_class=hooked(raising(error))).browser()
+    rotating.approve("new")
+    browser.login()
+    [sent] = signals.of("oauth-error")
+    assert (sent["error"], sent["error_description"]) == ("invalid_grant", "no *** nor rt-ann-0")
+    away = make_site(rotating, of_user(), session_class=hooked(raising(ConnectTimeout("x"))))
+    away.browser().login()
+    assert signals.of("oauth-error")[-1]["error"] == "temporarily_unavailable"
+
+
+def test_hook_that_raises_an_error_of_this_package(rotating: RotatingProvider) -> None:
+    """It is passed on: the application is set up wrongly."""
+    hook = raising(ConfigurationError("mine"))
+    browser = make_site(rotating, of_user(), session_class=hooked(hook)).browser()
+    rotating.approve("new")
+    with pytest.raises(ConfigurationError, match="mine"):
+        browser.login()
+
+
+def test_all_hooks_come_before_the_reader(rotating: RotatingProvider) -> None:
+    """However many there are: none is given what the reader has made of the answer."""
+    seen = []
+
+    def noting(number: int) -> Callable[[Any], Any]:
+        def hook(response: Any) -> Any:
+            seen.append((number, response.content))
+            return response
+
+        return hook
+
+    def register(session: Any) -> None:
+        for number in range(8):
+            session.register_compliance_hook("access_token_response", noting(number))
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    rotating.grant("new")
+    state = browser.begin()
+    body = b"access_token=at-new-0&scope="
+    rotating.odd = 200, JSON, body
+    browser.finish(state)
+    assert {number for number, _ in seen} == set(range(8))
+    assert {content for _, content in seen} == {body}
+    assert browser.stored["access_token"] == "at-new-0"
+
+
+FIXES: dict[str, tuple[Any, bytes, str | None]] = {
+    "ebay": (
+        fixes.ebay_compliance_fix,
+        b'{"access_token": "at", "token_type": "Application Access Token"}',
+        None,
+    ),
+    "facebook": (fixes.facebook_compliance_fix, b"access_token=at&expires=60", None),
+    "facebook, refused": (
+        fixes.facebook_compliance_fix,
+        b'{"error": {"message": "no", "type": "OAuthException", "code": 100}}',
+        "100",
+    ),
+    "fitbit": (fixes.fitbit_compliance_fix, b'{"access_token": "at"}', None),
+    "fitbit, refused": (
+        fixes.fitbit_compliance_fix,
+        b'{"errors": [{"errorType": "invalid_grant", "message": "no"}]}',
+        "invalid_grant",
+    ),
+    "mailchimp": (
+        fixes.mailchimp_compliance_fix,
+        b'{"access_token": "at", "expires_in": 0, "scope": null}',
+        None,
+    ),
+    "plentymarkets": (
+        fixes.plentymarkets_compliance_fix,
+        b'{"accessToken": "at", "tokenType": "Bearer"}',
+        None,
+    ),
+    "weibo": (fixes.weibo_compliance_fix, b'{"access_token": "at"}', None),
+}
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_fixes_of_requests_oauthlib(
+    rotating: RotatingProvider, signals: Signals, name: str
+) -> None:
+    """The compliance fixes that come with it work as there."""
+    fix, body, error = FIXES[name]
+    browser = make_site(rotating, of_user(), session_class=session_with(fix)).browser()
+    state = browser.begin()
+    rotating.odd = 200, JSON, body
+    browser.finish(state)
+    assert [sent["error"] for sent in signals.of("oauth-error")] == ([error] if error else [])
+    assert (browser.stored or {}).get("access_token") == (None if error else "at")
+
+
+def test_fitbit_ends_with_and_without_its_fix(rotating: RotatingProvider) -> None:
+    """A grant that has ended is known by what the provider said, hook or no hook."""
+    rotating.odd = 400, JSON, b'{"errors": [{"errorType": "invalid_grant", "message": "no"}]}'
+    for options in ({}, {"session_class": session_with(fixes.fitbit_compliance_fix)}):
+        browser = make_site(rotating, of_user(), **options).browser()
+        browser.connect(rotating.grant())
+        with pytest.raises(TokenRevoked):
+            browser.call()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b'{"error": "invalid_grant"}', TokenRevoked), (b"<html>", TokenRefreshError)],
+)
+def test_session_that_raises_for_each_bad_status(
+    rotating: RotatingProvider, signals: Signals, body: bytes, kind: type[Exception]
+) -> None:
+    """A hook of requests, as many sessions have it, keeps nobody from what the provider said."""
+
+    def register(session: Any) -> None:
+        session.hooks["response"].append(lambda response, **kwargs: response.raise_for_status())
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    state = browser.begin()
+    rotating.odd = 400, JSON, body
+    browser.finish(state)
+    [sent] = signals.of("oauth-error")
+    assert sent["error"] == ("invalid_grant" if kind is TokenRevoked else "missing_token")
+    browser.connect(rotating.grant())
+    with pytest.raises(kind) as caught:
+        browser.call()
+    assert type(caught.value) is kind
+    assert caught.value.needs_login
