@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import blake2b
 from typing import Any
@@ -11,9 +11,10 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, select
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
+from ....errors import ConfigurationError
 from ..store.driver import DriverSource
 from .columns import Columns
 
@@ -30,9 +31,27 @@ _servers: WeakKeyDictionary[Pool, str] = WeakKeyDictionary()
 
 
 class Transactions:
-    """Lends connections: the engine's, or with ``commit=False`` or no other one the session's."""
+    """Lends connections: the engine's, or with ``commit=False`` or no other one the session's.
 
-    def __init__(self, session: object, columns: Columns, *, commit: bool) -> None:
+    A connection of the engine gets the execution options that the session's has, and is handed to
+    ``on_begin`` when its transaction begins. ``tenant`` returns the name of the tenant.
+    """
+
+    def __init__(
+        self,
+        session: object,
+        columns: Columns,
+        *,
+        commit: bool,
+        tenant: Callable[[], str] | None = None,
+        on_begin: Callable[[Connection], object] | None = None,
+    ) -> None:
+        if on_begin is not None and tenant is None:
+            raise ConfigurationError(
+                "on_begin= comes with tenant=, a function that returns the name of the tenant: "
+                "caches and locks tell tenants apart by it. If there is one tenant only, write "
+                "tenant=lambda: 'all'."
+            )
         self._session: DriverSource[AnySession] = DriverSource(
             session,
             lambda value: isinstance(value, Session | scoped_session),
@@ -45,44 +64,60 @@ class Transactions:
         # A session that routes reads to a replica does so by the kind of the clause.
         self._reading, self._writing = select(columns.table), columns.table.update()
         self._commit = commit
+        self._tenant = tenant
+        self._on_begin = on_begin
         self._places: WeakKeyDictionary[Engine | Connection, str] = WeakKeyDictionary()
+
+    @property
+    def tenant(self) -> str:
+        """The name of the tenant, or an empty text if there are none."""
+        if self._tenant is None:
+            return ""
+        name: Any = self._tenant()
+        if not isinstance(name, str) or not name:
+            kind = type(name).__name__
+            raise ConfigurationError(f"tenant= returns the name of a tenant as text, not a {kind}.")
+        return name
 
     @property
     def place(self) -> str:
         """The server, database and schema that the session writes to now, and the table."""
-        session = self._session.get()
+        session = self._current()
         # A session chosen by tenant may have another bind each time.
-        session = session.registry() if isinstance(session, scoped_session) else session
         bind = session.get_bind(self._mapper, clause=self._writing)
-        place = self._places.get(bind)
+        more = _options_besides(session, bind)
+        place = None if more else self._places.get(bind)
         if place is None:
             pool = bind.engine.pool
             server = _servers.get(pool) or _servers.setdefault(pool, _server(bind.engine.url))
-            schemas = bind.get_execution_options().get("schema_translate_map") or {}
+            options = {**bind.get_execution_options(), **more}
+            schemas = options.pop("schema_translate_map", None) or {}
             schema = schemas.get(self._table.schema, self._table.schema)
             place = f"sql:{server}:{schema!r}.{self._table.name!r}"
-            if isinstance(bind, Engine):
+            others = sorted((name, repr(options[name])) for name in options.keys() - _HOW)
+            place += f"?{others!r}" if others else ""
+            if isinstance(bind, Engine) and not more:
                 # The options of a connection may change.
                 self._places[bind] = place
-        return place
+        return place if self._tenant is None else f"{place}#{self.tenant}"
 
     def dialect(self) -> Dialect:
         """Return the dialect of the database that the session writes to now."""
-        return self._session.get().get_bind(self._mapper, clause=self._writing).dialect
+        return self._current().get_bind(self._mapper, clause=self._writing).dialect
 
     @contextmanager
     def read(self, *, fresh: bool = False) -> Iterator[Connection]:
         """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go."""
-        session = self._session.get()
+        session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing if fresh else self._reading)
-        engine = _own_engine(bind) if self._commit else None
+        engine = self._own_engine(session, bind) if self._commit else None
         if engine is None:
             yield session.connection(bind_arguments={"bind": bind})
             return
         with engine.connect() as connection:
-            if engine.dialect.name != "sqlite":
-                # SQLite reads so by itself, and the option would cost two statements there.
-                connection.execution_options(isolation_level="AUTOCOMMIT")
+            # SQLite reads so by itself, and the option would cost two statements there.
+            level = "AUTOCOMMIT" if self._on_begin is None else "READ COMMITTED"
+            self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
             yield connection
 
     @contextmanager
@@ -91,9 +126,9 @@ class Transactions:
 
         With ``apart`` it is the session's only if there is no other, and is then not committed.
         """
-        session = self._session.get()
+        session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing)
-        engine = _own_engine(bind) if self._commit or apart else None
+        engine = self._own_engine(session, bind) if self._commit or apart else None
         if engine is None:
             if not apart:
                 # The row may refer to one that the session has not inserted yet.
@@ -104,12 +139,41 @@ class Transactions:
             return
         with engine.connect() as connection:
             connection.execution_options(flask_dance_own=True)
-            if engine.dialect.name != "sqlite":
-                # After a wait for a row's lock, what its last holder left has to be seen.
-                connection.execution_options(isolation_level="READ COMMITTED")
+            # After a wait for a row's lock, what its last holder left has to be seen.
+            level = "" if engine.dialect.name == "sqlite" else "READ COMMITTED"
+            self._begin(session, connection, level)
             with nullcontext() if timeout is None else _waits(connection, timeout):
                 yield connection
                 connection.commit()
+
+    def _current(self) -> Session:
+        session = self._session.get()
+        return session.registry() if isinstance(session, scoped_session) else session
+
+    def _own_engine(self, session: Session, bind: Engine | Connection) -> Engine | None:
+        """Return the engine of connections besides the session's, or ``None`` if there are none."""
+        if isinstance(bind, Connection) or isinstance(bind.pool, _ONE_CONNECTION):
+            return None
+        if self._on_begin is None and session.dispatch.after_begin:
+            if not self._commit:
+                return None
+            raise ConfigurationError(
+                "This session has an after_begin event, which prepares its connection, for a "
+                "tenant perhaps. The backend has connections of its own. Do the same to them with "
+                "on_begin= and tenant=, or write commit=False, which uses the session's. See "
+                "'Tenants' in the documentation of SQLAlchemy."
+            )
+        return bind
+
+    def _begin(self, session: Session, connection: Connection, level: str) -> None:
+        """Make a connection of the engine like the session's."""
+        options = _options_besides(session, connection.engine)
+        if level:
+            options["isolation_level"] = level
+        if options:
+            connection.execution_options(**options)
+        if self._on_begin is not None:
+            self._on_begin(connection)
 
     def is_own(self, connection: Connection) -> bool:
         """Whether a connection is one of the store's own."""
@@ -147,10 +211,44 @@ def _waits(connection: Connection, seconds: int) -> Iterator[None]:
             run(undo)
 
 
-def _own_engine(bind: Engine | Connection) -> Engine | None:
-    """Return the engine of connections besides the session's, or ``None`` if there are none."""
-    has_others = isinstance(bind, Engine) and not isinstance(bind.pool, _ONE_CONNECTION)
-    return bind.engine if has_others else None
+# Execution options that say how a statement is run, and not about what it is.
+_HOW = frozenset(
+    (
+        *("isolation_level", "logging_token", "compiled_cache", "no_parameters"),
+        *("stream_results", "max_row_buffer", "yield_per", "preserve_rowcount"),
+        *("insertmanyvalues_page_size", "driver_column_names", "flask_dance_own"),
+        *("postgresql_readonly", "postgresql_deferrable"),
+    )
+)
+
+
+def _options_besides(session: Session, engine: Engine | Connection) -> dict[str, Any]:
+    """Return the execution options that a session's connection to an engine has besides its own.
+
+    It may have been given a ``schema_translate_map``, for one. No connection is made for that.
+    """
+    # Since SQLAlchemy 2.1 a session has some.
+    found: dict[str, Any] = dict(getattr(session, "execution_options", ()))
+    transaction = session.get_transaction()
+    if transaction is not None:
+        for connection in _connections(transaction):
+            if connection.engine is engine:
+                found |= connection.get_execution_options()
+    if not found:
+        return found
+    own = engine.get_execution_options()
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in _HOW and (name not in own or own[name] != value)
+    }
+
+
+def _connections(transaction: SessionTransaction) -> Iterable[Connection]:
+    if hasattr(SessionTransaction, "connections"):
+        return transaction.connections
+    # Before SQLAlchemy 2.1.7 there was no other way that connects to nothing.
+    return [entry[0] for entry in transaction._connections.values()]
 
 
 def _server(url: URL) -> str:
