@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from examples.sqlite_store import SQLiteStore
@@ -171,3 +174,62 @@ def test_no_driver_is_asked(closed_port: int) -> None:
         store.scan(user_id={"$ne": None})  # type: ignore[arg-type] # that is what is tested
     with pytest.raises(BackendUnavailable):
         list(store.scan(user_id="42"))
+
+
+# What is no document.
+
+
+def odd_row(store: Any, provider: Any, user_id: Any, token: str = "{}") -> None:
+    """Put a row into the table of the store that the documentation shows."""
+    with closing(sqlite3.connect(store.path)) as database, database:
+        row = (f"{provider}{user_id}", provider, user_id, token)
+        database.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)", row)
+
+
+def odd_model(engine: Engine, provider: Any, user_id: Any, token: str = "{}") -> None:
+    """Put a row into the table of a model."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO flask_dance_written (provider, user_id, token, version, created_at, "
+            "updated_at) VALUES (?, ?, ?, 1, '2031-01-01 00:00:00', '2031-01-01 00:00:00')",
+            (provider, user_id, token),
+        )
+
+
+ODD_ROWS: list[tuple[Any, ...]] = [
+    ("", "1"),
+    ("demo", ""),
+    ("de\0mo", "1"),
+    ("demo", "1\0"),
+    (b"demo", "1"),
+    ("demo", "1", "no JSON"),
+    ("demo", "2", "[]"),
+]
+
+
+@pytest.mark.parametrize("kind", ["documented", "sqlalchemy"])
+def test_odd_rows_are_counted(
+    kind: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row that is no document, or whose owner is no key, is left out, counted, and no end."""
+    store = STORES[kind](request.getfixturevalue)
+    saved = [store.save(make_document(TokenKey(name, "42"))) for name in ("a", "z")]
+    for row in ODD_ROWS:
+        if kind == "documented":
+            odd_row(store, *row)
+        else:
+            odd_model(request.getfixturevalue("sqlite_engine"), *row)
+    assert sorted(store.scan(), key=lambda found: found.provider) == saved
+    assert f"left {len(ODD_ROWS)} records out" in caplog.text
+    caplog.clear()
+    assert list(store.scan(user_id="42")) != []
+    assert "records out" not in caplog.text
+
+
+def test_a_scan_that_meets_nothing_odd_says_nothing(
+    store: TokenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no word in the log of a scan of documents only."""
+    store.save(make_document(TokenKey("demo", "42")))
+    assert len(list(store.scan())) == 1
+    assert caplog.records == []

@@ -42,13 +42,16 @@ class SealedStore(StoreWrapper):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents with their tokens opened. One that can't be opened is left out."""
+        left_out = 0
         for document in self.inner.scan(provider, user_id):
             try:
                 opened = self._opened(document.key, document)
             except TokenDecryptError:
+                left_out += 1
                 continue
             if opened is not None:
                 yield opened
+        self.tell_left_out(left_out)
 
     def _opened(self, key: TokenKey, document: TokenDocument | None) -> TokenDocument | None:
         if document is None:
