@@ -430,6 +430,31 @@ def test_right_to_make_indexes_is_missing(
         store.prepare()
 
 
+COLLATIONS: list[tuple[dict[str, Any], bool]] = [
+    ({"locale": "en", "strength": 2}, True),
+    ({"locale": "de"}, True),
+    ({"locale": "simple"}, False),
+]
+
+
+@pytest.mark.parametrize(("collation", "is_refused"), COLLATIONS)
+def test_collection_that_ignores_case(
+    mongo_collection: Tokens, collation: dict[str, Any], is_refused: bool
+) -> None:
+    """A collection in which two users' ids may be equal is refused before anything is stored."""
+    database, name = mongo_collection.database, f"{mongo_collection.name}_collated"
+    collated = database.create_collection(name, collation=collation)
+    store = MongoStore(collated)
+    if not is_refused:
+        store.save(document(KEY))
+        return
+    for operation in (store.prepare, lambda: store.save(document(KEY))):
+        with pytest.raises(ConfigurationError, match="default collation"):
+            operation()
+    assert collated.count_documents({}) == 0
+    collated.drop()
+
+
 UNIQUE_INDEXES: list[Any] = [
     [("user_id", 1), ("provider", 1)],
     [("provider", 1), ("user_id", 1)],
