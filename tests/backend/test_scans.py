@@ -30,7 +30,7 @@ from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.wrapper import StoreWrapper
-from flask_dance_nosql.errors import BackendUnavailable
+from flask_dance_nosql.errors import BackendUnavailable, CorruptToken
 from flask_dance_nosql.testing import make_document
 
 from .written import Base, Written
@@ -233,3 +233,30 @@ def test_a_scan_that_meets_nothing_odd_says_nothing(
     store.save(make_document(TokenKey("demo", "42")))
     assert len(list(store.scan())) == 1
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("column", ["provider", "user_id", "token", "provider_user_id"])
+def test_text_of_a_database_that_is_none(request: pytest.FixtureRequest, column: str) -> None:
+    """A row with broken text in SQLite is no end of a scan, and a login replaces it."""
+    store = STORES["sqlalchemy"](request.getfixturevalue)
+    engine: Engine = request.getfixturevalue("sqlite_engine")
+    saved = [store.save(make_document(TokenKey(name, "42"))) for name in ("a", "z")]
+    odd_model(engine, "demo", "1", '{"access_token": "at"}')
+    broken = f"UPDATE flask_dance_written SET {column} = CAST(x'7b2261223a22fffe227d' AS TEXT)"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"{broken} WHERE provider = 'demo'")
+    found = sorted(store.scan(), key=lambda document: document.provider)
+    assert [document for document in found if document.provider != "demo"] == saved
+    key = TokenKey("demo", "1")
+    if column == "token":
+        with pytest.raises(CorruptToken):
+            store.load(key)
+    elif column == "provider_user_id":
+        assert store.load(key) is not None
+    else:
+        assert store.load(key) is None
+    new = store.save(make_document(key, {"access_token": "new"}))
+    assert store.load(key) == new
+    new = store.save(make_document(key), if_version=new.version)
+    store.delete(key)
+    assert store.load(key) is None

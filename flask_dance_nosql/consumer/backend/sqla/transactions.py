@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, select
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, make_url, select
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
@@ -24,6 +25,9 @@ _WANTED = (
     "SQLAlchemyBackend takes a synchronous session, such as Flask-SQLAlchemy's db.session, a "
     "database's URL, or a function or proxy that returns a session."
 )
+# How long a connection of an engine that was made from a URL is waited for.
+SECONDS = 5
+_WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb", "mariadbconnector")
 _ONE_CONNECTION = (StaticPool, SingletonThreadPool, AssertionPool)
 
 # By pool, which the engines of Engine.execution_options() share.
@@ -57,7 +61,7 @@ class Transactions:
             lambda value: isinstance(value, Session | scoped_session),
             _WANTED,
             lambda ready: ready,
-            lambda url: scoped_session(sessionmaker(create_engine(url, pool_pre_ping=True))),
+            lambda url: scoped_session(sessionmaker(_engine_of(url))),
         )
         self._mapper = columns.mapper
         self._table = columns.table
@@ -114,7 +118,7 @@ class Transactions:
         if engine is None:
             yield session.connection(bind_arguments={"bind": bind})
             return
-        with engine.connect() as connection:
+        with engine.connect() as connection, _any_text(connection):
             # SQLite reads so by itself, and the option would cost two statements there.
             level = "AUTOCOMMIT" if self._on_begin is None else "READ COMMITTED"
             self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
@@ -137,7 +141,7 @@ class Transactions:
             if self._commit and not apart:
                 session.commit()
             return
-        with engine.connect() as connection:
+        with engine.connect() as connection, _any_text(connection):
             connection.execution_options(flask_dance_own=True)
             # After a wait for a row's lock, what its last holder left has to be seen.
             level = "" if engine.dialect.name == "sqlite" else "READ COMMITTED"
@@ -190,6 +194,31 @@ class Transactions:
         if known is not None:
             names = [self._mapper.get_property_by_column(column).key for column in columns]
             session.expire(known, names)
+
+
+def _engine_of(url: str) -> Engine:
+    """Make an engine that waits for seconds, if its driver can and the URL does not say it."""
+    parsed = make_url(url)
+    is_patient = parsed.get_driver_name() in _WITH_TIMEOUT and "connect_timeout" not in parsed.query
+    limits: dict[str, Any] = {"connect_timeout": SECONDS} if is_patient else {}
+    return create_engine(parsed, pool_pre_ping=True, connect_args=limits)
+
+
+_read_any = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def _any_text(connection: Connection) -> Iterator[None]:
+    """Let SQLite read text that is not UTF-8, which is then refused, but fails no whole query."""
+    if connection.dialect.driver != "pysqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    before, driver.text_factory = driver.text_factory, _read_any
+    try:
+        yield
+    finally:
+        driver.text_factory = before
 
 
 @contextmanager
