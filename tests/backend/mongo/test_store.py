@@ -430,6 +430,21 @@ def test_right_to_make_indexes_is_missing(
         store.prepare()
 
 
+def test_each_collection_gets_its_indexes(mongo_collection: Tokens, mongo_commands: Any) -> None:
+    """Where a function chooses the collection, each has its indexes made once, and is checked."""
+    others = [mongo_collection, mongo_collection["other"], mongo_collection["third"]]
+    chosen = others * 3
+    store = MongoStore(lambda: chosen[0])
+    while chosen:
+        store.save(document(KEY))
+        chosen.pop(0)
+    assert mongo_commands.names.count("createIndexes") == 2 * len(others)
+    for collection in others:
+        assert "expires_at_1" in collection.index_information()
+    for collection in others[1:]:
+        collection.drop()
+
+
 COLLATIONS: list[tuple[dict[str, Any], bool]] = [
     ({"locale": "en", "strength": 2}, True),
     ({"locale": "de"}, True),

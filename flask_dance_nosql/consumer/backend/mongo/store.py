@@ -58,6 +58,8 @@ class MongoStore(TokenStore):
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
         self._collections = collection_source(collection)
         self._indexes_wanted = create_indexes
+        # A function may return each tenant's own collection.
+        self._indexed: set[str] = set()
 
     @property
     def _at(self) -> Collections:
@@ -86,9 +88,9 @@ class MongoStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
-        if self._indexes_wanted:
+        if self._indexes_wanted and (place := self.place) not in self._indexed:
             self._create_indexes(or_warn=True)
-            self._indexes_wanted = False
+            self._indexed.add(place)
         try:
             stored = self._replace(document, if_version)
         except pymongo.errors.DuplicateKeyError:

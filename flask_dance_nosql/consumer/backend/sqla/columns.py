@@ -76,10 +76,15 @@ class Columns:
         self.provider: Column[Any] = columns["provider"]
         self.token: Column[Any] = columns["token"]
         self.optional = {name: columns[name] for name in _OPTIONAL if name in columns}
-        # Where other models share the table: the column that tells them apart, and its values.
-        self.kinds = kinds_of(self.mapper)
+        # Where other models share the table: the column that tells them apart.
         self.kind = cast("Column[Any] | None", self.mapper.polymorphic_on)
         self._dialect = dialect
+
+    @cached_property
+    def kinds(self) -> list[Any]:
+        """The values of that column in rows of the model, its own first."""
+        # Looked up late, like the user: other models may be based on this one.
+        return kinds_of(self.mapper)
 
     @cached_property
     def user(self) -> Column[Any] | None:
