@@ -12,6 +12,7 @@ from ....errors import ConfigurationError
 
 _SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
 _CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
+_ADDRESS = re.compile(r"(\[[^\]]+\]|[^:]+)(?::([0-9]+))?")
 _PLAIN = ("redis://", "rediss://", "unix://")
 
 # What a connection takes, and no text can say.
@@ -63,8 +64,14 @@ def parse(url: str) -> RedisUrl | None:
 
 
 def _addresses(text: str, default_port: int) -> list[tuple[str, int]]:
-    pairs = (part.partition(":") for part in text.split(","))
-    return [(host, int(port or default_port)) for host, _, port in pairs]
+    found = []
+    for part in text.split(","):
+        match = _ADDRESS.fullmatch(part)
+        if match is None:
+            raise ValueError("not an address")
+        host, port = match.groups()
+        found.append((host.strip("[]"), int(port or default_port)))
+    return found
 
 
 def _parsed(url: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
