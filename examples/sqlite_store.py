@@ -87,15 +87,19 @@ class SQLiteStore(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Yield the documents in batches of 500 rows."""
         values: dict[str, Any] = {"after": "", "provider": provider, "user_id": user_id}
+        left_out = 0
         while True:
             with self._transaction() as database:
                 rows = database.execute(SCAN, values).fetchall()
             if not rows:
+                self.tell_left_out(left_out)
                 return
             for _, row_provider, row_user_id, text in rows:
                 try:
                     document = self._decode("scan", TokenKey(row_provider, row_user_id), text)
-                except CorruptToken:
+                except (CorruptToken, TypeError, ValueError):
+                    # No key, or no document: it must not end the scan.
+                    left_out += 1
                     continue
                 if not document.expired:
                     yield document

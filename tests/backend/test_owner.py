@@ -13,6 +13,7 @@ from flask import Flask
 from flask_login import AnonymousUserMixin, UserMixin, current_user
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.local import LocalProxy
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
@@ -285,3 +286,69 @@ def test_config_of_one_request_is_not_anothers(blueprint: OAuth2ConsumerBlueprin
         assert backend.owner(blueprint) == TokenKey("demo", "1")
     with app.test_request_context():
         assert backend.owner(blueprint) == TokenKey("demo")
+
+
+class Staff(Person):
+    """One kind of users."""
+
+
+class Customer(Person):
+    """Another kind of users, who have ids of their own."""
+
+
+class Manager(Staff):
+    """Members of the staff, whose ids are the staff's."""
+
+
+class Users(DeclarativeBase):
+    """The base of users in a database."""
+
+
+class Account(Users):
+    """Users of two kinds with one table."""
+
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    __mapper_args__ = {"polymorphic_on": "kind"}
+
+
+class Author(Account):
+    """One kind."""
+
+    __mapper_args__ = {"polymorphic_identity": "author"}
+
+
+class Reader(Account):
+    """Another kind."""
+
+    __mapper_args__ = {"polymorphic_identity": "reader"}
+
+
+KINDS: dict[str, tuple[list[Any], bool]] = {
+    "one": ([Staff(1), Staff(2), Staff(1)], False),
+    "two": ([Staff(1), Customer(1), Staff(2), Customer(3)], True),
+    "get_id": ([Named("1"), Member(1), Customer(1)], True),
+    "a class and its subclass": ([Staff(1), Manager(1), Staff(1)], False),
+    "a subclass and its class": ([Manager(1), Staff(1)], False),
+    "one table": ([Author(id=1), Reader(id=2), Account(id=3)], False),
+    "two tables": ([Author(id=1), Staff(1)], True),
+    "a visitor": ([Staff(1), Visitor(), AnonymousUserMixin()], False),
+    "ids": (["1", 1, Staff(1)], False),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_users_of_two_kinds(
+    blueprint: OAuth2ConsumerBlueprint, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Users of two classes, who may have the same id, are told of once, with the way out."""
+    users, told = KINDS[case]
+    current = iter(users)
+    backend = scoped(DictStore(), user=lambda: next(current), user_required=False)
+    for user in users:
+        backend.get(blueprint)
+        backend.get(blueprint, user=user)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == told
+    assert all("share a token" in warning and "user_id" in warning for warning in warnings)

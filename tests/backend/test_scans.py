@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from examples.sqlite_store import SQLiteStore
@@ -27,7 +30,7 @@ from flask_dance_nosql.consumer.backend.redis import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.wrapper import StoreWrapper
-from flask_dance_nosql.errors import BackendUnavailable
+from flask_dance_nosql.errors import BackendUnavailable, CorruptToken
 from flask_dance_nosql.testing import make_document
 
 from .written import Base, Written
@@ -171,3 +174,89 @@ def test_no_driver_is_asked(closed_port: int) -> None:
         store.scan(user_id={"$ne": None})  # type: ignore[arg-type] # that is what is tested
     with pytest.raises(BackendUnavailable):
         list(store.scan(user_id="42"))
+
+
+# What is no document.
+
+
+def odd_row(store: Any, provider: Any, user_id: Any, token: str = "{}") -> None:
+    """Put a row into the table of the store that the documentation shows."""
+    with closing(sqlite3.connect(store.path)) as database, database:
+        row = (f"{provider}{user_id}", provider, user_id, token)
+        database.execute("INSERT INTO tokens VALUES (?, ?, ?, ?)", row)
+
+
+def odd_model(engine: Engine, provider: Any, user_id: Any, token: str = "{}") -> None:
+    """Put a row into the table of a model."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO flask_dance_written (provider, user_id, token, version, created_at, "
+            "updated_at) VALUES (?, ?, ?, 1, '2031-01-01 00:00:00', '2031-01-01 00:00:00')",
+            (provider, user_id, token),
+        )
+
+
+ODD_ROWS: list[tuple[Any, ...]] = [
+    ("", "1"),
+    ("demo", ""),
+    ("de\0mo", "1"),
+    ("demo", "1\0"),
+    (b"demo", "1"),
+    ("demo", "1", "no JSON"),
+    ("demo", "2", "[]"),
+]
+
+
+@pytest.mark.parametrize("kind", ["documented", "sqlalchemy"])
+def test_odd_rows_are_counted(
+    kind: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row that is no document, or whose owner is no key, is left out, counted, and no end."""
+    store = STORES[kind](request.getfixturevalue)
+    saved = [store.save(make_document(TokenKey(name, "42"))) for name in ("a", "z")]
+    for row in ODD_ROWS:
+        if kind == "documented":
+            odd_row(store, *row)
+        else:
+            odd_model(request.getfixturevalue("sqlite_engine"), *row)
+    assert sorted(store.scan(), key=lambda found: found.provider) == saved
+    assert f"left {len(ODD_ROWS)} records out" in caplog.text
+    caplog.clear()
+    assert list(store.scan(user_id="42")) != []
+    assert "records out" not in caplog.text
+
+
+def test_a_scan_that_meets_nothing_odd_says_nothing(
+    store: TokenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no word in the log of a scan of documents only."""
+    store.save(make_document(TokenKey("demo", "42")))
+    assert len(list(store.scan())) == 1
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("column", ["provider", "user_id", "token", "provider_user_id"])
+def test_text_of_a_database_that_is_none(request: pytest.FixtureRequest, column: str) -> None:
+    """A row with broken text in SQLite is no end of a scan, and a login replaces it."""
+    store = STORES["sqlalchemy"](request.getfixturevalue)
+    engine: Engine = request.getfixturevalue("sqlite_engine")
+    saved = [store.save(make_document(TokenKey(name, "42"))) for name in ("a", "z")]
+    odd_model(engine, "demo", "1", '{"access_token": "at"}')
+    broken = f"UPDATE flask_dance_written SET {column} = CAST(x'7b2261223a22fffe227d' AS TEXT)"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"{broken} WHERE provider = 'demo'")
+    found = sorted(store.scan(), key=lambda document: document.provider)
+    assert [document for document in found if document.provider != "demo"] == saved
+    key = TokenKey("demo", "1")
+    if column == "token":
+        with pytest.raises(CorruptToken):
+            store.load(key)
+    elif column == "provider_user_id":
+        assert store.load(key) is not None
+    else:
+        assert store.load(key) is None
+    new = store.save(make_document(key, {"access_token": "new"}))
+    assert store.load(key) == new
+    new = store.save(make_document(key), if_version=new.version)
+    store.delete(key)
+    assert store.load(key) is None

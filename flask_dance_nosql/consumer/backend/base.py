@@ -69,8 +69,6 @@ class TokenSlot(ABC):
         key: Whose token it is, or ``None`` if the backend keeps no token for each, or it is nobody.
         user_id: The user's id as signals may tell it, or ``None``.
         owner: Equal for two slots if they are of one owner.
-        name: Names the slot among those of the blueprint in a process, or ``None`` if the backend
-            does not tell owners apart.
         is_shared: Whether each request is sure to read what another has written. A cookie is not.
         is_person: Whether two logins are of one person, unless their tokens say otherwise. In a
             browser, and where all share a token, it is not so.
@@ -79,9 +77,13 @@ class TokenSlot(ABC):
     key: TokenKey | None = None
     user_id: str | None = None
     owner: object = None
-    name: TokenKey | None = None
     is_shared = False
     is_person = False
+
+    @property
+    def name(self) -> tuple[str, TokenKey] | None:
+        """What names the slot in a process, or ``None`` if the backend tells no owners apart."""
+        return None
 
     @abstractmethod
     def read(self, fresh: bool = False) -> StoredToken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import sys
 from enum import Enum
@@ -13,6 +14,8 @@ from werkzeug.local import LocalProxy
 
 from ...errors import ConfigurationError
 from .store.document import TokenKey
+
+log = logging.getLogger(__name__)
 
 Scope = Literal["user", "app", "browser"]
 
@@ -71,6 +74,8 @@ class OwnerResolver:
         self.user_id = user_id
         self.user_required = self.scope == "user" if user_required is None else user_required
         self.anon_user = anon_user
+        self._kind: type | None = None
+        self._is_warned = False
 
     def user_of(self, who: Who, blueprint: Any) -> Any:
         """Return the id of the user that a call is about, or ``None`` if it is nobody.
@@ -101,12 +106,28 @@ class OwnerResolver:
             found = own_attribute(user, name, NOT_GIVEN)
             if found is not NOT_GIVEN:
                 found = found() if callable(found) else found
+                if type(user) is not self._kind:
+                    self._note_kind(type(user))
                 if found is None:
                     raise ValueError(
                         "The user has no id yet. Save it before its token is asked for."
                     )
                 return found
         return user
+
+    def _note_kind(self, kind: type) -> None:
+        """Warn, once, of users of two classes: the ids of both may begin with 1."""
+        first = self._kind = self._kind or kind
+        one, other = _family(first), _family(kind)
+        if self._is_warned or issubclass(one, other) or issubclass(other, one):
+            return
+        self._is_warned = True
+        log.warning(
+            "The users of a backend are of the classes %s and %s. Two of them with the same id "
+            "share a token. If ids are not unique over both, give the backend a user_id such as "
+            "lambda: f'{type(user).__name__}:{user.id}', and keep it as text.",
+            *(first.__qualname__, kind.__qualname__),
+        )
 
     def _is_anonymous(self, user: Any) -> bool:
         if self.anon_user is not None and isinstance(user, self.anon_user):
@@ -115,6 +136,12 @@ class OwnerResolver:
         if flask_login is not None and isinstance(user, flask_login.AnonymousUserMixin):
             return True
         return own_attribute(user, "is_anonymous", False) is True
+
+
+def _family(kind: type) -> type:
+    """Return the class with whose others a class has its ids together: of one table, as a rule."""
+    mapper = getattr(kind, "__mapper__", None)
+    return kind if mapper is None else mapper.base_mapper.class_
 
 
 def dereference(reference: Any) -> Any:

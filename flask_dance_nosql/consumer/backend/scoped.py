@@ -51,8 +51,16 @@ class StoreSlot(TokenSlot):
         self._backend = backend
         self._store = backend.store
         self.is_person = is_person
-        self.key = self.owner = self.name = key
+        self.key = self.owner = key
         self.user_id = None if key is None or not is_person else key.user_id
+        self._name: tuple[str, TokenKey] | None = None
+
+    @property
+    def name(self) -> tuple[str, TokenKey] | None:
+        """The place of the store, which may be another one for each tenant, and the key."""
+        if self.key is not None and self._name is None:
+            self._name = (self._store.place, self.key)
+        return self._name
 
     def read(self, fresh: bool = False) -> StoredToken:
         """Load the document."""
@@ -142,7 +150,8 @@ class BrowserSlot(StoreSlot):
         except BaseException:
             self.key = left
             raise
-        self.owner = self.name = self.key
+        self.owner = self.key
+        self._name = None
         keep_browser_id(self._provider, browser_id)
         if left is not None:
             try:

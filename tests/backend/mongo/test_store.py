@@ -430,6 +430,46 @@ def test_right_to_make_indexes_is_missing(
         store.prepare()
 
 
+def test_each_collection_gets_its_indexes(mongo_collection: Tokens, mongo_commands: Any) -> None:
+    """Where a function chooses the collection, each has its indexes made once, and is checked."""
+    others = [mongo_collection, mongo_collection["other"], mongo_collection["third"]]
+    chosen = others * 3
+    store = MongoStore(lambda: chosen[0])
+    while chosen:
+        store.save(document(KEY))
+        chosen.pop(0)
+    assert mongo_commands.names.count("createIndexes") == 2 * len(others)
+    for collection in others:
+        assert "expires_at_1" in collection.index_information()
+    for collection in others[1:]:
+        collection.drop()
+
+
+COLLATIONS: list[tuple[dict[str, Any], bool]] = [
+    ({"locale": "en", "strength": 2}, True),
+    ({"locale": "de"}, True),
+    ({"locale": "simple"}, False),
+]
+
+
+@pytest.mark.parametrize(("collation", "is_refused"), COLLATIONS)
+def test_collection_that_ignores_case(
+    mongo_collection: Tokens, collation: dict[str, Any], is_refused: bool
+) -> None:
+    """A collection in which two users' ids may be equal is refused before anything is stored."""
+    database, name = mongo_collection.database, f"{mongo_collection.name}_collated"
+    collated = database.create_collection(name, collation=collation)
+    store = MongoStore(collated)
+    if not is_refused:
+        store.save(document(KEY))
+        return
+    for operation in (store.prepare, lambda: store.save(document(KEY))):
+        with pytest.raises(ConfigurationError, match="default collation"):
+            operation()
+    assert collated.count_documents({}) == 0
+    collated.drop()
+
+
 UNIQUE_INDEXES: list[Any] = [
     [("user_id", 1), ("provider", 1)],
     [("provider", 1), ("user_id", 1)],

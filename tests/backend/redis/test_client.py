@@ -14,6 +14,7 @@ import redis
 
 from flask_dance_nosql.consumer.backend.redis.client import SECONDS, open_url, place_of
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
+from flask_dance_nosql.consumer.backend.redis.url import parse
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 from flask_dance_nosql.testing.documents import KEY, make_document
 
@@ -91,6 +92,8 @@ WRONG_URLS = [
     ("redis+cluster://h:1/3", "one database"),
     ("redis+cluster://h:1?db=3", "one database"),
     ("redis+cluster://h:one,h:2", "can't be read"),
+    ("redis+cluster://h:1,,h:2", "can't be read"),
+    ("redis+cluster://::1:7000", "can't be read"),
     ("redis+sentinel://h:one/service", "can't be read"),
     ("redis+sentinel://h/service?sentinel_password=secret", "sentinel_password"),
     ("redis+sentinel://h/service?socket_timeout=secret", "socket_timeout"),
@@ -117,6 +120,19 @@ RIGHT_URLS = [
     "rediss+cluster://h/?ssl_cert_reqs=none&read_from_replicas=yes&require_full_coverage=no",
     "redis+sentinel://ann:pass@h:1,h/service?db=1&health_check_interval=5&retry_on_timeout=yes",
 ]
+
+
+def test_nodes_of_a_cluster_by_address() -> None:
+    """Names, addresses of either kind, and a port or none: what a URL of several nodes may have."""
+    found = parse("redis+cluster://db.example,127.0.0.1:7000,[::1]:7001,[::2]") or pytest.fail(
+        "none"
+    )
+    assert found.addresses == [
+        ("db.example", 6379),
+        ("127.0.0.1", 7000),
+        ("::1", 7001),
+        ("::2", 6379),
+    ]
 
 
 @pytest.mark.parametrize("url", RIGHT_URLS)
@@ -163,6 +179,7 @@ PLACES = {
     "rediss://:secret@[::1]/0": "redis:::1:6379/0:flask_dance",
     "unix://ann:secret@/run/a:b.sock?db=3": "redis:/run/a%3Ab.sock/3:flask_dance",
     "redis+sentinel://ann:secret@b:2,a/tokens?db=1": "redis:tokens@a:26379,b:2/1:flask_dance",
+    "redis+sentinel://[::2]:1,[::1]/tokens": "redis:tokens@::1:26379,::2:1/0:flask_dance",
 }
 
 

@@ -28,7 +28,7 @@ from flask_dance_nosql.consumer.backend.sqla import (
     SQLAlchemyStore,
     unique_per_user,
 )
-from flask_dance_nosql.errors import VersionConflict
+from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing import at_once, make_document
 
 from ..test_outages import drop_connection
@@ -433,6 +433,16 @@ def test_connections_of_a_url_are_checked(postgresql_engine: Engine, postgresql_
     engine_of(store).dispose()
 
 
+def test_silent_server_of_a_url_is_told_in_seconds(silent_port: int) -> None:
+    """A server that takes connections and says nothing costs seconds, or what the URL says."""
+    for query, seconds in (("", 5), ("?connect_timeout=2", 2)):
+        store = SQLAlchemyStore(OAuth, f"postgresql+psycopg://u:p@127.0.0.1:{silent_port}/d{query}")
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            store.load(ADA)
+        assert time.monotonic() - began < seconds + 3
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["prepare", "lock"])
 def test_tables_are_created_at_once(engine: Engine, whole: bool) -> None:
     """Six workers that create the tables at the same moment all succeed."""
@@ -457,7 +467,7 @@ def test_tables_are_created_at_once(engine: Engine, whole: bool) -> None:
         with engine.begin() as connection:
             connection.execute(text("DROP TABLE IF EXISTS flask_dance_locks"))
         for store in stores:
-            store._locks_wanted = True
+            store._locks.made_at.clear()
             store.ping()
         assert at_once(6, create) == [True] * 6
     for store in stores:

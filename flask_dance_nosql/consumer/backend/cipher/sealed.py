@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,9 +45,13 @@ class SealedStore(StoreWrapper):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents with their tokens opened. One that can't be opened is left out."""
+        left_out = 0
         for document in self.inner.scan(provider, user_id):
-            with suppress(TokenDecryptError):
+            try:
                 yield self._opened(document)
+            except TokenDecryptError:
+                left_out += 1
+        self.tell_left_out(left_out)
 
     def _opened(self, document: TokenDocument) -> TokenDocument:
         try:

@@ -13,7 +13,7 @@ import pymongo.errors
 from pymongo.collection import Collection
 
 from .... import clock
-from ....errors import BackendError, CorruptToken
+from ....errors import BackendError, ConfigurationError, CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.values import decode_token
@@ -58,6 +58,8 @@ class MongoStore(TokenStore):
     def __init__(self, collection: CollectionSource, *, create_indexes: bool = True) -> None:
         self._collections = collection_source(collection)
         self._indexes_wanted = create_indexes
+        # A function may return each tenant's own collection.
+        self._indexed: set[str] = set()
 
     @property
     def _at(self) -> Collections:
@@ -86,9 +88,9 @@ class MongoStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
-        if self._indexes_wanted:
+        if self._indexes_wanted and (place := self.place) not in self._indexed:
             self._create_indexes(or_warn=True)
-            self._indexes_wanted = False
+            self._indexed.add(place)
         try:
             stored = self._replace(document, if_version)
         except pymongo.errors.DuplicateKeyError:
@@ -172,6 +174,7 @@ class MongoStore(TokenStore):
 
     def _create_indexes(self, *, or_warn: bool = False) -> None:
         """Make the indexes; ``or_warn`` tells of any refusal in the log, and raises no error."""
+        self._require_exact_ids()
         indexes: list[tuple[Any, dict[str, Any]]] = [
             ("expires_at", {"expireAfterSeconds": 0}),
             ([("user_id", 1), ("provider", 1)], {}),
@@ -187,6 +190,26 @@ class MongoStore(TokenStore):
                     "See 'Indexes' in the documentation of MongoDB deployments.",
                     *(keys, self._at.primary.full_name, _reason(error)),
                 )
+
+    def _require_exact_ids(self) -> None:
+        """Raise a ``ConfigurationError`` if two users' ids may be the same for the server."""
+        collection: Any = self._at.primary
+        if not isinstance(collection, Collection):
+            # An imitation, which has no options.
+            return
+        try:
+            collation = collection.options().get("collation") or {}
+        except pymongo.errors.OperationFailure as error:
+            if self.is_unavailable(error):
+                raise
+            # Who may not list collections can't be told.
+            return
+        if collation.get("locale", "simple") != "simple":
+            raise ConfigurationError(
+                f"The collection {collection.full_name} has a default collation, by which the ids "
+                "of two users may be the same, so that they would share a document. Keep tokens in "
+                "a collection without one."
+            )
 
     def ping(self) -> None:
         """Check that the server answers."""

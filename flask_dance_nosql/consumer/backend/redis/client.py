@@ -117,7 +117,7 @@ def _cluster(url: str, found: RedisUrl) -> redis.RedisCluster:
     make: Any = redis.cluster.ClusterNode
     nodes = [make(*other) for other in others]
     scheme = url.partition("+")[0]
-    one = f"{scheme}://{host}:{port}"
+    one = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     cluster: redis.RedisCluster = redis.RedisCluster.from_url(
         one, startup_nodes=nodes, **(_patience() | found.options), **found.cluster_options
     )

@@ -15,6 +15,7 @@ import redis  # noqa: E402 - only now that it is known to be there
 
 _SENTINEL = re.compile(r"redis\+sentinel://(?:([^@/]*)@)?([^@/?]+)/([^/?]+)(\?.*)?")
 _CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^@/]*)@)?([^@/?]+)([/?].*)?")
+_ADDRESS = re.compile(r"(\[[^\]]+\]|[^:]+)(?::([0-9]+))?")
 _PLAIN = ("redis://", "rediss://", "unix://")
 
 # What a connection takes, and no text can say.
@@ -66,8 +67,14 @@ def parse(url: str) -> RedisUrl | None:
 
 
 def _addresses(text: str, default_port: int) -> list[tuple[str, int]]:
-    pairs = (part.partition(":") for part in text.split(","))
-    return [(host, int(port or default_port)) for host, _, port in pairs]
+    found = []
+    for part in text.split(","):
+        match = _ADDRESS.fullmatch(part)
+        if match is None:
+            raise ValueError("not an address")
+        host, port = match.groups()
+        found.append((host.strip("[]"), int(port or default_port)))
+    return found
 
 
 def _parsed(url: str, others: tuple[str, ...] = ()) -> dict[str, Any]:

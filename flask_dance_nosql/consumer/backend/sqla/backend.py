@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Unpack
+
+from sqlalchemy import Connection
 
 from ....errors import ConfigurationError
 from ..options import MoreOptions
@@ -24,6 +27,8 @@ class SQLAlchemyBackend(UserScopedBackend):
         cache: The cache; none with ``commit=False``, since it would keep what is rolled back.
         commit: Whether writes are committed; see :class:`SQLAlchemyStore`.
         defaults: What a new row needs besides the token; see there.
+        tenant: Names the current tenant; see there.
+        on_begin: Prepares each connection of the store's own; see there.
         **options: The other options.
 
     Raises:
@@ -42,6 +47,8 @@ class SQLAlchemyBackend(UserScopedBackend):
         *,
         commit: bool = True,
         defaults: Defaults = None,
+        tenant: Callable[[], str] | None = None,
+        on_begin: Callable[[Connection], object] | None = None,
         **options: Unpack[MoreOptions],
     ) -> None:
         if cache is not None and not commit:
@@ -49,7 +56,9 @@ class SQLAlchemyBackend(UserScopedBackend):
                 "commit=False and a cache don't go together: what the session rolls back would "
                 "stay in the cache."
             )
-        store = SQLAlchemyStore(model, session, commit=commit, defaults=defaults)
+        store = SQLAlchemyStore(
+            model, session, commit=commit, defaults=defaults, tenant=tenant, on_begin=on_begin
+        )
         super().__init__(
             store,
             user=user,

@@ -76,10 +76,15 @@ class Columns:
         self.provider: Column[Any] = columns["provider"]
         self.token: Column[Any] = columns["token"]
         self.optional = {name: columns[name] for name in _OPTIONAL if name in columns}
-        # Where other models share the table: the column that tells them apart, and its values.
-        self.kinds = kinds_of(self.mapper)
+        # Where other models share the table: the column that tells them apart.
         self.kind = cast("Column[Any] | None", self.mapper.polymorphic_on)
         self._dialect = dialect
+
+    @cached_property
+    def kinds(self) -> list[Any]:
+        """The values of that column in rows of the model, its own first."""
+        # Looked up late, like the user: other models may be based on this one.
+        return kinds_of(self.mapper)
 
     @cached_property
     def user(self) -> Column[Any] | None:
@@ -197,8 +202,7 @@ class Columns:
     def document(self, key: TokenKey, row: Row[Any]) -> TokenDocument:
         """Return the document in a row; an error of msgspec or ``json`` if it holds none."""
         fields = {name: getattr(row, f"its_{name}") for name in self.optional}
-        if not isinstance(fields.get("provider_user_id"), str):
-            fields["provider_user_id"] = None
+        fields["provider_user_id"] = _account(fields.get("provider_user_id"))
         fields.setdefault("created_at", LONG_AGO)
         fields.setdefault("updated_at", fields["created_at"])
         fields.setdefault("version", self.version(row))
@@ -216,12 +220,12 @@ class Columns:
         content = _content_version(identity, values[self.token])
         account = document.provider_user_id
         if account is None:
-            account = getattr(row, "its_provider_user_id", None)
+            account = _account(getattr(row, "its_provider_user_id", None))
         return msgspec.structs.replace(
             document,
             version=content if counted is None else counted,
             created_at=self.moment(row, "created_at") or document.created_at,
-            provider_user_id=account if isinstance(account, str) else None,
+            provider_user_id=account,
         )
 
 
@@ -236,6 +240,11 @@ def _labelled(columns: dict[str, Any]) -> list[ColumnElement[Any]]:
 def _content_version(identity: Identity, token: Any) -> int:
     content = _encode([[str(part) for part in identity], token])
     return int.from_bytes(blake2b(content.encode(), digest_size=6).digest()) or 1
+
+
+def _account(value: Any) -> str | None:
+    is_text = isinstance(value, str) and value.encode(errors="ignore").decode() == value
+    return value if is_text else None
 
 
 def _aware(value: Any) -> Any:

@@ -8,10 +8,9 @@ from importlib import import_module
 from typing import Any
 
 from sqlalchemy import bindparam, case, false, func, literal_column, select, tuple_
-from sqlalchemy.schema import Column, Table
 from sqlalchemy.sql import ColumnElement, Delete, Select, Update
 from sqlalchemy.sql.dml import ReturningInsert
-from sqlalchemy.types import Double, String
+from sqlalchemy.types import Double
 
 from ..store.document import TokenKey
 from .columns import LARGEST_VERSION, Columns, Identity, Values
@@ -146,17 +145,3 @@ class Statements:
 def seconds_now(dialect: str) -> ColumnElement[float]:
     """Return the database's time in seconds since the epoch."""
     return literal_column(_NOW.get(dialect, "EXTRACT(EPOCH FROM CURRENT_TIMESTAMP)"), Double())
-
-
-def lock_table(tokens: Table) -> Table:
-    """Return the table of locks, with the metadata and schema of that of the tokens."""
-    return Table(
-        "flask_dance_locks",
-        tokens.metadata,
-        Column("name", String(64), primary_key=True),
-        Column("holder", String(64), nullable=False),
-        Column("until", Double, nullable=False),
-        schema=tokens.schema,
-        # Another store may have made it.
-        keep_existing=True,
-    )

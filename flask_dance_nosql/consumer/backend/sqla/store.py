@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,11 +13,15 @@ from ....errors import ConfigurationError, CorruptToken, VersionConflict
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from .columns import LONG_AGO, Columns, Defaults
-from .statements import Statements, lock_table, seconds_now
+from .locks import Locks
+from .statements import Statements
 from .transactions import Transactions
 
 # How many seconds a save apart from the session waits for a lock, which the session may hold.
 _LOCK_TIMEOUT = 2
+
+# SQLite, PostgreSQL and MySQL.
+_LOCKED = ("database is locked", "table is locked", "lock timeout", "Lock wait timeout", "deadlock")
 
 
 class SQLAlchemyStore(TokenStore):
@@ -43,22 +47,37 @@ class SQLAlchemyStore(TokenStore):
         commit: Whether to commit; if not, writes are flushed, and the commit is yours.
         defaults: What else a new row needs, as the keyword arguments of the model: a dict, or a
             function that returns one for a :class:`TokenDocument`.
+        tenant: A function that returns the name of the current tenant, by which caches and locks
+            tell tenants apart where the database's URL and the schema don't; ``None``, the default,
+            if they do. See :doc:`sqlalchemy`.
+        on_begin: A function that is called with each connection of the store's own when its
+            transaction begins, to do what the session does to its connection, such as
+            ``SET LOCAL search_path``. It needs ``tenant``.
 
     Raises:
-        ConfigurationError: If the model or the session is something else.
+        ConfigurationError: If the model or the session is something else, or the model's rows can't
+            be told apart.
     """
 
     unavailable_errors = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
     driver_errors = (exc.SQLAlchemyError,)
 
     def __init__(
-        self, model: type[Any], session: object, *, commit: bool = True, defaults: Defaults = None
+        self,
+        model: type[Any],
+        session: object,
+        *,
+        commit: bool = True,
+        defaults: Defaults = None,
+        tenant: Callable[[], str] | None = None,
+        on_begin: Callable[[Connection], object] | None = None,
     ) -> None:
         self._columns = Columns(model, lambda: self._transactions.dialect())  # noqa: PLW0108 - made below
         self._statements = Statements(self._columns)
-        self._transactions = Transactions(session, self._columns, commit=commit)
-        self._locks = lock_table(self._columns.table)
-        self._locks_wanted = True
+        self._transactions = Transactions(
+            session, self._columns, commit=commit, tenant=tenant, on_begin=on_begin
+        )
+        self._locks = Locks(self._columns.table, self._transactions, self._create)
         self._commit = commit
         self._defaults = defaults
         # A function is called for a new row only, and an upsert can't tell before.
@@ -260,7 +279,7 @@ class SQLAlchemyStore(TokenStore):
 
     def prepare(self) -> None:
         """Create the tables that are missing: the model's, and that of the locks."""
-        self._create(self._columns.table, self._locks)
+        self._create(self._columns.table, self._locks.table)
 
     def _create(self, *tables: Table) -> None:
         metadata, transactions = self._columns.table.metadata, self._transactions
@@ -282,29 +301,11 @@ class SQLAlchemyStore(TokenStore):
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""
-        if self._locks_wanted:
-            self._create(self._locks)
-            self._locks_wanted = False
-        transactions, lock = self._transactions, self._locks.c
-        try:
-            with transactions.write(apart=True) as connection, transactions.attempt(connection):
-                now = seconds_now(connection.dialect.name)
-                free = (lock.holder == holder) | (lock.until <= now)
-                taken = {"holder": holder, "until": now + seconds}
-                update = self._locks.update().where(lock.name == key.digest, free).values(**taken)
-                if not connection.execute(update).rowcount:
-                    connection.execute(self._locks.insert().values(name=key.digest, **taken))
-        except exc.IntegrityError:
-            # It is another's, or another took it at the same moment.
-            return False
-        return True
+        return self._locks.acquire(key, holder, seconds)
 
     def release(self, key: TokenKey, holder: str) -> None:
         """Give up the lock of a key."""
-        lock = self._locks.c
-        is_held = (lock.name == key.digest) & (lock.holder == holder)
-        with self._transactions.write(apart=True) as connection:
-            connection.execute(self._locks.delete().where(is_held))
+        self._locks.release(key, holder)
 
     def require_expiry(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``expires_at``."""
@@ -317,6 +318,17 @@ class SQLAlchemyStore(TokenStore):
     def is_unavailable(self, error: Exception) -> bool:
         """Whether an error means that there is no answer; SQLite says so of a missing table."""
         return super().is_unavailable(error) and "no such" not in str(error)
+
+    def hint(self, error: Exception) -> str:
+        """Return what to do about a lock that somebody holds: the session itself, as a rule."""
+        told = str(getattr(error, "orig", ""))
+        if not any(sign in told for sign in _LOCKED):
+            return ""
+        return (
+            "Another transaction holds a lock of the database, and most likely it is that of this "
+            "request's own session, which has flushed a change and not committed it. Commit before "
+            "a token is stored. See 'Transactions' in the documentation of SQLAlchemy."
+        )
 
     def shown(self, error: Exception) -> Exception:
         """Return an error without the values of the statement, and without the driver's details."""

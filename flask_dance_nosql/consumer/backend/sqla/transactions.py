@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, select
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, make_url, select
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
+from ....errors import ConfigurationError
 from ..store.driver import DriverSource
 from .columns import Columns
 
@@ -23,6 +25,9 @@ _WANTED = (
     "SQLAlchemyBackend takes a synchronous session, such as Flask-SQLAlchemy's db.session, a "
     "database's URL, or a function or proxy that returns a session."
 )
+# How long a connection of an engine that was made from a URL is waited for.
+SECONDS = 5
+_WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb", "mariadbconnector")
 _ONE_CONNECTION = (StaticPool, SingletonThreadPool, AssertionPool)
 
 # By pool, which the engines of Engine.execution_options() share.
@@ -30,53 +35,87 @@ _servers: WeakKeyDictionary[Pool, str] = WeakKeyDictionary()
 
 
 class Transactions:
-    """Lends connections: the engine's, or with ``commit=False`` or no other one the session's."""
+    """Lends connections: the engine's, or with ``commit=False`` or no other one the session's.
 
-    def __init__(self, session: object, columns: Columns, *, commit: bool) -> None:
+    A connection of the engine gets the execution options that the session's has, and is handed to
+    ``on_begin`` when its transaction begins. ``tenant`` returns the name of the tenant.
+    """
+
+    def __init__(
+        self,
+        session: object,
+        columns: Columns,
+        *,
+        commit: bool,
+        tenant: Callable[[], str] | None = None,
+        on_begin: Callable[[Connection], object] | None = None,
+    ) -> None:
+        if on_begin is not None and tenant is None:
+            raise ConfigurationError(
+                "on_begin= comes with tenant=, a function that returns the name of the tenant: "
+                "caches and locks tell tenants apart by it. If there is one tenant only, write "
+                "tenant=lambda: 'all'."
+            )
         self._session: DriverSource[AnySession] = DriverSource(
             session,
             lambda value: isinstance(value, Session | scoped_session),
             _WANTED,
             lambda ready: ready,
-            lambda url: scoped_session(sessionmaker(create_engine(url, pool_pre_ping=True))),
+            lambda url: scoped_session(sessionmaker(_engine_of(url))),
         )
         self._mapper = columns.mapper
         self._table = columns.table
         # A session that routes reads to a replica does so by the kind of the clause.
         self._reading, self._writing = select(columns.table), columns.table.update()
         self._commit = commit
+        self._tenant = tenant
+        self._on_begin = on_begin
+
+    @property
+    def tenant(self) -> str:
+        """The name of the tenant, or an empty text if there are none."""
+        if self._tenant is None:
+            return ""
+        name: Any = self._tenant()
+        if not isinstance(name, str) or not name:
+            kind = type(name).__name__
+            raise ConfigurationError(f"tenant= returns the name of a tenant as text, not a {kind}.")
+        return name
 
     @property
     def place(self) -> str:
         """The server, database and schema that the session writes to now, and the table."""
-        session = self._session.get()
-        # Its proxies take as long as all else here, and a subclass may have its own get_bind().
-        session = session.registry() if type(session) is scoped_session else session
+        session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing)
         pool = bind.engine.pool
         server = _servers.get(pool) or _servers.setdefault(pool, _server(bind.engine.url))
         # The options of an engine, too, may change at any time.
-        schemas = bind.get_execution_options().get("schema_translate_map") or {}
+        options = {**bind.get_execution_options(), **_options_besides(session, bind)}
+        schemas = options.pop("schema_translate_map", None) or {}
         schema = schemas.get(self._table.schema, self._table.schema)
-        return f"sql:{server}:{schema!r}.{self._table.name!r}"
+        place = f"sql:{server}:{schema!r}.{self._table.name!r}"
+        if options:
+            others = sorted((name, repr(options[name])) for name in options.keys() - _HOW)
+            place += f"?{others!r}" if others else ""
+        return place if self._tenant is None else f"{place}#{self.tenant}"
 
     def dialect(self) -> Dialect:
         """Return the dialect of the database that the session writes to now."""
-        return self._session.get().get_bind(self._mapper, clause=self._writing).dialect
+        return self._current().get_bind(self._mapper, clause=self._writing).dialect
 
     @contextmanager
     def read(self, *, fresh: bool = False) -> Iterator[Connection]:
         """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go."""
-        session = self._session.get()
+        session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing if fresh else self._reading)
-        engine = _own_engine(bind) if self._commit else None
+        engine = self._own_engine(session, bind) if self._commit else None
         if engine is None:
             yield session.connection(bind_arguments={"bind": bind})
             return
-        with engine.connect() as connection:
-            if engine.dialect.name != "sqlite":
-                # SQLite reads so by itself, and the option would cost two statements there.
-                connection.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection, _any_text(connection):
+            # SQLite reads so by itself, and the option would cost two statements there.
+            level = "AUTOCOMMIT" if self._on_begin is None else "READ COMMITTED"
+            self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
             yield connection
 
     @contextmanager
@@ -85,9 +124,9 @@ class Transactions:
 
         With ``apart`` it is the session's only if there is no other, and is then not committed.
         """
-        session = self._session.get()
+        session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing)
-        engine = _own_engine(bind) if self._commit or apart else None
+        engine = self._own_engine(session, bind) if self._commit or apart else None
         if engine is None:
             if not apart:
                 # The row may refer to one that the session has not inserted yet.
@@ -96,14 +135,47 @@ class Transactions:
             if self._commit and not apart:
                 session.commit()
             return
-        with engine.connect() as connection:
+        with engine.connect() as connection, _any_text(connection):
             connection.execution_options(flask_dance_own=True)
-            if engine.dialect.name != "sqlite":
-                # After a wait for a row's lock, what its last holder left has to be seen.
-                connection.execution_options(isolation_level="READ COMMITTED")
+            # After a wait for a row's lock, what its last holder left has to be seen.
+            level = "" if engine.dialect.name == "sqlite" else "READ COMMITTED"
+            self._begin(session, connection, level)
             with nullcontext() if timeout is None else _waits(connection, timeout):
                 yield connection
                 connection.commit()
+
+    def _current(self) -> Session:
+        session: Any = self._session.get()
+        if isinstance(session, scoped_session) and not _chooses_bind(type(session)):
+            # Its proxies take as long as all else that finds the place of a token.
+            session = session.registry()
+        found: Session = session
+        return found
+
+    def _own_engine(self, session: Session, bind: Engine | Connection) -> Engine | None:
+        """Return the engine of connections besides the session's, or ``None`` if there are none."""
+        if isinstance(bind, Connection) or isinstance(bind.pool, _ONE_CONNECTION):
+            return None
+        if self._on_begin is None and _plain(session).dispatch.after_begin:
+            if not self._commit:
+                return None
+            raise ConfigurationError(
+                "This session has an after_begin event, which prepares its connection, for a "
+                "tenant perhaps. The backend has connections of its own. Do the same to them with "
+                "on_begin= and tenant=, or write commit=False, which uses the session's. See "
+                "'Tenants' in the documentation of SQLAlchemy."
+            )
+        return bind
+
+    def _begin(self, session: Session, connection: Connection, level: str) -> None:
+        """Make a connection of the engine like the session's."""
+        options = _options_besides(session, connection.engine)
+        if level:
+            options["isolation_level"] = level
+        if options:
+            connection.execution_options(**options)
+        if self._on_begin is not None:
+            self._on_begin(connection)
 
     def is_own(self, connection: Connection) -> bool:
         """Whether a connection is one of the store's own."""
@@ -120,6 +192,31 @@ class Transactions:
         if known is not None:
             names = [self._mapper.get_property_by_column(column).key for column in columns]
             session.expire(known, names)
+
+
+def _engine_of(url: str) -> Engine:
+    """Make an engine that waits for seconds, if its driver can and the URL does not say it."""
+    parsed = make_url(url)
+    is_patient = parsed.get_driver_name() in _WITH_TIMEOUT and "connect_timeout" not in parsed.query
+    limits: dict[str, Any] = {"connect_timeout": SECONDS} if is_patient else {}
+    return create_engine(parsed, pool_pre_ping=True, connect_args=limits)
+
+
+_read_any = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def _any_text(connection: Connection) -> Iterator[None]:
+    """Let SQLite read text that is not UTF-8, which is then refused, but fails no whole query."""
+    if connection.dialect.driver != "pysqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    before, driver.text_factory = driver.text_factory, _read_any
+    try:
+        yield
+    finally:
+        driver.text_factory = before
 
 
 @contextmanager
@@ -141,10 +238,55 @@ def _waits(connection: Connection, seconds: int) -> Iterator[None]:
             run(undo)
 
 
-def _own_engine(bind: Engine | Connection) -> Engine | None:
-    """Return the engine of connections besides the session's, or ``None`` if there are none."""
-    has_others = isinstance(bind, Engine) and not isinstance(bind.pool, _ONE_CONNECTION)
-    return bind.engine if has_others else None
+# Execution options that say how a statement is run, and not about what it is.
+_HOW = frozenset(
+    (
+        *("isolation_level", "logging_token", "compiled_cache", "no_parameters"),
+        *("stream_results", "max_row_buffer", "yield_per", "preserve_rowcount"),
+        *("insertmanyvalues_page_size", "driver_column_names", "flask_dance_own"),
+        *("postgresql_readonly", "postgresql_deferrable"),
+    )
+)
+
+
+@cache
+def _chooses_bind(kind: type[Any]) -> bool:
+    """Whether a class of scoped sessions has a ``get_bind`` of its own."""
+    return kind.get_bind is not scoped_session.get_bind
+
+
+def _plain(session: Any) -> Session:
+    plain: Session = session.registry() if isinstance(session, scoped_session) else session
+    return plain
+
+
+def _options_besides(session: Session, engine: Engine | Connection) -> dict[str, Any]:
+    """Return the execution options that a session's connection to an engine has besides its own.
+
+    It may have been given a ``schema_translate_map``, for one. No connection is made for that.
+    """
+    # Since SQLAlchemy 2.1 a session has some.
+    found: dict[str, Any] = dict(getattr(session, "execution_options", ()))
+    transaction = session.get_transaction()
+    if transaction is not None:
+        for connection in _connections(transaction):
+            if connection.engine is engine:
+                found |= connection.get_execution_options()
+    if not found:
+        return found
+    own = engine.get_execution_options()
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in _HOW and (name not in own or own[name] != value)
+    }
+
+
+def _connections(transaction: SessionTransaction) -> Iterable[Connection]:
+    if hasattr(SessionTransaction, "connections"):
+        return transaction.connections
+    # Before SQLAlchemy 2.1.7 there was no other way that connects to nothing.
+    return [entry[0] for entry in transaction._connections.values()]
 
 
 def _server(url: URL) -> str:

@@ -185,6 +185,10 @@ class TokenStore(ABC):
         """Whether a driver's error means that the server did not answer."""
         return isinstance(error, self.unavailable_errors)
 
+    def hint(self, error: Exception) -> str:  # noqa: ARG002 - for subclasses
+        """Return what to look at if a driver's error means that there was no answer, or nothing."""
+        return ""
+
     def shown(self, error: Exception) -> Exception:
         """Return a driver's error as it may be shown: without anything secret."""
         return error
@@ -250,6 +254,6 @@ def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
 def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:
     backend, name = type(store).__name__, type(error).__name__
     if store.is_unavailable(error):
-        reason = f"no answer ({name}). Is the server up and within reach?"
-        return BackendUnavailable(operation, backend, reason)
+        hint = store.hint(error) or "Is the server up and within reach?"
+        return BackendUnavailable(operation, backend, f"no answer ({name}). {hint}")
     return BackendError(operation, backend, f"refused ({name}). The cause says more.")
