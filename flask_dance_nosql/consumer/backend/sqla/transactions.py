@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, partial
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
@@ -146,7 +146,10 @@ class Transactions:
 
     def _current(self) -> Session:
         session: Any = self._session.get()
-        if isinstance(session, scoped_session) and not _chooses_bind(type(session)):
+        if (
+            isinstance(session, scoped_session)
+            and type(session).get_bind is scoped_session.get_bind
+        ):
             # Its proxies take as long as all else that finds the place of a token.
             session = session.registry()
         found: Session = session
@@ -249,12 +252,6 @@ _HOW = frozenset(
 )
 
 
-@cache
-def _chooses_bind(kind: type[Any]) -> bool:
-    """Whether a class of scoped sessions has a ``get_bind`` of its own."""
-    return kind.get_bind is not scoped_session.get_bind
-
-
 def _plain(session: Any) -> Session:
     plain: Session = session.registry() if isinstance(session, scoped_session) else session
     return plain
@@ -267,7 +264,7 @@ def _options_besides(session: Session, engine: Engine | Connection) -> dict[str,
     """
     # Since SQLAlchemy 2.1 a session has some.
     found: dict[str, Any] = dict(getattr(session, "execution_options", ()))
-    transaction = session.get_transaction()
+    transaction = _plain(session).get_transaction()
     if transaction is not None:
         for connection in _connections(transaction):
             if connection.engine is engine:
