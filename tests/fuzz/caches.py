@@ -102,12 +102,12 @@ def run(given: Cached, seen: Seen) -> None:
 def _change(cache: DictCache, given: Cached) -> bool:
     """Change what is cached, and return whether that may be taken for the user's own document."""
     own = {name.rpartition(":")[2]: name for name in cache.values if "alice" in name}
-    if given.document:
+    if given.document and "token" in own:
         entry = json.loads(cache.values[own["token"]])
         entry["document"] = with_changes(entry["document"], given.document)
         cache.values[own["token"]] = as_json(entry).decode()
-    for kind, value in given.values.items():
-        others = own[kind].replace("alice", "bob")
+    for kind in given.values.keys() & own.keys():
+        value, others = given.values[kind], own[kind].replace("alice", "bob")
         cache.values[own[kind]] = cache.values[others] if value == "of the other" else value
     return bool(given.document)
 

@@ -15,7 +15,18 @@ STATE = "{state}"
 NAMES = [
     *("state", "code", "error", "error_description", "error_uri", "iss", "session_state", "scope"),
     *("oauth_token", "oauth_verifier", "denied", "error_code", "error_message", "error_reason"),
-    *("next", "redirect_uri", "id_token", "access_token"),
+    *("id_token", "access_token"),
+]
+PLACES = ["next", "redirect_uri", "error_uri", "return_to"]
+ELSEWHERE = [
+    *("https://evil.example/", "//evil.example/", "\\\\evil.example", "/\\evil.example"),
+    *(
+        "\t//evil.example",
+        "https:evil.example",
+        "http://localhost@evil.example/",
+        "///evil.example",
+    ),
+    *("javascript:alert(1)", "http://localhost.evil.example/"),
 ]
 Pairs = list[tuple[str, str]]
 
@@ -31,10 +42,14 @@ class Callback:
     by_post: bool
 
 
-def _whole(is_oauth1: bool) -> Pairs:
-    if is_oauth1:
-        return [("oauth_token", STATE), ("oauth_verifier", CODE)]
-    return [("state", STATE), ("code", CODE)]
+_GOOD1 = [("oauth_token", STATE), ("oauth_verifier", CODE)]
+_GOOD = [("state", STATE), ("code", CODE)]
+_REFUSED = [
+    ("state", STATE),
+    ("error", "access_denied"),
+    ("error_description", "no"),
+    ("code", CODE),
+]
 
 
 @st.composite
@@ -42,8 +57,14 @@ def callbacks(draw: st.DrawFn) -> Callback:
     """Make up a callback: a good one with something missing, and something added."""
     is_oauth1 = draw(st.booleans())
     values = texts | st.sampled_from([STATE, CODE, ""])
-    added = draw(st.lists(st.tuples(st.sampled_from(NAMES) | texts, values), max_size=3))
-    kept = [pair for pair in _whole(is_oauth1) if draw(st.sampled_from([True, True, True, False]))]
+    usual = st.tuples(st.sampled_from(NAMES * 2) | texts, values)
+    leading_away = st.tuples(st.sampled_from(PLACES), st.sampled_from(ELSEWHERE))
+    added = draw(st.lists(usual | usual | leading_away, max_size=3))
+    kept = []
+    for name, value in _GOOD1 if is_oauth1 else draw(st.sampled_from([_GOOD, _GOOD, _REFUSED])):
+        becomes = draw(st.sampled_from(["usual", "usual", "usual", "odd", "missing"]))
+        if becomes != "missing":
+            kept.append((name, value if becomes == "usual" else draw(texts)))
     return Callback(
         is_oauth1,
         draw(st.sampled_from([1, 1, 1, 0, 2, 7])),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from .parts import as_json, changes, raw_bytes
 from .seen import Seen, Surface
 from .site import Said, secrets_of, site_for, token_of
-from .stores import KINDS, Kept
+from .stores import KINDS, Kept, kept_in
 
 FIELDS = ("access_token", "refresh_token", "token_type", "expires_in", "expires_at", "scope")
 OLD, NEW = token_of("alice", expires_at=4e9), token_of("alice", 1)
@@ -48,7 +48,11 @@ def records(draw: st.DrawFn) -> Record:
 
 def run(given: Record, seen: Seen) -> None:
     """Read it, and then log in or out."""
-    kept = KINDS[given.kind](given.is_sealed)  # type: ignore[call-arg] # each of them takes it
+    with kept_in(given.kind, given.is_sealed) as kept:
+        _use(kept, given, seen)
+
+
+def _use(kept: Kept, given: Record, seen: Seen) -> None:
     seen.secrets |= secrets_of(NEW) | secrets_of(OLD)
     site = site_for(seen, {"/token": Said(body=as_json(NEW)), "/revoke": Said()}, kept.backend)
     is_shared = kept.store is None

@@ -19,6 +19,7 @@ from flask_dance_nosql.consumer import oauth_error
 from flask_dance_nosql.consumer.signals import token_refresh_failed, token_save_failed
 from flask_dance_nosql.errors import CorruptToken, TokenRefreshError
 
+THREAD = "fuzz"
 LIMIT_SECONDS = 5.0
 """After how long an input counts as one that hangs. Most take some milliseconds."""
 
@@ -91,12 +92,12 @@ def observe(surface: Surface, given: Any) -> Seen:
             seen.errors.append(error)
 
     with listening(seen):
-        thread = Thread(target=run, daemon=True)
+        thread = Thread(target=run, name=THREAD, daemon=True)
         thread.start()
         thread.join(LIMIT_SECONDS)
         if thread.is_alive():
             frame = sys._current_frames().get(thread.ident or 0)
-            seen.hangs_at = "".join(traceback.format_stack(frame)[-3:])
+            seen.hangs_at = "".join(traceback.format_stack(frame)[-8:])
     return seen
 
 

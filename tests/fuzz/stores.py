@@ -14,7 +14,7 @@ from typing import Any
 import bson
 import fakeredis
 import mongomock
-from sqlalchemy import Engine, StaticPool, create_engine, delete, text
+from sqlalchemy import Engine, NullPool, create_engine, delete, event, text
 from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import (
@@ -67,8 +67,11 @@ class Kept(ABC):
         """Put something else in the place of the first user's record, or of its token."""
         self.change({"token": raw.decode("latin1")})
 
-    def confuse(self, is_sealed: bool) -> None:
+    def confuse(self, is_sealed: bool) -> None:  # noqa: B027 - some have one token for everybody
         """Put the other user's record, or only its sealed token, in the place of the first's."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing open
+        """Close what is open."""
 
 
 class MongoKept(Kept):
@@ -136,6 +139,9 @@ class SqlKept(Kept):
         self._session.commit()
         self.use(SQLAlchemyStore(Written, self._session), is_sealed=is_sealed)
 
+    def close(self) -> None:
+        self._session.close()
+
     def change(self, changed: dict[str, Any]) -> None:
         columns = {column.name for column in Written.__table__.columns}
         for name, value in changed.items():
@@ -196,19 +202,30 @@ KINDS: dict[str, type[Kept]] = {
 
 
 @contextmanager
+def kept_in(kind: str, is_sealed: bool = False) -> Iterator[Kept]:
+    """Give what is empty, with or without a cipher."""
+    kept = KINDS[kind](is_sealed)  # type: ignore[call-arg] # each of them takes it
+    try:
+        yield kept
+    finally:
+        kept.close()
+
+
+@contextmanager
 def empty_store(kind: str) -> Iterator[Any]:
     """Give an empty store of one of the databases, or one in memory."""
     if kind == "memory":
         yield MemoryStore()
     else:
-        yield KINDS[kind](False).store  # type: ignore[call-arg] # each of them takes it
+        with kept_in(kind) as kept:
+            yield kept.store
 
 
 @cache
 def _engine() -> Engine:
-    engine = create_engine(
-        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-    )
+    # A file, since a lock is taken on a connection of its own; it need not survive anything.
+    engine = create_engine(f"sqlite:///{_folder().name}/tokens.db", poolclass=NullPool)
+    event.listen(engine, "connect", lambda each, _: each.execute("PRAGMA synchronous=OFF"))
     Base.metadata.create_all(engine)
     return engine
 
