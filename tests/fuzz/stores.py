@@ -155,7 +155,7 @@ class SqlKept(Kept):
 
     def confuse(self, is_sealed: bool) -> None:
         if is_sealed:
-            query = text("SELECT token FROM written WHERE user_id = 'bob'")
+            query = text(f"SELECT token FROM {Written.__tablename__} WHERE user_id = 'bob'")
             self._set("token", self._session.execute(query).scalar_one())
 
     def _set(self, column: str, value: Any) -> None:

@@ -65,16 +65,17 @@ def go_where_told(patch: Patch) -> None:
     )
 
 
-def wait_for_more(patch: Patch) -> None:
-    """Wait without end for a provider that has not said how long a token lives."""
-    with_expires_at = token_endpoint.with_expires_at
+def wait_for_a_login(patch: Patch) -> None:
+    """Wait without end for the login that a callback names to be begun."""
+    take = dance.PendingLogins.take
 
-    def patient(token: Any) -> Any:
-        while not isinstance(token.get("expires_in"), int) and not released.wait(0.05):
-            continue
-        return with_expires_at(token)
+    def patient(self: Any, handle: Any, parameter: str) -> Any:
+        found = take(self, handle, parameter)
+        while isinstance(found, dance.DanceFailure) and not released.wait(0.05):
+            found = take(self, handle, parameter)
+        return found
 
-    patch.setattr(token_endpoint, "with_expires_at", patient)
+    patch.setattr(dance.PendingLogins, "take", patient)
 
 
 def repeat_the_provider(patch: Patch) -> None:
@@ -102,7 +103,7 @@ MUTATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (log_the_code, "callbacks", "no secret: flask_dance_nosql.seeded"),
     (cache_for_everybody, "caches", "no foreign token: "),
     (go_where_told, "callbacks", "no way out: .*evil.example"),
-    (wait_for_more, "answers", "(?s)no hang: .*patient"),
+    (wait_for_a_login, "callbacks", "(?s)no hang: .*patient"),
     (repeat_the_provider, "callbacks", "clean text: (a signal|signal)"),
     (forget_logins, "caches", "all well: after a login"),
 ]
