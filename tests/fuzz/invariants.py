@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
-from .seen import Seen
+from .seen import DETAILS, Seen
 from .site import CLIENT_ID, HOME, OF_BOB, PROVIDER
 
 LONGEST = 300
@@ -74,7 +74,8 @@ def clean_text(seen: Seen) -> str | None:
     for source, text in seen.texts:
         if source == "signal" and not (isinstance(text, str) and len(text) <= LONGEST):
             return f"a signal tells {type(text).__name__} {str(text)[:350]!r}"
-        if source == "signal" or source.startswith("flask_dance_nosql"):
+        is_ours = source.startswith("flask_dance_nosql") and not source.endswith(DETAILS)
+        if source == "signal" or is_ours:
             odd = [each for each in text if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp")]
             if odd:
                 return f"{source} has {odd[0]!r}: {text[:350]!r}"

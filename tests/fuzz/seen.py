@@ -20,6 +20,9 @@ from flask_dance_nosql.consumer.signals import token_refresh_failed, token_save_
 from flask_dance_nosql.errors import CorruptToken, TokenRefreshError
 
 THREAD = "fuzz"
+DETAILS = " (details)"
+"""After the name of a logger, for what a record has beside its message."""
+
 LIMIT_SECONDS = 5.0
 """After how long an input counts as one that hangs. Most take some milliseconds."""
 
@@ -105,15 +108,16 @@ class _Collector(logging.Handler):
     def __init__(self, seen: Seen) -> None:
         super().__init__()
         self._texts = seen.texts
-        self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A message that can't be formatted is shown by its parts.
+        # A message that can't be formatted is shown by its parts, as logging itself does.
         try:
-            text = self.format(record)
-        except Exception as error:  # noqa: BLE001 - as of logging itself
-            text = f"{record.msg} {error!r}"
-        self._texts.append(Text(record.name, f"{text} {record.args!r}"))
+            message = record.getMessage()
+        except Exception as error:  # noqa: BLE001 - whatever an argument's own code raises
+            message = f"{record.msg} {error!r}"
+        error = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        self._texts.append(Text(record.name, message))
+        self._texts.append(Text(f"{record.name}{DETAILS}", f"{record.args!r} {error}"))
 
 
 @contextmanager
