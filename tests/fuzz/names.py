@@ -54,7 +54,8 @@ def run(given: Names, seen: Seen) -> None:
             if keys[0] != keys[1]:
                 seen.given.append(repr(backend.get(blueprints[0], user_id=first)))
         listed = _listed(backend, first, seen)
-        if keys[0] is None or keys[1] is None or keys[0].user_id != keys[1].user_id:
+        people = [_key_of("acme", each) for each in (first, second)]
+        if None in people or people[0] != people[1]:
             seen.given.append(repr([document.token for document in listed]))
         if keys[0] is not None and keys[1] is not None and keys[0] != keys[1]:
             backend.delete(blueprints[0], user_id=first)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from typing import Any
 
@@ -15,7 +16,12 @@ import requests
 from flask import Flask, request
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.consumer.backend import InvalidatedCache, MongoBackend, RedisBackend
+from flask_dance_nosql.consumer.backend import (
+    InvalidatedCache,
+    MongoBackend,
+    RedisBackend,
+    TokenKey,
+)
 
 PLACES: dict[str, Any] = json.loads(os.environ["TESTS_WORKERS"])
 BACKENDS: dict[str, Any] = {"mongo": MongoBackend, "redis": RedisBackend}
@@ -52,6 +58,14 @@ def say_who_has_come(user: str) -> None:
     requests.get(f"{PLACES['provider']}/come/{user}/{os.getpid()}", timeout=30)
 
 
+def wait_until_it_listens(cache: InvalidatedCache) -> None:
+    """Wait until a cache keeps something."""
+    probe = ("probe", TokenKey("probe"))
+    while not (found := cache.look(probe))[0]:
+        cache.fill(probe, found[2], None, 300)
+        time.sleep(0.01)
+
+
 app = Flask(__name__)
 app.secret_key = "for tests"
 blueprints = {
@@ -61,8 +75,10 @@ blueprints = {
 for each in blueprints.values():
     app.register_blueprint(each)
     if PLACES["asks_early"]:
-        # Before the server forks, if it is one that loads the application first.
         each.backend.get(each, user_id="nobody")
+if PLACES["asks_early"]:
+    # If the server forks only now, threads are left behind that have got to where they wait.
+    wait_until_it_listens(CACHES["invalidated"])
 
 
 @app.get("/call/<provider>/<user>")
