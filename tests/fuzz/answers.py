@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from .parts import as_json, changes, raw_bytes, with_changes
 from .seen import Seen, Surface
-from .site import Said, secrets_of, site_for, token_of
+from .site import Body, Said, secrets_of, site_for, token_of
 
 NEW = token_of("alice", 1)
 NEW1 = token_of("alice", 1, is_oauth1=True)
@@ -46,8 +46,8 @@ def _bodies(draw: st.DrawFn, is_oauth1: bool) -> bytes:
     value = with_changes(base, draw(changes(*kinds[0], *_REFUSED, *_FURTHER)))
     if notation == "form":
         pairs = {_text(name): _text(each) for name, each in value.items()}
-        return urlencode(pairs).encode()
-    body = as_json(value)
+        return Body(urlencode(pairs).encode())
+    body = Body(as_json(value))
     if notation == "cut":
         return body[: draw(st.integers(0, 40))]
     return body.decode().encode("utf-16") if notation == "utf-16" else body

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from .site import CLIENT_SECRET, CODE
+from .site import CLIENT_SECRET, CODE, Body
 
 _SECRETS = [CODE, CLIENT_SECRET]
 PIECES = [
@@ -89,5 +89,5 @@ _RAW = {
     "long number": b'{"access_token": "a", "expires_in": ' + b"9" * 5000 + b"}",
     "page": b"<html>" + CODE.encode() + b"</html>",
 }
-raw_bytes = st.binary(max_size=20) | st.sampled_from(list(_RAW)).map(_RAW.__getitem__)
+raw_bytes = st.binary(max_size=20) | st.sampled_from(list(_RAW)).map(lambda name: Body(_RAW[name]))
 """Bytes that are seldom what is expected."""

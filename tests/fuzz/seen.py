@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ THREAD = "fuzz"
 DETAILS = " (details)"
 """After the name of a logger, for what a record has beside its message."""
 
-LIMIT_SECONDS = 5.0
+LIMIT_SECONDS = 10.0
 """After how long an input counts as one that hangs. Most take some milliseconds."""
 
 DOCUMENTED = (CorruptToken, TokenRefreshError, TokenExpiredError)
@@ -94,6 +95,7 @@ def observe(surface: Surface, given: Any) -> Seen:
         except Exception as error:  # noqa: BLE001 - that is what is looked for
             seen.errors.append(error)
 
+    before = set(threading.enumerate())
     with listening(seen):
         thread = Thread(target=run, name=THREAD, daemon=True)
         thread.start()
@@ -101,6 +103,11 @@ def observe(surface: Surface, given: Any) -> Seen:
         if thread.is_alive():
             frame = sys._current_frames().get(thread.ident or 0)
             seen.hangs_at = "".join(traceback.format_stack(frame)[-8:])
+    for other in set(threading.enumerate()) - before - {thread}:
+        # A token that can't be stored is tried again, which none of the inputs is a reason for.
+        other.join(1)
+        if other.is_alive():
+            seen.wrong.append(f"the thread {other.name} goes on")
     return seen
 
 

@@ -42,7 +42,15 @@ def secrets_of(token: Token) -> set[str]:
     return {token[name] for name in names if name in token}
 
 
-@dataclass(repr=False)
+class Body(bytes):
+    """Bytes that are shown by their beginning."""
+
+    def __repr__(self) -> str:
+        start = bytes(self[:300])
+        return repr(start) if len(self) <= 300 else f"{start!r} and more, {len(self)} bytes"
+
+
+@dataclass
 class Said:
     """What a provider answers, or the error that there is in its place."""
 
@@ -50,13 +58,6 @@ class Said:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"{}"
     error: type[Exception] | None = None
-
-    def __repr__(self) -> str:
-        if self.error is not None:
-            return f"Said(error={self.error.__name__})"
-        start, size = self.body[:500], len(self.body)
-        more = f" and more, {size} bytes" if size > len(start) else ""
-        return f"Said({self.status}, {self.headers}, {start!r}{more})"
 
 
 class Canned(HTTPAdapter):
