@@ -836,7 +836,11 @@ def test_key_that_was_long_at_rest_is_cached_again(
 
 
 @pytest.mark.parametrize("part", ["token", "turn"])
-@pytest.mark.parametrize("garbage", [5, b"\x80", "text", '{"turn": "t", "document": null}', [1]])
+@pytest.mark.parametrize(
+    "garbage",
+    [5, b"\x80", "text", '{"turn": "t", "document": null}', [1], "\ud800", "[" * 100_000],
+    ids=["number", "bytes", "text", "no entry", "list", "no Unicode", "deep"],
+)
 def test_garbage_is_replaced(inner: SlowStore, part: str, garbage: Any) -> None:
     """What can't be an entry, or a turn, makes way for what is one."""
     raw = cachelib.SimpleCache()

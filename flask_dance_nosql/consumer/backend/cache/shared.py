@@ -7,7 +7,7 @@ import secrets
 import time
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 import msgspec
@@ -68,7 +68,7 @@ class SharedCache(TokenCache):
                 self._begin_turn(name, mark)
             of, entry_name, turn_name = _names(name)
             text, turn = self._cache.get_many(entry_name, turn_name)
-            if not isinstance(turn, str):
+            if not _is_turn(turn):
                 return False, None, self._first_turn(turn_name)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises, the store has it
             self._warn("read", error)
@@ -123,9 +123,9 @@ class SharedCache(TokenCache):
         self._cache.add(turn_name, _new_turn(), timeout=TURN_SECONDS)
         # Another reader may have been first.
         turn = self._cache.get(turn_name)
-        if isinstance(turn, str):
+        if _is_turn(turn):
             return turn
-        # Some caches add nothing in place of an expired value, or the value is not text.
+        # Some caches add nothing in place of an expired value, or the value is no turn.
         self._cache.set(turn_name, _new_turn(), timeout=TURN_SECONDS)
         turn = self._cache.get(turn_name)
         if turn is not None and not isinstance(turn, str):
@@ -141,7 +141,7 @@ class SharedCache(TokenCache):
             document = entry.document
             if entry.of != of or not (document is None or document.is_of(name[1])):
                 raise CacheError("it has another owner's entry")
-        except (CacheError, msgspec.MsgspecError, RecursionError) as error:
+        except (CacheError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._warn("read", error)
             return None
         return entry
@@ -182,6 +182,10 @@ def _names(name: Name) -> tuple[str, str, str]:
     # Both in one slot of a cluster.
     stem = f"flask_dance:{{{short}}}"
     return of, f"{stem}:token", f"{stem}:turn"
+
+
+def _is_turn(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isascii()
 
 
 def _new_turn() -> str:

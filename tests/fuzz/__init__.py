@@ -1,0 +1,1 @@
+"""Whatever comes in, from providers, visitors and databases: what must hold, and who tries it."""

@@ -1,0 +1,1 @@
+"""An application in the workers that people deploy: gunicorn, uWSGI and Celery."""
