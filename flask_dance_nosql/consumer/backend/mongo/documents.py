@@ -44,16 +44,17 @@ def taking(name: str, holder: str, seconds: float, now: Any) -> list[dict[str, A
     """Return the update by which a holder takes a lock that is free, has ended or is its own."""
     ours = {"$eq": ["$holder", {"$literal": holder}]}
     # Whatever is no number is no time, either.
-    ended = {"$or": [{"$not": [{"$isNumber": "$until"}]}, {"$lte": ["$until", now]}]}
+    until = {"$ifNull": ["$until", 0]}
+    ended = {"$cond": [{"$isNumber": until}, {"$lte": [until, now]}, True]}
     may = {"$or": [ours, ended]}
     # The operator may have an index for which documents without these fields are all the same. No
     # token has such values in them.
     apart = {name_of: {"$literal": {"lock": name}} for name_of in _UNIQUE_TOGETHER}
-    until = {"$add": [now, int(seconds * 1000)]}
+    end = {"$add": [now, int(seconds * 1000)]}
     taken = {
         **apart,
         "holder": {"$cond": [may, {"$literal": holder}, "$holder"]},
-        "until": {"$cond": [may, until, "$until"]},
+        "until": {"$cond": [may, end, "$until"]},
         # For the TTL index, which removes the locks that nobody released.
         "expires_at": {"$literal": clock.now() + timedelta(seconds=seconds + _SWEEP_SECONDS)},
     }
