@@ -50,7 +50,8 @@ _REASONS = {
     "session_too_large": "This browser's cookie for this site is full.",
 }
 _ANY_REASON = "The provider and this site did not come to an agreement."
-_STATUS = {"access_denied": 403, "temporarily_unavailable": 503, "server_error": 502}
+# Never one of a server at fault, which proxies and monitors would do something about.
+_STATUS = {"access_denied": 403}
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 

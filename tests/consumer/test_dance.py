@@ -161,7 +161,7 @@ def test_each_dance_ends_on_a_page(
         trail = visitor.visit(url + path)
         assert trail.has_ended
         assert len(rotating.calls("/authorize")) <= 2
-        assert trail.page.status_code in (200, 400, 403, 502, 503)
+        assert trail.page.status_code in (200, 400, 403)
         if CALLBACK in trail.paths:
             assert trail.redirects_after(CALLBACK) <= 3
             assert "not signed in" in trail.page.text or trail.page.text == "welcome"

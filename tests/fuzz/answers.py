@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from .parts import as_json, changes, raw_bytes, with_changes
 from .seen import Seen, Surface
-from .site import Body, Said, secrets_of, site_for, token_of
+from .site import CODE, Body, Said, secrets_of, site_for, token_of
 
 NEW = token_of("alice", 1)
 NEW1 = token_of("alice", 1, is_oauth1=True)
@@ -100,6 +100,9 @@ def run(given: Exchange, seen: Seen) -> None:
     if given.what == "temporary":
         said["/request_token"] = given.said
     site = site_for(seen, said, is_oauth1=is_oauth1)
+    if is_oauth1:
+        # There it is no text of ours.
+        seen.secrets.discard(CODE)
     site.store("bob", token_of("bob", is_oauth1=is_oauth1))
     ends = OLD.get(given.what)
     if ends is not None:

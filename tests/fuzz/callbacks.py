@@ -90,6 +90,9 @@ def run(given: Callback, seen: Seen) -> None:
     pairs = [(name, value.replace(STATE, state)) for name, value in given.pairs]
     query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs)
     query += given.raw.decode("latin1")
+    if ("code", CODE) not in pairs:
+        # A text may hold what nobody has ever given to us; then it is no secret here.
+        seen.secrets.discard(CODE)
     if given.by_post:
         form = "application/x-www-form-urlencoded"
         request = {"method": "POST", "data": query.encode("latin1"), "content_type": form}

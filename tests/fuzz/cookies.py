@@ -33,6 +33,9 @@ USUAL: dict[str, Any] = {
     "acme_oauth_request_token": STATE,
     "acme_oauth_request_token_secret": VERIFIER,
     "acme_oauth_request_token_pending": [["older", "secret"]],
+    "acme_oauth_state_rest": [1.0, "/page", None],
+    "acme_oauth_ended": [1.0, "access_denied", 1],
+    "acme_oauth_next": [1.0, "/page", 1],
     "acme_oauth_token": OLD,
     "flask_dance_browser_id:acme": "some-id",
 }

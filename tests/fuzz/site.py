@@ -180,7 +180,8 @@ class Site:
 
     def open(self, path: str, *, user: str | None = "alice", **request: Any) -> Any:
         """Open a page, and see what is answered."""
-        headers = {} if user is None else {"X-User": user}
+        # As with a click on a page of the site, which is no loop.
+        headers = {"Sec-Fetch-Site": "same-origin"} | ({} if user is None else {"X-User": user})
         method = request.pop("method", "GET")
         answer = self.browser.open(path, method=method, headers=headers, **request)
         self.seen.answers.append(Answer(path, answer.status_code, answer.location))

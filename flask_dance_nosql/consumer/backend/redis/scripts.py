@@ -34,7 +34,7 @@ local text, if_version, first_version, member, ttl = unpack(ARGV)
 local _, created_at, rest = string.match(text, HEAD)
 local old = redis.pcall('GET', token_key)
 if type(old) == 'table' then
-  if not string.find(old.err, 'WRONGTYPE') then return old end
+  if not string.find(tostring(old.err), 'WRONGTYPE') then return old end
   old = ''
 end
 local version = tonumber(first_version)
@@ -79,7 +79,7 @@ if is_indexed then
   else
     redis.call('PEXPIREAT', index_key, last)
   end
-elseif not string.find(indexed.err, 'WRONGTYPE') then
+elseif not string.find(tostring(indexed.err), 'WRONGTYPE') then
   return indexed
 end
 if ttl == '' then
@@ -93,13 +93,15 @@ return {number, created_at, is_indexed and 1 or 0}
 DELETE = """
 if ARGV[1] ~= '' then
   local old = redis.pcall('GET', KEYS[1])
-  if type(old) == 'table' and not string.find(old.err, 'WRONGTYPE') then return old end
+  if type(old) == 'table' and not string.find(tostring(old.err), 'WRONGTYPE') then return old end
   if type(old) == 'table' or old and string.match(old, '^{"version":(%d+),') ~= ARGV[1] then
     return 0
   end
 end
 local removed = redis.pcall('ZREM', KEYS[2], ARGV[2])
-if type(removed) == 'table' and not string.find(removed.err, 'WRONGTYPE') then return removed end
+if type(removed) == 'table' and not string.find(tostring(removed.err), 'WRONGTYPE') then
+  return removed
+end
 redis.call('DEL', KEYS[1])
 return 1
 """
@@ -107,7 +109,9 @@ return 1
 # A value of another type is no lock that anybody holds.
 ACQUIRE = """
 local holder = redis.pcall('GET', KEYS[1])
-if type(holder) == 'table' and not string.find(holder.err, 'WRONGTYPE') then return holder end
+if type(holder) == 'table' and not string.find(tostring(holder.err), 'WRONGTYPE') then
+  return holder
+end
 if type(holder) == 'string' and holder ~= ARGV[1] then
   return 0
 end
