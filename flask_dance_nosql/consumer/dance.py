@@ -257,7 +257,8 @@ class DanceViews(Blueprint, ABC):
             # Who has a token has come back here by the browser's history.
             with suppress(FlaskDanceNoSQLError):
                 is_noted = bool(self.session.authorized)
-        if is_noted and is_kept:
+        # What tells nothing of itself is no browser of today, and most likely keeps its cookies.
+        if is_noted and (is_kept or "Sec-Fetch-Mode" not in request.headers):
             return _unstored(redirect(self._next_url()))
         return self._page(error, page)
 

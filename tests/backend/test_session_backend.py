@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_error
 from flask_dance_nosql.consumer.backend import SessionBackend, TokenCipher
+from flask_dance_nosql.consumer.pending import PendingLogin
 from flask_dance_nosql.errors import TokenDecryptError, TokenTooLarge
 
 from .strategies import nested, tokens
@@ -262,7 +263,7 @@ def test_login_whose_token_no_cookie_can_hold(
     blueprint = OAuth2ConsumerBlueprint("demo", __name__, client_id="id")
     app = bare_app()
     app.register_blueprint(blueprint)
-    monkeypatch.setattr(blueprint, "_accept_response", lambda: None)
+    monkeypatch.setattr(blueprint, "_accept_response", lambda: PendingLogin("state", None))
     monkeypatch.setattr(blueprint, "_exchange", lambda _: {"access_token": secrets.token_hex(4000)})
     with app.test_request_context():
         blueprint.authorized()

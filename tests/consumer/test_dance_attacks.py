@@ -144,7 +144,8 @@ def test_provider_of_oauth1_that_is_down_for_who_has_no_cookies(
     )
     app = make_app(blueprint)
     GUARDS[guard](app, blueprint)
-    trail = Visitor(has_cookies=False).visit(f"{serve(servers, app)}/")
+    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+    trail = Visitor(has_cookies=False).visit(f"{serve(servers, app)}/", headers=headers)
     assert (trail.page.status_code, len(rotating.asked)) == (400, 1)
 
 

@@ -214,8 +214,6 @@ def test_bad_answer_is_told_and_stores_nothing(
     provider = Provider(web)
     backend = MemoryBackend()
     client = make_app(make_blueprint(backend=backend)).test_client()
-    with client.session_transaction() as flask_session:
-        flask_session["accepts"] = "cookies"
     if step == "access":
         token = begin(client)
     web.replace("POST", f"{PROVIDER}/{step}", **answer)

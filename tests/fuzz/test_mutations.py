@@ -14,7 +14,7 @@ import pytest
 from flask import request
 from hypothesis import HealthCheck, Phase, find, settings
 
-from flask_dance_nosql.consumer import dance, token_endpoint
+from flask_dance_nosql.consumer import dance, pending, token_endpoint
 from flask_dance_nosql.consumer.backend.cache import shared
 from flask_dance_nosql.consumer.backend.store.document import TokenDocument
 from flask_dance_nosql.consumer.oauth2 import OAuth2ConsumerBlueprint
@@ -31,7 +31,9 @@ released = threading.Event()
 
 def compare_as_text(patch: Patch) -> None:
     """Compare states as texts, which must be ASCII."""
-    patch.setattr(dance, "compare_digest", lambda a, b: hmac.compare_digest(a.decode(), b.decode()))
+    patch.setattr(
+        pending, "compare_digest", lambda a, b: hmac.compare_digest(a.decode(), b.decode())
+    )
 
 
 def talk(patch: Patch) -> None:
@@ -67,15 +69,15 @@ def go_where_told(patch: Patch) -> None:
 
 def wait_for_a_login(patch: Patch) -> None:
     """Wait without end for the login that a callback names to be begun."""
-    take = dance.PendingLogins.take
+    take = pending.PendingLogins.take
 
-    def patient(self: Any, handle: Any, parameter: str) -> Any:
-        found = take(self, handle, parameter)
-        while isinstance(found, dance.DanceFailure) and not released.wait(0.05):
-            found = take(self, handle, parameter)
+    def patient(self: Any, handle: Any) -> Any:
+        found = take(self, handle)
+        while found is None and not released.wait(0.05):
+            found = take(self, handle)
         return found
 
-    patch.setattr(dance.PendingLogins, "take", patient)
+    patch.setattr(pending.PendingLogins, "take", patient)
 
 
 def repeat_the_provider(patch: Patch) -> None:
@@ -83,7 +85,7 @@ def repeat_the_provider(patch: Patch) -> None:
     patch.setattr(
         OAuth2ConsumerBlueprint,
         "_failed",
-        lambda self, failure: (
+        lambda self, failure, page=None: (
             dance.oauth_error.send(
                 self, error="seeded", error_description=request.args.get("error_description")
             )
