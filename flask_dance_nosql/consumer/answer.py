@@ -34,16 +34,16 @@ def fields_of(response: Response) -> Any:
         text = body.decode(json.detect_encoding(body))
     except ValueError:
         text = body.decode("latin-1")
-    text = text.strip().removeprefix("\ufeff").strip()
+    text = text.strip("\0 \t\r\n").removeprefix("\ufeff").strip("\0 \t\r\n")
     try:
-        return json.loads(text, parse_int=_integer)
+        return json.loads(text, parse_int=_integer, strict=False)
     except RecursionError:
         is_deep = True
     except ValueError:
         is_deep = False
     try:
         if is_deep:
-            return json.loads(_flattened(text), parse_int=_integer)
+            return json.loads(_flattened(text), parse_int=_integer, strict=False)
         if "=" in text and text[0] not in "<{[":
             return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:
@@ -58,7 +58,7 @@ def _integer(digits: str) -> float:
 def _flattened(text: str) -> str:
     """Return JSON text with ``NaN`` in place of what is nested too deep."""
     kept, depth, start = [], 0, 0
-    for part in re.finditer(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', text, re.DOTALL):
+    for part in re.finditer(r'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', text, re.DOTALL):
         if part[0] in "[{":
             if depth == _DEEPEST:
                 kept.append(text[start : part.start()])

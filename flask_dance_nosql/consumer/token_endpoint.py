@@ -251,7 +251,9 @@ class TokenEndpoint:
             response = self.session.post(
                 url, data=data, withhold_token=True, auth=who.auth, **who.transport
             )
-        except RequestException as error:
+        except FlaskDanceNoSQLError:
+            raise
+        except (RequestException, ValueError, OSError, *_SURPRISES) as error:
             reason = refusal_of(error, redactor).reason
         else:
             fields = fields_of(response)

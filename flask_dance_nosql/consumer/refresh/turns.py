@@ -117,11 +117,15 @@ def revoke(blueprint: RefreshingBlueprint, endpoint: TokenEndpoint, slot: TokenS
             log.warning(
                 "A token of provider %r is revoked while it is being refreshed.", blueprint.name
             )
-        is_over = is_ours and _revoke_and_erase(blueprint, endpoint, slot, stored)
-        if not is_ours and stored is not None:
-            _revoke_known(blueprint, endpoint, slot, stored)
-        if not is_over:
-            slot.erase()
+        is_over = False
+        try:
+            is_over = is_ours and _revoke_and_erase(blueprint, endpoint, slot, stored)
+            if not is_ours and stored is not None:
+                _revoke_known(blueprint, endpoint, slot, stored)
+        finally:
+            # Whatever went wrong, the token goes.
+            if not is_over:
+                slot.erase()
         blueprint.flights.rescue.settle_slot(slot)
     token_deleted.send(blueprint, user_id=slot.user_id)
     return is_over
