@@ -18,13 +18,18 @@ from sqlalchemy.orm import Session
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     FileBackend,
+    LocalCache,
     MongoBackend,
     RedisBackend,
     SessionBackend,
     SQLAlchemyBackend,
     TokenCipher,
 )
+from flask_dance_nosql.consumer.backend.cache.base import CachedStore
+from flask_dance_nosql.consumer.backend.cipher.sealed import SealedStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import TokenDecryptError
+from flask_dance_nosql.testing import make_document
 
 from ..places import DictStore, scoped
 from ..written import Base, Written
@@ -194,3 +199,24 @@ def test_metadata_stays_readable(
     assert found["version"] > 0
     assert found["created_at"] == found["updated_at"]
     assert list(found["token"]) == ["sealed"]
+
+
+@pytest.mark.parametrize("save", ["save", "save_apart"])
+@pytest.mark.parametrize("load", ["load", "load_fresh"])
+def test_each_way_in_seals_and_each_way_out_opens(save: str, load: str) -> None:
+    """A refresh saves and loads by ways of its own, past the view's transaction and the cache."""
+    inner, cache = MemoryStore(), LocalCache()
+    key = TokenCipher.generate_key()
+    store = SealedStore(CachedStore(inner, cache, 300, 30), TokenCipher(key))
+    first, second = make_document(token={"n": 1}), make_document(token={"n": 2})
+    for document in (first, second):
+        saved = getattr(store, save)(document)
+        assert saved.token == document.token
+        stored = inner.load(document.key)
+        assert stored is not None
+        assert list(stored.token) == ["sealed"]
+        # The cache was told: neither way gives what was there before.
+        for name in (load, "load"):
+            found = getattr(store, name)(document.key)
+            assert found is not None
+            assert found.token == document.token
