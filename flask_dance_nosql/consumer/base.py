@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
@@ -133,6 +133,8 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
         adapter: Makes the :class:`requests.adapters.BaseAdapter` that calls go through, in place of
             one with ``pool_maxsize``; called once in each process. For retries, client
             certificates, or a proxy that needs more than a URL.
+        headers: Headers of every call to the provider, beside those of requests: texts, or
+            functions of the session that return one.
         **kwargs: Further arguments that the session class names.
 
     Raises:
@@ -168,10 +170,12 @@ class BaseOAuthConsumerBlueprint(Configurable, DanceViews):
     pool_maxsize: Setting[int] = Setting(default=DEFAULT_POOL_MAXSIZE)
     proxies: Setting[dict[str, str] | None] = Setting(default=None)
     adapter: Setting[Callable[[], BaseAdapter] | None] = Setting(default=None)
+    headers: Setting[Mapping[str, Any] | None] = Setting(default=None)
 
     backend: BackendSetting = BackendSetting(default=None)
     storage: BackendSetting = BackendSetting(default=None)
 
+    preset: Any = None
     is_registered = False
     """Whether it is registered on an app. Settings are not assigned in requests from then on."""
 

@@ -23,6 +23,7 @@ from .redaction import Redactor
 from .refresh.turns import revoke, store_login
 from .refusal import EndedErrors, callback_refusal, refusal_of
 from .requests import OAuth2Session
+from .revocation import Revocation
 from .settings import Setting
 from .token import granted_scope
 from .token_endpoint import EXCHANGE_ERRORS
@@ -89,6 +90,13 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             has it; ``True`` also refuses a callback without it; ``False`` is off.
         code_challenge_method: ``"S256"`` (default) or ``"plain"``.
         issuer: The provider's issuer identifier; a response that names another one is refused.
+        scope_separator: What stands between the scopes of a list; default: a space.
+        callback_fields: Parameters of the callback that are kept with the token.
+        token_request: Takes the form that the token and revocation endpoints are to be sent, and
+            returns the arguments of requests by which it goes: ``{"json": form}``.
+        token_answer: Takes the fields of the token endpoint's answer, and returns those of a token.
+        revocation: How the provider has a token revoked, if not by :rfc:`7009` at
+            ``revocation_url``.
         **kwargs: As of :class:`BaseOAuthConsumerBlueprint`: ``backend``, ``base_url``,
             ``redirect_to`` and the rest, and further arguments that the session class names.
     """
@@ -115,6 +123,13 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     use_pkce: Setting[bool | None] = Setting(default=None)
     code_challenge_method: Setting[Literal["S256", "plain"]] = Setting(default="S256")
     issuer: Setting[str | None] = Setting(default=None)
+    scope_separator: Setting[str] = Setting(default=" ")
+    callback_fields: Setting[tuple[str, ...]] = Setting(default=())
+    token_request: Setting[Callable[[dict[str, Any]], dict[str, Any]] | None] = Setting(
+        default=None
+    )
+    token_answer: Setting[Callable[[dict[str, Any]], dict[str, Any]] | None] = Setting(default=None)
+    revocation: Setting[Revocation | None] = Setting(default=None)
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         check_auth_method(values["token_endpoint_auth_method"])

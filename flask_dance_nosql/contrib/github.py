@@ -1,0 +1,31 @@
+"""GitHub.
+
+Only apps that let tokens expire, or ask for ``offline_access``, get refresh tokens.
+"""
+
+from ..preset import Preset, Profile, Revocation, factory, proxy
+
+
+class GitHub(Preset):
+    base_url = "https://api.github.com/"
+    authorization_url = "https://github.com/login/oauth/authorize"
+    token_url = "https://github.com/login/oauth/access_token"
+    refresh = True
+    revocation = Revocation(
+        "https://api.github.com/applications/{client_id}/grant",
+        method="DELETE",
+        sends="json",
+        field="access_token",
+        auth="basic",
+        only="access_token",
+        done=(404,),
+        ends_grant=True,
+    )
+    profile = Profile("user", "id name|login - avatar_url", emails="user/emails")
+    apps_page = "https://github.com/settings/applications"
+    console = "https://github.com/settings/developers"
+    callback_rule = "Up to ten callback URLs; a path below one of them is accepted."
+    doubts = "That PKCE is accepted is known since July 2025."
+
+
+make_github_blueprint, github = factory(GitHub), proxy(GitHub)

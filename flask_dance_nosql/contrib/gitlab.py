@@ -1,0 +1,52 @@
+"""GitLab.
+
+A refresh token works once. For a server whose certificate is of an authority of your own, set
+``REQUESTS_CA_BUNDLE`` rather than ``verify_tls_certificates=False``.
+"""
+
+from typing import Any
+
+from requests import Response
+
+from ..consumer.requests import OAuth2Session
+from ..errors import ConfigurationError
+from ..preset import HOST, Preset, Profile, Revocation, factory, option, proxy
+
+
+class NoVerifyOAuth2Session(OAuth2Session):
+    """A session that checks no certificate, whatever the environment says."""
+
+    def request(self, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override] # as the base's
+        """Call the provider, as the base class does."""
+        return super().request(*args, **{**kwargs, "verify": False})
+
+
+class GitLab(Preset):
+    base_url = "https://{hostname}/api/v4/"
+    authorization_url = "https://{hostname}/oauth/authorize"
+    token_url = "https://{hostname}/oauth/token"
+    issuer = "https://{hostname}"
+    scope = ["read_user"]
+    refresh = True
+    revocation = Revocation("https://{hostname}/oauth/revoke")
+    profile = Profile("user", "id name email avatar_url confirmed_at")
+    apps_page = "https://{hostname}/-/user_settings/applications"
+    console = "https://{hostname}/-/user_settings/applications"
+
+    hostname: str = option("The server.", default="gitlab.com", pattern=HOST)
+    verify_tls_certificates: bool = option("Check the server's certificate.", default=True)
+
+    def complete(self, arguments: dict[str, Any]) -> None:
+        """Say whether certificates are checked."""
+        if not self.verify_tls_certificates:
+            if arguments["session_class"]:
+                raise ConfigurationError(
+                    "make_gitlab_blueprint: with verify_tls_certificates=False the session class "
+                    "is NoVerifyOAuth2Session; give another one, or that, but not both."
+                )
+            arguments["session_class"] = NoVerifyOAuth2Session
+        arguments["token_url_params"].setdefault("verify", self.verify_tls_certificates)
+        super().complete(arguments)
+
+
+make_gitlab_blueprint, gitlab = factory(GitLab), proxy(GitLab)

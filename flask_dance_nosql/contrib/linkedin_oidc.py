@@ -1,0 +1,24 @@
+"""LinkedIn (OpenID Connect).
+
+A verifier beside the client secret is refused, so that PKCE is off.
+"""
+
+from ..preset import Preset, Profile, factory, proxy
+
+
+class LinkedInOIDC(Preset):
+    display = "LinkedIn (OpenID Connect)"
+    base_url = "https://api.linkedin.com/"
+    authorization_url = "https://www.linkedin.com/oauth/v2/authorization"
+    token_url = "https://www.linkedin.com/oauth/v2/accessToken"
+    issuer = "https://www.linkedin.com/oauth"
+    scope = ["openid", "profile", "email"]
+    token_endpoint_auth_method = "client_secret_post"
+    use_pkce = False
+    profile = Profile("v2/userinfo", "sub name email picture email_verified")
+    apps_page = "https://www.linkedin.com/psettings/permitted-services"
+    console = "https://www.linkedin.com/developers/apps/new"
+    callback_rule = "https, compared exactly."
+
+
+make_linkedin_oidc_blueprint, linkedin_oidc = factory(LinkedInOIDC), proxy(LinkedInOIDC)

@@ -1,0 +1,55 @@
+"""Shopify.
+
+A blueprint is for one ``shop``, whose token it is unless ``per_user`` is set.
+"""
+
+import hmac
+
+from flask import request
+
+from ..consumer.dance import DanceFailure
+from ..consumer.oauth2 import OAuth2ConsumerBlueprint
+from ..consumer.pending import PendingLogin
+from ..preset import Preset, Profile, TokenHeaderClient, factory, option, proxy
+
+
+class ShopifyBlueprint(OAuth2ConsumerBlueprint):
+    """A blueprint that checks that it was Shopify which has sent the visitor back."""
+
+    def _accept_response(self) -> PendingLogin:
+        login = super()._accept_response()
+        given = sorted((name, value) for name, value in request.args.items() if name != "hmac")
+        message = "&".join(f"{name}={value}" for name, value in given)
+        secret = self.client_secret() if callable(self.client_secret) else self.client_secret
+        digest = hmac.new((secret or "").encode(), message.encode(), "sha256").hexdigest()
+        if not hmac.compare_digest(digest.encode(), request.args.get("hmac", "").encode()):
+            raise DanceFailure("invalid_hmac", "The response is not signed by Shopify.")
+        return login
+
+
+class Shopify(Preset):
+    make = ShopifyBlueprint
+    base_url = "https://{shop}.myshopify.com/admin/api/{api_version}/"
+    authorization_url = "https://{shop}.myshopify.com/admin/oauth/authorize"
+    token_url = "https://{shop}.myshopify.com/admin/oauth/access_token"
+    token_url_params = {"expiring": "1"}
+    scope = ["read_products"]
+    scope_separator = ","
+    refresh = True
+    token_endpoint_auth_method = "client_secret_post"
+    use_pkce = False
+    client = TokenHeaderClient("X-Shopify-Access-Token")
+    profile = Profile("shop.json", "shop.id shop.name shop.email")
+    console = "https://dev.shopify.com/dashboard/"
+    callback_rule = "Compared exactly."
+
+    shop: str = option("The shop's name in ``{shop}.myshopify.com``.", pattern="[a-z0-9-]+")
+    api_version: str = option(
+        "The version of the API.", default="2026-10", pattern=r"20\d\d-\d\d|unstable"
+    )
+    per_user: bool = option(
+        "Ask for a token of the user.", default=False, adds="grant_options[]=per-user"
+    )
+
+
+make_shopify_blueprint, shopify = factory(Shopify), proxy(Shopify)
