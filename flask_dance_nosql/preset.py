@@ -115,7 +115,9 @@ class Option(Argument):
     def check(self, value: object, where: str) -> None:
         """Raise :class:`ConfigurationError` for a value of another type, or one that may not be."""
         super().check(value, where)
-        if self.pattern and value is not None and not re.fullmatch(self.pattern, str(value)):
+        if not self.pattern or value is None or (self.ends and value == ""):
+            return
+        if not re.fullmatch(self.pattern, str(value)):
             raise ConfigurationError(f"{where} can't be {value!r}: {self.help}")
 
 
@@ -225,7 +227,9 @@ class BasePreset(Configurable, Generic[B]):
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         for name, each in self.options().items():
-            setattr(self, name, values.pop(name))
+            value = values.pop(name)
+            # A part of a URL is never nothing; elsewhere None may say something.
+            setattr(self, name, each.default if value is None and each.pattern else value)
             if each.names and getattr(self, name) is not None:
                 values[each.names] = getattr(self, name)
         unknown = {name: further[name] for name in further.keys() - self.make.arguments.keys()}

@@ -198,9 +198,12 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         state = self.state() if callable(self.state) else self.state
         if not isinstance(state, str | None):
             raise ConfigurationError(f"state has to be a str, not {type(state).__name__}.")
-        url, state = session.authorization_url(authorization_url, state=state, **parameters)
         asked = None if scope is None else " ".join(session.scope)
-        return url, PendingLogin(state, verifier, scope=asked)
+        if session.scope is not None and not isinstance(session.scope, str):
+            session.scope = self.scope_separator.join(session.scope)
+        url, state = session.authorization_url(authorization_url, state=state, **parameters)
+        # Not every provider takes a plus sign for a space.
+        return url.replace("+", "%20"), PendingLogin(state, verifier, scope=asked)
 
     def _with_granted(self, scope: list[str]) -> list[str]:
         """Return scopes together with those that the visitor's token was granted so far."""
@@ -248,6 +251,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         except EXCHANGE_ERRORS as error:
             refusal = refusal_of(error, self._redactor(login))
         else:
+            kept = {name: request.args[name] for name in self.callback_fields if name in request.args}
+            token = {**token, **kept}
             if not token.get("scope") and session.scope:
                 # RFC 6749 section 5.1: it may be left out if it is what was asked for.
                 token = {**token, "scope": scope_to_list(session.scope)}

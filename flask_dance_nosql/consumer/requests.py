@@ -15,6 +15,7 @@ from oauthlib.oauth1 import SIGNATURE_PLAINTEXT
 from oauthlib.oauth2 import Client, TokenExpiredError
 from requests import PreparedRequest, Request, RequestException, Response, Session
 from requests.cookies import RequestsCookieJar
+from requests.utils import default_headers
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 
 from ..errors import (
@@ -52,8 +53,8 @@ _NO_TOKEN: Token = {}
 _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
-    "token_endpoint_auth_method",
-    "ended_errors",
+    *("token_endpoint_auth_method", "ended_errors", "headers"),
+    *("token_request", "token_answer", "revocation"),
 )
 
 
@@ -203,6 +204,14 @@ class ConsumerSession(Session, ABC):
         jar = RequestsCookieJar()
         self._jars.append((owner, jar))
         return jar
+
+    @cached_property
+    def headers(self) -> Any:  # type: ignore[override] # an attribute of requests' sessions
+        """The headers of every call."""
+        headers = default_headers()
+        for name, value in (self.call_settings.get("headers") or {}).items():
+            headers[name] = value(self) if callable(value) else value
+        return headers
 
     def load_token(self) -> bool:
         """Return whether the current user has a token, as in Flask-Dance."""
@@ -426,6 +435,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         url = self.resolve(url)
         require_tls(url)
         self._set_defaults(kwargs)
+        change = self.call_settings.get("token_request") if self.receive else None
+        if change is not None and isinstance(data, dict):
+            kwargs |= {"data": None, **change(data)}
+            data = kwargs.pop("data")
         with quiet():
             if withhold_token:
                 call = self.for_call()

@@ -13,7 +13,7 @@ class Google(Preset):
     authorization_url = "https://accounts.google.com/o/oauth2/v2/auth"
     token_url = "https://oauth2.googleapis.com/token"
     issuer = "https://accounts.google.com"
-    scope = ["https://www.googleapis.com/auth/userinfo.profile"]
+    scope = ["openid", "email", "profile"]
     revocation = Revocation("https://oauth2.googleapis.com/revoke", auth="none", ends_grant=True)
     profile = Profile(
         "https://openidconnect.googleapis.com/v1/userinfo", "sub name email picture email_verified"

@@ -11,6 +11,7 @@ class LinkedIn(Preset):
     base_url = "https://api.linkedin.com/v2/"
     authorization_url = "https://www.linkedin.com/oauth/v2/authorization"
     token_url = "https://www.linkedin.com/oauth/v2/accessToken"
+    scope = ["openid", "profile", "email"]
     refresh = True
     token_endpoint_auth_method = "client_secret_post"
     use_pkce = False

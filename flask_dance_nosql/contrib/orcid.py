@@ -12,6 +12,7 @@ class Orcid(Preset):
     authorization_url = "https://{sandbox}orcid.org/oauth/authorize"
     token_url = "https://{sandbox}orcid.org/oauth/token"
     issuer = "https://{sandbox}orcid.org"
+    scope = ["openid"]
     refresh = True
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://{sandbox}orcid.org/oauth/revoke")
