@@ -94,11 +94,12 @@ def code(name: str, preset: type[BasePreset]) -> str:
     if profile is None or profile.url in ("token", "id_token"):
         shown = ["return {'connected': True}".replace("'", '"')]
     else:
-        call = f'{name}.get("{profile.url}")'
+        url = preset(**EXAMPLES.get(name, {})).filled(profile.url)
+        call = f'{name}.get("{url}")'
         if profile.query is not None:
-            call = f'{name}.post("{profile.url}", json={{"query": "{profile.query}"}})'
+            call = f'{name}.post("{url}", json={{"query": "{profile.query}"}})'
         elif profile.method == "POST":
-            call = f'{name}.post("{profile.url}")'
+            call = f'{name}.post("{url}")'
         shown = [f"answer = {call}", "answer.raise_for_status()", "return answer.json()"]
     lines = [
         "from flask import Flask",
@@ -124,7 +125,7 @@ def code(name: str, preset: type[BasePreset]) -> str:
 def arguments(name: str, preset: type[BasePreset]) -> str:
     """Return what the factory takes."""
     rows = [
-        f"``{option}``\n    {each.help} {default_of(each)}\n"
+        f"``{option}``\n    {each.help}{default_of(each)}\n"
         for option, each in preset.options().items()
     ]
     page = ":class:`~flask_dance_nosql.preset.BasePreset`"
@@ -134,8 +135,8 @@ def arguments(name: str, preset: type[BasePreset]) -> str:
 def default_of(option: Option) -> str:
     """Return what is said of an option's default."""
     if option.default is Parameter.empty:
-        return "It has to be given."
-    return "" if option.default in (None, "") else f"Default: ``{option.default!r}``."
+        return " It has to be given."
+    return "" if option.default in (None, "") else f" Default: ``{option.default!r}``."
 
 
 def features(preset: type[BasePreset]) -> str:
@@ -151,11 +152,7 @@ def _features(preset: type[BasePreset]) -> Iterator[str]:
         listed = [scope] if isinstance(scope, str) else scope or []
         asked = " ".join(f"``{each}``" for each in listed)
         yield f"Scopes by default: {asked}." if asked else "No scope is asked for by default."
-        yield (
-            REFRESH[bool(preset.refresh)]
-            if not isinstance(preset.refresh, str)
-            else (f"Tokens are refreshed if the scope ``{preset.refresh}`` was granted.")
-        )
+        yield refreshing(preset)
         yield (
             "The authorization code is protected by PKCE."
             if vars(preset).get("use_pkce") is not False
@@ -172,10 +169,16 @@ def _features(preset: type[BasePreset]) -> Iterator[str]:
         yield f"Users see and remove your application at {preset.apps_page}."
 
 
-REFRESH = {
-    True: "Tokens are refreshed, where the provider issues a refresh token.",
-    False: "Tokens are not refreshed.",
-}
+def refreshing(preset: type[BasePreset]) -> str:
+    """Return when tokens are refreshed."""
+    options = [f"``{name}``" for name, option in preset.options().items() if option.refreshes]
+    if options:
+        return f"Tokens are refreshed with {' or '.join(options)}."
+    if isinstance(preset.refresh, str):
+        return f"Tokens are refreshed with the scope ``{preset.refresh}``."
+    if preset.refresh:
+        return "Tokens are refreshed, where the provider issues a refresh token."
+    return "Tokens are not refreshed: once one has ended, the user logs in again."
 
 
 def index_page() -> str:

@@ -251,7 +251,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         except EXCHANGE_ERRORS as error:
             refusal = refusal_of(error, self._redactor(login))
         else:
-            kept = {name: request.args[name] for name in self.callback_fields if name in request.args}
+            kept = {
+                name: request.args[name] for name in self.callback_fields if name in request.args
+            }
             token = {**token, **kept}
             if not token.get("scope") and session.scope:
                 # RFC 6749 section 5.1: it may be left out if it is what was asked for.

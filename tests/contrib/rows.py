@@ -498,9 +498,14 @@ OPTIONS = [
     OptionRow(
         "authentiq",
         {"hostname": "id.example.com"},
-        settings={"base_url": "https://id.example.com/", "token_url": "https://id.example.com/token"},
+        settings={
+            "base_url": "https://id.example.com/",
+            "token_url": "https://id.example.com/token",
+        },
     ),
-    OptionRow("azure", {"tenant": "acme.example"}, settings={"token_url": _AZURE.format("acme.example")}),
+    OptionRow(
+        "azure", {"tenant": "acme.example"}, settings={"token_url": _AZURE.format("acme.example")}
+    ),
     OptionRow("azure", {"prompt": "login"}, {"prompt": "login"}),
     OptionRow("azure", {"domain_hint": "acme.example"}, {"domain_hint": "acme.example"}),
     OptionRow("azure", {"login_hint": "a@b.example"}, {"login_hint": "a@b.example"}),
@@ -509,7 +514,9 @@ OPTIONS = [
         {"scope": "openid offline_access"},
         settings={"auto_refresh_url": _AZURE.format("common")},
     ),
-    OptionRow("azure", {"scope": ["not_offline_access_at_all"]}, settings={"auto_refresh_url": None}),
+    OptionRow(
+        "azure", {"scope": ["not_offline_access_at_all"]}, settings={"auto_refresh_url": None}
+    ),
     OptionRow(
         "dexcom",
         {"base_url": "https://sandbox-api.dexcom.com/", "version": "v2"},
@@ -531,7 +538,9 @@ OPTIONS = [
     OptionRow("facebook", {"rerequest_declined_permissions": True}, {"auth_type": "rerequest"}),
     OptionRow("facebook", {"rerequest_declined_permissions": False}, {"auth_type": None}),
     OptionRow(
-        "facebook", {"api_version": "v21.0"}, settings={"base_url": "https://graph.facebook.com/v21.0/"}
+        "facebook",
+        {"api_version": "v21.0"},
+        settings={"base_url": "https://graph.facebook.com/v21.0/"},
     ),
     OptionRow(
         "gitlab",
@@ -583,7 +592,9 @@ OPTIONS = [
         {"hostname": "acme.my.salesforce.com", "is_sandbox": True},
         settings={"base_url": "https://acme.my.salesforce.com/"},
     ),
-    OptionRow("salesforce", {"hostname": None}, settings={"base_url": "https://login.salesforce.com/"}),
+    OptionRow(
+        "salesforce", {"hostname": None}, settings={"base_url": "https://login.salesforce.com/"}
+    ),
     OptionRow("salesforce", {"reprompt_consent": True}, {"prompt": "consent"}),
     OptionRow(
         "slack",
@@ -594,9 +605,13 @@ OPTIONS = [
         },
     ),
     OptionRow(
-        "slack", {"subdomain": ""}, settings={"authorization_url": "https://slack.com/oauth/v2/authorize"}
+        "slack",
+        {"subdomain": ""},
+        settings={"authorization_url": "https://slack.com/oauth/v2/authorize"},
     ),
-    OptionRow("slack", {"user_scope": "search:read,users:read"}, {"user_scope": "search:read,users:read"}),
+    OptionRow(
+        "slack", {"user_scope": "search:read,users:read"}, {"user_scope": "search:read,users:read"}
+    ),
     OptionRow("strava", {"scope": None}, {"scope": None}),
     OptionRow("strava", {"scope": ["read", "activity:read"]}, {"scope": "read,activity:read"}),
     OptionRow(
@@ -607,11 +622,15 @@ OPTIONS = [
     ),
     OptionRow("zoho", {"reprompt_consent": True}, {"prompt": "consent"}),
     OptionRow("zoho", {"data_center": "eu"}, settings={"base_url": "https://www.zohoapis.eu/"}),
-    OptionRow("auth0", {"domain": "d.example", "audience": "https://api"}, {"audience": "https://api"}),
+    OptionRow(
+        "auth0", {"domain": "d.example", "audience": "https://api"}, {"audience": "https://api"}
+    ),
     OptionRow(
         "keycloak",
         {"hostname": "id.example.com/auth", "realm": "r"},
-        settings={"token_url": "https://id.example.com/auth/realms/r/protocol/openid-connect/token"},
+        settings={
+            "token_url": "https://id.example.com/auth/realms/r/protocol/openid-connect/token"
+        },
     ),
     OptionRow("mastodon", {"force_login": True}, {"force_login": "true"}),
     OptionRow(

@@ -47,7 +47,12 @@ def test_code_of_a_page(name: str) -> None:
     profile = PRESETS[name].profile
     with responses.RequestsMock(assert_all_requests_are_fired=False) as provider:
         provider.post(blueprint.token_url, json={"access_token": "t-1234", "token_type": "Bearer"})
-        provider.get(url := blueprint.session.resolve(profile.url if profile else "x"), json={"a": 1})
+        provider.get(
+            url := blueprint.session.resolve(
+                blueprint.preset.filled(profile.url) if profile else "x"
+            ),
+            json={"a": 1},
+        )
         provider.post(url, json={"a": 1})
         answer = client.get(f"{link}/authorized", query_string={"code": "c", "state": state})
         assert (answer.status_code, answer.location) == (302, "/")

@@ -36,7 +36,9 @@ each = pytest.mark.parametrize("module", sorted(ARGUMENTS))
 
 def make(module: str, *args: Any, **given: Any) -> Any:
     """Make a preset's blueprint, with what its factory needs at least."""
-    factory = getattr(import_module(f"flask_dance_nosql.contrib.{module}"), f"make_{module}_blueprint")
+    factory = getattr(
+        import_module(f"flask_dance_nosql.contrib.{module}"), f"make_{module}_blueprint"
+    )
     return factory(*args, **{**ARGUMENTS[module], **given})
 
 
@@ -207,7 +209,11 @@ def test_full_set_of_arguments(module: str) -> None:
     }
     blueprint = make(module, storage=backend, **given)
     assert blueprint.backend is backend
-    assert (blueprint.name, blueprint.redirect_url, blueprint.redirect_to) == ("mine", "/after", "index")
+    assert (blueprint.name, blueprint.redirect_url, blueprint.redirect_to) == (
+        "mine",
+        "/after",
+        "index",
+    )
     app = Flask(__name__, host_matching=True, static_host="app.example")
     app.register_blueprint(blueprint)
     rules = {rule.endpoint: rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"}
