@@ -17,6 +17,8 @@ from typing import (
     dataclass_transform,
 )
 
+from urllib.parse import urlencode
+
 from flask import current_app, has_app_context
 from flask.blueprints import BlueprintSetupState
 from oauthlib.oauth2 import WebApplicationClient
@@ -92,9 +94,9 @@ class TokenHeaderClient(WebApplicationClient):
     @property
     def token_types(self) -> dict[str, Callable[..., Any]]:  # type: ignore[override] # as there
         """The one way of sending a token, whatever type it is said to be of."""
-        return {self.header: self._add}
+        return {"Bearer": self._add, self.header: self._add}
 
-    def _add(self, uri: str, body: Any = None, headers: Any = None, **_: Any) -> Any:
+    def _add(self, uri: str, _method: str, body: Any, headers: Any, *_: Any) -> Any:
         return uri, {**(headers or {}), self.header: f"{self.prefix}{self.access_token}"}, body
 
 
@@ -285,6 +287,18 @@ class BasePreset(Configurable, Generic[B]):
     def complete(self, arguments: dict[str, Any]) -> None:
         """Change the arguments of a blueprint where more has to be said than a class can."""
 
+    def added(self, params: Mapping[str, str]) -> dict[str, str]:
+        """Return the parameters of the authorization URL that the options add to others."""
+        params = dict(params)
+        for name, each in self.options().items():
+            value = getattr(self, name)
+            adds = each.adds if value else each.otherwise
+            if adds is not None:
+                parameter, _, text = adds.partition("=")
+                text = text.replace("{}", str(value))
+                params[parameter] = f"{params.get(parameter, '')} {text}".strip()
+        return params
+
     def _registered(self, state: BlueprintSetupState) -> None:
         state.app.extensions.setdefault(_EXTENSION, {})[type(self)] = state.blueprint
 
@@ -318,20 +332,14 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say what is asked of the user, and where tokens are refreshed."""
-        refreshes = self.refresh is True
-        params = dict(arguments["authorization_url_params"])
-        for name, each in self.options().items():
-            value = getattr(self, name)
-            adds = each.adds if value else each.otherwise
-            refreshes = refreshes or bool(value and each.refreshes)
-            if adds is not None:
-                parameter, _, text = adds.partition("=")
-                text = text.replace("{}", str(value))
-                params[parameter] = f"{params.get(parameter, '')} {text}".strip()
-        if refreshes or self.refresh in scopes_of(arguments.get("scope")):
+        arguments["authorization_url_params"] |= self.added(arguments["authorization_url_params"])
+        has_option = any(each.refreshes and getattr(self, n) for n, each in self.options().items())
+        is_in_scope = self.refresh in scopes_of(arguments.get("scope"))
+        if arguments["auto_refresh_url"] is None and (
+            has_option or is_in_scope or self.refresh is True
+        ):
             url = self.filled(self.refresh_url) or arguments["token_url"]
-            arguments["auto_refresh_url"] = arguments["auto_refresh_url"] or url
-        arguments["authorization_url_params"] = params
+            arguments["auto_refresh_url"] = url
 
 
 class OpenIDPreset(Preset):
@@ -348,6 +356,12 @@ class OAuth1Preset(BasePreset[OAuth1ConsumerBlueprint]):
 
     request_token_url: str | None = argument(default=None)
     access_token_url: str | None = argument(default=None)
+
+    def complete(self, arguments: dict[str, Any]) -> None:
+        """Say what is asked of the user."""
+        params = urlencode(self.added({}))
+        if params:
+            arguments["authorization_url"] += f"?{params}"
 
 
 def factory(preset: Callable[P, BasePreset[B]]) -> Callable[P, B]:

@@ -1,6 +1,6 @@
 """Jira Data Center, by OAuth 1. For Jira in the cloud see ``atlassian``.
 
-Its calls are signed by RSA, for which oauthlib needs its extra ``signedtoken``.
+Its calls are signed by RSA, which needs the extra ``jira``.
 """
 
 from pathlib import Path

@@ -1,0 +1,211 @@
+"""What some providers do in their own way."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+import responses
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from flask_dance_nosql.consumer import OAuth2Session, oauth_error
+from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.errors import ConfigurationError
+
+from .test_presets import app_with, begun, make
+
+
+def connected(module: str, token: dict[str, Any] | None = None, **given: Any) -> Any:
+    """Make a preset's blueprint whose visitor has a token."""
+    token = {"access_token": "t-1234", "token_type": "Bearer", **(token or {})}
+    blueprint = make(module, "the-id", "the-secret", backend=MemoryBackend(token), **given)
+    return app_with(blueprint), blueprint
+
+
+def request_of(blueprint: Any, app: Any, method: str, url: str, **kwargs: Any) -> Any:
+    """Return the request that a call of the session sends."""
+    with responses.RequestsMock() as provider, app.test_request_context():
+        provider.add(method, url, json={})
+        blueprint.session.request(method, url, **kwargs)
+        return provider.calls[0].request
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "name", "value"),
+    [
+        ("heroku", {}, "Accept", "application/vnd.heroku+json; version=3"),
+        ("heroku", {"api_version": "4"}, "Accept", "application/vnd.heroku+json; version=4"),
+        ("twitch", {}, "client-id", "the-id"),
+        ("notion", {}, "Notion-Version", "2022-06-28"),
+        ("reddit", {"user_agent": "mine/1.0"}, "User-Agent", "mine/1.0"),
+        ("strava", {"user_agent": "mine/1.0"}, "User-Agent", "mine/1.0"),
+        ("reddit", {}, "User-Agent", "Flask-Dance-NoSQL"),
+        ("zoho", {}, "Authorization", "Zoho-oauthtoken t-1234"),
+        ("shopify", {}, "X-Shopify-Access-Token", "t-1234"),
+        ("github", {}, "Authorization", "Bearer t-1234"),
+    ],
+)
+def test_header_of_every_call(module: str, given: Any, name: str, value: str) -> None:
+    """The API gets the header that it wants, also from a session class of the application."""
+
+    class Own(OAuth2Session):
+        """A session of the application's own."""
+
+    for session_class in (None, Own):
+        app, blueprint = connected(module, session_class=session_class, **given)
+        request = request_of(blueprint, app, "GET", "https://api.example.com/x")
+        assert request.headers[name] == value
+        assert ("Bearer" in request.headers.get("Authorization", "")) is (module not in ("zoho", "shopify"))
+
+
+def test_twitch_header_from_configuration() -> None:
+    """The client that the header names is the current app's."""
+    token = {"access_token": "t-1234", "token_type": "Bearer"}
+    blueprint = make("twitch", backend=MemoryBackend(token))
+    app = app_with(blueprint, TWITCH_OAUTH_CLIENT_ID="configured")
+    request = request_of(blueprint, app, "GET", "https://api.example.com/x")
+    assert request.headers["client-id"] == "configured"
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of certificates holds for token request and API call, whatever the environment."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/an/authority.pem")
+    app, blueprint = connected("gitlab", verify_tls_certificates=verify)
+    seen = []
+
+    def send(request: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["verify"])
+        return responses.Response("GET", request.url).get_response(request)
+
+    client = app.test_client()
+    [state] = begun(blueprint, app)["state"]
+    del client, state
+    with app.test_request_context(), responses.RequestsMock() as provider:
+        provider.get("https://gitlab.com/api/v4/user", json={})
+        blueprint.session.get("user")
+        seen = [call.request.req_kwargs["verify"] for call in provider.calls]
+    assert seen == ["/an/authority.pem" if verify else False]
+    assert blueprint.token_url_params["verify"] is verify
+
+
+def test_gitlab_with_a_session_class_of_ones_own() -> None:
+    """Which of the two is meant can't be known."""
+    with pytest.raises(ConfigurationError, match="session class"):
+        make("gitlab", verify_tls_certificates=False, session_class=OAuth2Session)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"data": {"a": "1"}}, {"json": {"a": "1"}}, {"params": {"token": "other"}}, {"data": "a=1"}, {}],
+)
+def test_slack_call_is_left_as_it_is(given: dict[str, Any]) -> None:
+    """The token is in the header alone, and nothing of the call is changed or lost."""
+    app, blueprint = connected("slack")
+    before = json.dumps(given)
+    request = request_of(blueprint, app, "POST", "https://slack.com/api/chat.postMessage", **given)
+    assert "t-1234" not in f"{request.url} {request.body}"
+    assert request.headers["Authorization"] == "Bearer t-1234"
+    assert json.dumps(given) == before
+    if "json" in given:
+        assert json.loads(request.body) == {"a": "1"}
+
+
+def shopify_query(secret: str, **query: str) -> dict[str, str]:
+    """Return a callback's query, signed as Shopify signs it."""
+    message = "&".join(f"{name}={value}" for name, value in sorted(query.items()))
+    return {**query, "hmac": hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()}
+
+
+@pytest.mark.parametrize("change", ["none", "hmac", "missing", "code", "secret", "non-ascii"])
+def test_shopify_callback(change: str) -> None:
+    """A callback that Shopify has not signed ends no dance."""
+    blueprint = make("shopify", "the-id", "the-secret", backend=MemoryBackend())
+    app = app_with(blueprint)
+    errors: list[Any] = []
+
+    def note(sender: Any, error: Any = None, **_: Any) -> None:
+        errors.append(error)
+
+    oauth_error.connect(note, blueprint)
+    client = app.test_client()
+    location = client.get("/login/shopify").location
+    [state] = parse_qs(urlsplit(location).query)["state"]
+    secret = "another" if change == "secret" else "the-secret"
+    query = shopify_query(secret, code="c", state=state, shop="acme.myshopify.com", timestamp="1")
+    if change == "missing":
+        del query["hmac"]
+    elif change != "secret" and change != "none":
+        query |= {"hmac": {"hmac": "0" * 64}, "code": {"code": "d"}, "non-ascii": {"hmac": "é"}}[change]
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as provider:
+        provider.post(blueprint.token_url, json={"access_token": "t-1234", "scope": "read_products"})
+        client.get("/login/shopify/authorized", query_string=query)
+        is_good = change == "none"
+        assert len(provider.calls) == is_good
+        if is_good:
+            assert dict(parse_qsl(provider.calls[0].request.body))["expiring"] == "1"
+    assert (blueprint.backend.get(blueprint) is not None) is is_good
+    assert errors == ([] if is_good else ["invalid_hmac"])
+
+
+def private_key(kind: str) -> str:
+    """Return a private key in PEM."""
+    key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else None
+    if key is None:
+        key = ec.generate_private_key({"p256": ec.SECP256R1(), "p384": ec.SECP384R1()}[kind])
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return str(key.private_bytes(*pem, serialization.NoEncryption()).decode())
+
+
+def test_trello_authorization_url() -> None:
+    """What is asked for is in the authorization URL, and calls are signed by HMAC-SHA1."""
+    blueprint = make("trello", client_key="the-key", client_secret="the-secret", app_name="My app")
+    app = app_with(blueprint)
+    with responses.RequestsMock() as provider:
+        body = "oauth_token=a&oauth_token_secret=b&oauth_callback_confirmed=true"
+        provider.post("https://trello.com/1/OAuthGetRequestToken", body=body)
+        location = app.test_client().get("/login/trello").location
+        assert 'oauth_signature_method="HMAC-SHA1"' in provider.calls[0].request.headers["Authorization"].decode()
+    query = dict(parse_qsl(urlsplit(location).query))
+    assert query == {"name": "My app", "scope": "read,write", "expiration": "never", "oauth_token": "a"}
+
+
+@pytest.mark.parametrize("how", ["text", "file"])
+def test_jira_key(how: str, tmp_path: Path) -> None:
+    """The key is given as text, or as the path of a file; calls are signed by it, and are JSON."""
+    key = private_key("rsa")
+    path = tmp_path / "key.pem"
+    path.write_text(key)
+    given = key if how == "text" else str(path)
+    blueprint = make("jira", consumer_key="the-key", rsa_key=given)
+    app = app_with(blueprint)
+    url = "https://jira.example.com/plugins/servlet/oauth/request-token"
+    with responses.RequestsMock() as provider:
+        body = "oauth_token=a&oauth_token_secret=b"
+        provider.post(url, body=body)
+        location = app.test_client().get("/login/jira").location
+        headers = provider.calls[0].request.headers
+    assert 'oauth_signature_method="RSA-SHA1"' in headers["Authorization"].decode()
+    assert headers["Content-Type"] in ("application/json", b"application/json")
+    assert location.startswith("https://jira.example.com/plugins/servlet/oauth/authorize?")
+
+
+def test_jira_below_a_path() -> None:
+    """The endpoints are found as a browser would find them."""
+    for base, expected in (
+        ("https://h.example/jira/", "https://h.example/jira/plugins/servlet/oauth/authorize"),
+        ("https://h.example/jira", "https://h.example/plugins/servlet/oauth/authorize"),
+    ):
+        blueprint = make("jira", base_url=base)
+        assert blueprint.session.resolve(blueprint.authorization_url) == expected
+    with pytest.raises(TypeError, match="base_url"):
+        from flask_dance_nosql.contrib.jira import make_jira_blueprint
+
+        make_jira_blueprint()  # type: ignore[call-arg] # that is what is tested
