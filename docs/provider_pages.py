@@ -186,9 +186,8 @@ def index_page() -> str:
     rows = []
     for name, preset in presets().items():
         is_oauth2 = issubclass(preset, Preset)
-        refreshes = any(option.refreshes for option in preset.options().values()) or preset.refresh
         marks = [
-            "yes" if refreshes else "no",
+            "yes" if is_oauth2 and preset.refresh else "no",
             "yes" if is_oauth2 and vars(preset).get("use_pkce") is not False else "no",
             "yes" if is_oauth2 and preset.issuer else "no",
             "yes" if is_oauth2 and preset.revocation else "no",

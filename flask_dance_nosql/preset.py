@@ -16,7 +16,6 @@ from typing import (
     cast,
     dataclass_transform,
 )
-
 from urllib.parse import urlencode
 
 from flask import current_app, has_app_context
@@ -35,6 +34,27 @@ from .consumer.settings import Argument, Configurable, argument, refuse_unknown
 from .consumer.token import scopes_of
 from .consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout
 from .errors import ConfigurationError
+
+__all__ = [
+    "CONSENT",
+    "HOST",
+    "OFFLINE",
+    "OPENID",
+    "USER_AGENT",
+    "WORD",
+    "BasePreset",
+    "OAuth1Preset",
+    "OpenIDPreset",
+    "Option",
+    "Preset",
+    "Profile",
+    "Revocation",
+    "TokenHeaderClient",
+    "argument",
+    "factory",
+    "option",
+    "proxy",
+]
 
 P = ParamSpec("P")
 B = TypeVar("B", bound=BaseOAuthConsumerBlueprint)
@@ -147,6 +167,7 @@ def option(  # noqa: D417 - the last ones are told together
     return Option(help, default, pattern, **does)
 
 
+OFFLINE = option("Get a refresh token.", default=False, adds="access_type=offline", refreshes=True)
 CONSENT = option("Ask for the consent anew.", default=False, adds="prompt=consent")
 USER_AGENT = option(
     "What the app calls itself.", default="Flask-Dance-NoSQL", pattern=r"[ -~]{1,200}"
@@ -165,7 +186,8 @@ class BasePreset(Configurable, Generic[B]):
         display: The provider's own name.
         make: The class of its blueprints.
         config: The config keys of the blueprint's settings, and of paths of its session.
-        refresh: Whether refresh tokens are issued: always, never, or with the scope of that name.
+        refresh: Whether refresh tokens are issued: by default, with an option that says so if there
+            is one, and to every app if not; ``False`` is never, a text with the scope of that name.
         refresh_url: Where tokens are refreshed, if that is not ``token_url``.
         profile: Where it is told who has logged in.
         apps_page: Where a user removes the app.
@@ -179,7 +201,7 @@ class BasePreset(Configurable, Generic[B]):
     display: ClassVar[str]
     make: ClassVar[Callable[..., Any]]
     config: ClassVar[Mapping[str, str]] = {}
-    refresh: ClassVar[bool | str] = False
+    refresh: ClassVar[bool | str] = True
     refresh_url: ClassVar[str | None] = None
     profile: ClassVar[Profile | None] = None
     apps_page: ClassVar[str | None] = None
@@ -333,13 +355,15 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say what is asked of the user, and where tokens are refreshed."""
         arguments["authorization_url_params"] |= self.added(arguments["authorization_url_params"])
-        has_option = any(each.refreshes and getattr(self, n) for n, each in self.options().items())
-        is_in_scope = self.refresh in scopes_of(arguments.get("scope"))
-        if arguments["auto_refresh_url"] is None and (
-            has_option or is_in_scope or self.refresh is True
-        ):
+        if arguments["auto_refresh_url"] is None and self._refreshes(arguments["scope"]):
             url = self.filled(self.refresh_url) or arguments["token_url"]
             arguments["auto_refresh_url"] = url
+
+    def _refreshes(self, scope: object) -> bool:
+        options = [name for name, each in self.options().items() if each.refreshes]
+        if isinstance(self.refresh, str):
+            return self.refresh in scopes_of(scope)
+        return any(getattr(self, name) for name in options) if options else self.refresh
 
 
 class OpenIDPreset(Preset):

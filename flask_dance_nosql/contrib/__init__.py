@@ -1,0 +1,1 @@
+"""Presets: a module for each provider, with its factory and its proxy."""

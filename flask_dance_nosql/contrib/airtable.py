@@ -11,7 +11,6 @@ class Airtable(Preset):
     authorization_url = "https://airtable.com/oauth2/v1/authorize"
     token_url = "https://airtable.com/oauth2/v1/token"
     scope = ["user.email:read", "schema.bases:read", "data.records:read"]
-    refresh = True
     use_pkce = True
     profile = Profile("meta/whoami", "id - email")
     console = "https://airtable.com/create/oauth"

@@ -66,7 +66,6 @@ class Apple(Preset):
     issuer = "https://appleid.apple.com"
     scope = ["name", "email"]
     authorization_url_params = {"response_mode": "form_post"}
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     callback_fields = ("user",)
     revocation = Revocation("https://appleid.apple.com/auth/revoke", ends_grant=True)

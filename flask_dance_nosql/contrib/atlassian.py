@@ -4,7 +4,7 @@ API calls go to ``ex/{product}/{cloudId}``, with the ids that ``oauth/token/acce
 lists. The profile needs the scope ``read:me`` and the *User identity API* of the app.
 """
 
-from ..preset import CONSENT, Preset, Profile, factory, option, proxy
+from ..preset import CONSENT, Preset, Profile, factory, proxy
 
 
 class Atlassian(Preset):

@@ -17,9 +17,7 @@ class Auth0(OpenIDPreset):
     console = "https://manage.auth0.com/"
 
     domain: str = option("The tenant's domain, or a custom one.", pattern=HOST)
-    audience: str | None = option(
-        "The API that the token is for.", default=None, adds="audience={}"
-    )
+    audience: str | None = option("The API to call.", default=None, adds="audience={}")
 
 
 make_auth0_blueprint, auth0 = factory(Auth0), proxy(Auth0)

@@ -7,6 +7,7 @@ class Authentiq(Preset):
     base_url = "https://{hostname}/"
     authorization_url = "https://{hostname}/authorize"
     token_url = "https://{hostname}/token"
+    refresh = False
     profile = Profile("userinfo", "sub name email picture email_verified")
     deprecated = "The service seems to have ended."
     doubts = "Whether the service exists."

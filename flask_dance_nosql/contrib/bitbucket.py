@@ -8,7 +8,6 @@ class Bitbucket(Preset):
     authorization_url = "https://bitbucket.org/site/oauth2/authorize"
     token_url = "https://bitbucket.org/site/oauth2/access_token"
     scope = ["account", "email"]
-    refresh = True
     profile = Profile("user", "uuid display_name - links.avatar.href", emails="user/emails")
     apps_page = "https://bitbucket.org/account/settings/app-authorizations/"
     console = "https://bitbucket.org/account/workspaces/"

@@ -10,7 +10,6 @@ class Box(Preset):
     base_url = "https://api.box.com/2.0/"
     authorization_url = "https://account.box.com/api/oauth2/authorize"
     token_url = "https://api.box.com/oauth2/token"
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://api.box.com/oauth2/revoke", only="refresh_token")
     profile = Profile("users/me", "id name login avatar_url")

@@ -10,7 +10,6 @@ class Calendly(Preset):
     base_url = "https://api.calendly.com/"
     authorization_url = "https://auth.calendly.com/oauth/authorize"
     token_url = "https://auth.calendly.com/oauth/token"
-    refresh = True
     revocation = Revocation("https://auth.calendly.com/oauth/revoke", auth="client")
     profile = Profile("users/me", "resource.uri resource.name resource.email resource.avatar_url")
     console = "https://developer.calendly.com"

@@ -12,7 +12,6 @@ class Cognito(OpenIDPreset):
     authorization_url = "https://{domain}/oauth2/authorize"
     token_url = "https://{domain}/oauth2/token"
     issuer = "https://cognito-idp.{region}.amazonaws.com/{pool}"
-    refresh = True
     revocation = Revocation("https://{domain}/oauth2/revoke", only="refresh_token")
     console = "https://console.aws.amazon.com/cognito/"
 

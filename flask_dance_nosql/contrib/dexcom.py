@@ -11,13 +11,12 @@ class Dexcom(Preset):
     base_url = "https://api.dexcom.com/"
     authorization_url = "{base_url}{version}/oauth2/login"
     token_url = "{base_url}{version}/oauth2/token"
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     console = "https://developer.dexcom.com"
     doubts = "Whether the OAuth endpoints are of version 3 or 2, and the host for Europe."
 
     scope: list[str] | str | None = argument(default="offline_access")
-    version: str = option("The version of the API.", default="v3", pattern="v[23]")
+    version: str = option("The API's version.", default="v3", pattern="v[23]")
 
 
 make_dexcom_blueprint, dexcom = factory(Dexcom), proxy(Dexcom)

@@ -9,7 +9,6 @@ class DigitalOcean(Preset):
     base_url = "https://api.digitalocean.com/v2/"
     authorization_url = "https://cloud.digitalocean.com/v1/oauth/authorize"
     token_url = "https://cloud.digitalocean.com/v1/oauth/token"
-    refresh = True
     revocation = Revocation("https://cloud.digitalocean.com/v1/oauth/revoke", auth="token")
     profile = Profile("account", "account.uuid account.name account.email")
     apps_page = "https://cloud.digitalocean.com/account/api/tokens"

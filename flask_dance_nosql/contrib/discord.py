@@ -11,7 +11,6 @@ class Discord(Preset):
     authorization_url = "https://discord.com/oauth2/authorize"
     token_url = "https://discord.com/api/oauth2/token"
     scope = ["identify"]
-    refresh = True
     revocation = Revocation("https://discord.com/api/oauth2/token/revoke", ends_grant=True)
     profile = Profile("users/@me", "id global_name|username email avatar verified")
     console = "https://discord.com/developers/applications"

@@ -10,6 +10,7 @@ class Facebook(Preset):
     base_url = "https://graph.facebook.com/{api_version}/"
     authorization_url = "https://www.facebook.com/{api_version}/dialog/oauth"
     token_url = "https://graph.facebook.com/{api_version}/oauth/access_token"
+    refresh = False
     scope_separator = ","
     revocation = Revocation(
         "https://graph.facebook.com/{api_version}/me/permissions",
@@ -27,7 +28,7 @@ class Facebook(Preset):
         "The version of the Graph API.", default="v24.0", pattern="v[0-9]+\\.[0-9]+"
     )
     rerequest_declined_permissions: bool = option(
-        "Ask again for what was declined.", default=False, adds="auth_type=rerequest"
+        "Ask for it again.", default=False, adds="auth_type=rerequest"
     )
 
 

@@ -9,7 +9,6 @@ class Figma(Preset):
     token_url = "https://api.figma.com/v1/oauth/token"
     refresh_url = "https://api.figma.com/v1/oauth/refresh"
     scope = ["current_user:read"]
-    refresh = True
     profile = Profile("me", "id handle email img_url")
     console = "https://www.figma.com/developers/apps"
     doubts = "The separator of scopes, and whether PKCE is required; it is sent."

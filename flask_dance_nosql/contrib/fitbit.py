@@ -7,7 +7,6 @@ class Fitbit(Preset):
     base_url = "https://api.fitbit.com/"
     authorization_url = "https://www.fitbit.com/oauth2/authorize"
     token_url = "https://api.fitbit.com/oauth2/token"
-    refresh = True
     profile = Profile("1/user/-/profile.json", "user.encodedId user.displayName - user.avatar150")
     console = "https://console.cloud.google.com/"
     deprecated = "Its web API has answered 410 since November 2026. Use google, with the scopes of the Google Health API."

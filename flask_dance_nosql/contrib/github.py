@@ -10,7 +10,6 @@ class GitHub(Preset):
     base_url = "https://api.github.com/"
     authorization_url = "https://github.com/login/oauth/authorize"
     token_url = "https://github.com/login/oauth/access_token"
-    refresh = True
     revocation = Revocation(
         "https://api.github.com/applications/{client_id}/grant",
         method="DELETE",

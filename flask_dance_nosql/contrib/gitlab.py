@@ -27,7 +27,6 @@ class GitLab(Preset):
     token_url = "https://{hostname}/oauth/token"
     issuer = "https://{hostname}"
     scope = ["read_user"]
-    refresh = True
     revocation = Revocation("https://{hostname}/oauth/revoke")
     profile = Profile("user", "id name email avatar_url confirmed_at")
     apps_page = "https://{hostname}/-/user_settings/applications"

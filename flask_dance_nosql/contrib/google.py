@@ -5,7 +5,7 @@ A refresh token comes with ``offline=True``, and with the first consent only:
 ``hd``. While the consent screen is in the state *Testing*, refresh tokens end after a week.
 """
 
-from ..preset import CONSENT, Preset, Profile, Revocation, factory, option, proxy
+from ..preset import CONSENT, OFFLINE, Preset, Profile, Revocation, factory, option, proxy
 
 
 class Google(Preset):
@@ -14,19 +14,17 @@ class Google(Preset):
     token_url = "https://oauth2.googleapis.com/token"
     issuer = "https://accounts.google.com"
     scope = ["openid", "email", "profile"]
-    revocation = Revocation("https://oauth2.googleapis.com/revoke", auth="none", ends_grant=True)
+    revocation = Revocation("https://oauth2.googleapis.com/revoke", auth=None, ends_grant=True)
     profile = Profile(
         "https://openidconnect.googleapis.com/v1/userinfo", "sub name email picture email_verified"
     )
     apps_page = "https://myaccount.google.com/connections"
     console = "https://console.cloud.google.com/apis/credentials"
 
-    offline: bool = option(
-        "Ask for a refresh token.", default=False, adds="access_type=offline", refreshes=True
-    )
+    offline: bool = OFFLINE
     reprompt_consent: bool = CONSENT
     reprompt_select_account: bool = option(
-        "Let the user choose an account.", default=False, adds="prompt=select_account"
+        "Choose an account.", default=False, adds="prompt=select_account"
     )
     hosted_domain: str | None = option("The domain of the account.", default=None, adds="hd={}")
 

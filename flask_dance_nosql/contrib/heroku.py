@@ -8,12 +8,11 @@ class Heroku(Preset):
     authorization_url = "https://id.heroku.com/oauth/authorize"
     token_url = "https://id.heroku.com/oauth/token"
     headers = {"Accept": "application/vnd.heroku+json; version={api_version}"}
-    refresh = True
     profile = Profile("account", "id name email")
     apps_page = "https://dashboard.heroku.com/account/applications"
     console = "https://dashboard.heroku.com/account/applications"
 
-    api_version: str = option("The version of the API.", default="3", pattern="[0-9]+")
+    api_version: str = option("The API's version.", default="3", pattern="[0-9]+")
 
 
 make_heroku_blueprint, heroku = factory(Heroku), proxy(Heroku)

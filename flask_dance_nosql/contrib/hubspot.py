@@ -12,7 +12,6 @@ class HubSpot(Preset):
     authorization_url = "https://app.hubspot.com/oauth/authorize"
     token_url = "https://api.hubapi.com/oauth/2026-03/token"
     scope = ["oauth"]
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     ended_errors = ["BAD_REFRESH_TOKEN"]
     revocation = Revocation("https://api.hubapi.com/oauth/2026-03/token/revoke", ends_grant=False)

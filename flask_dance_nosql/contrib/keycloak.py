@@ -11,7 +11,6 @@ class Keycloak(OpenIDPreset):
     authorization_url = "https://{hostname}/realms/{realm}/protocol/openid-connect/auth"
     token_url = "https://{hostname}/realms/{realm}/protocol/openid-connect/token"
     issuer = "https://{hostname}/realms/{realm}"
-    refresh = True
     revocation = Revocation("https://{hostname}/realms/{realm}/protocol/openid-connect/revoke")
     apps_page = "https://{hostname}/realms/{realm}/account/"
 

@@ -12,7 +12,6 @@ class Linear(Preset):
     token_url = "https://api.linear.app/oauth/token"
     scope = ["read"]
     scope_separator = ","
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://api.linear.app/oauth/revoke")
     profile = Profile(

@@ -12,13 +12,11 @@ class LinkedIn(Preset):
     authorization_url = "https://www.linkedin.com/oauth/v2/authorization"
     token_url = "https://www.linkedin.com/oauth/v2/accessToken"
     scope = ["openid", "profile", "email"]
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     use_pkce = False
     profile = Profile("userinfo", "sub name email picture email_verified")
     apps_page = "https://www.linkedin.com/psettings/permitted-services"
     console = "https://www.linkedin.com/developers/apps/new"
-    callback_rule = "https, compared exactly."
 
 
 make_linkedin_blueprint, linkedin = factory(LinkedIn), proxy(LinkedIn)

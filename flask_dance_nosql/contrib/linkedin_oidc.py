@@ -11,6 +11,7 @@ class LinkedInOIDC(Preset):
     base_url = "https://api.linkedin.com/"
     authorization_url = "https://www.linkedin.com/oauth/v2/authorization"
     token_url = "https://www.linkedin.com/oauth/v2/accessToken"
+    refresh = False
     issuer = "https://www.linkedin.com/oauth"
     scope = ["openid", "profile", "email"]
     token_endpoint_auth_method = "client_secret_post"
@@ -18,7 +19,6 @@ class LinkedInOIDC(Preset):
     profile = Profile("v2/userinfo", "sub name email picture email_verified")
     apps_page = "https://www.linkedin.com/psettings/permitted-services"
     console = "https://www.linkedin.com/developers/apps/new"
-    callback_rule = "https, compared exactly."
 
 
 make_linkedin_oidc_blueprint, linkedin_oidc = factory(LinkedInOIDC), proxy(LinkedInOIDC)

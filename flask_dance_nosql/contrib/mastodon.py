@@ -11,6 +11,7 @@ class Mastodon(Preset):
     base_url = "https://{hostname}/api/v1/"
     authorization_url = "https://{hostname}/oauth/authorize"
     token_url = "https://{hostname}/oauth/token"
+    refresh = False
     scope = ["read:accounts"]
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://{hostname}/oauth/revoke", only="access_token", ends_grant=True)

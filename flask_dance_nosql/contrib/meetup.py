@@ -11,7 +11,6 @@ class Meetup(Preset):
     authorization_url = "https://secure.meetup.com/oauth2/authorize"
     token_url = "https://secure.meetup.com/oauth2/access"
     scope = ["basic"]
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     profile = Profile(
         "gql-ext",

@@ -13,7 +13,6 @@ class Notion(Preset):
     token_url = "https://api.notion.com/v1/oauth/token"
     authorization_url_params = {"owner": "user"}
     token_request = staticmethod(lambda form: {"json": form})
-    refresh = True
     use_pkce = False
     headers = {"Notion-Version": "2022-06-28"}
     revocation = Revocation(
@@ -21,7 +20,6 @@ class Notion(Preset):
     )
     profile = Profile("users/me", "id name person.email avatar_url", within="bot.owner.user")
     console = "https://www.notion.so/my-integrations"
-    callback_rule = "Compared exactly."
 
 
 make_notion_blueprint, notion = factory(Notion), proxy(Notion)

@@ -4,7 +4,7 @@ The client secret is an API key. The answer to the login has ``grant_id``, which
 their path.
 """
 
-from ..preset import Preset, Profile, Revocation, argument, factory, option, proxy
+from ..preset import OFFLINE, Preset, Profile, Revocation, argument, factory, option, proxy
 
 
 class Nylas(Preset):
@@ -19,13 +19,9 @@ class Nylas(Preset):
 
     scope: list[str] | str | None = argument(default="email")
     region: str = option("``us`` or ``eu``.", default="us", pattern="us|eu")
-    offline: bool = option(
-        "Ask for a refresh token.", default=False, adds="access_type=offline", refreshes=True
-    )
+    offline: bool = OFFLINE
     provider: str | None = option("The mail provider to ask.", default=None, adds="provider={}")
-    login_hint: str | None = option(
-        "The address of the account.", default=None, adds="login_hint={}"
-    )
+    login_hint: str | None = option("The account.", default=None, adds="login_hint={}")
 
 
 make_nylas_blueprint, nylas = factory(Nylas), proxy(Nylas)

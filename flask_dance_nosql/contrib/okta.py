@@ -3,7 +3,7 @@
 Give the ``domain``, and the ``server`` if it is not the organisation's own; or the URLs.
 """
 
-from ..preset import HOST, OPENID, WORD, OpenIDPreset, Revocation, factory, option, proxy
+from ..preset import HOST, WORD, OpenIDPreset, Revocation, factory, option, proxy
 
 
 class Okta(OpenIDPreset):

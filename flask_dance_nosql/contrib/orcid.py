@@ -13,16 +13,13 @@ class Orcid(Preset):
     token_url = "https://{sandbox}orcid.org/oauth/token"
     issuer = "https://{sandbox}orcid.org"
     scope = ["openid"]
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://{sandbox}orcid.org/oauth/revoke")
     profile = Profile("token", "orcid name")
     apps_page = "https://orcid.org/trusted-parties"
     console = "https://orcid.org/developer-tools"
 
-    sandbox: bool = option(
-        "Use the sandbox.", default=False, texts={None: "", False: "", True: "sandbox."}
-    )
+    sandbox: bool = option("The sandbox.", default=False, texts={False: "", True: "sandbox."})
     member: bool = option(
         "Use the API for members, and not the public one.",
         default=True,

@@ -11,6 +11,7 @@ class OpenStreetMap(Preset):
     base_url = "https://api.openstreetmap.org/api/0.6/"
     authorization_url = "https://www.openstreetmap.org/oauth2/authorize"
     token_url = "https://www.openstreetmap.org/oauth2/token"
+    refresh = False
     scope = ["read_prefs"]
     revocation = Revocation("https://www.openstreetmap.org/oauth2/revoke")
     profile = Profile("user/details.json", "user.id user.display_name - user.img.href")

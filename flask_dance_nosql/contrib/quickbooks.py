@@ -13,7 +13,6 @@ class QuickBooks(Preset):
     token_url = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
     issuer = "https://oauth.platform.intuit.com/op/v1"
     scope = ["com.intuit.quickbooks.accounting"]
-    refresh = True
     callback_fields = ("realmId",)
     revocation = Revocation(
         "https://developer.api.intuit.com/v2/oauth2/tokens/revoke",
@@ -29,9 +28,7 @@ class QuickBooks(Preset):
     console = "https://developer.intuit.com"
     callback_rule = "https; http for ``localhost`` in development only."
 
-    sandbox: bool = option(
-        "Use the sandbox.", default=False, texts={None: "", False: "", True: "sandbox-"}
-    )
+    sandbox: bool = option("The sandbox.", default=False, texts={False: "", True: "sandbox-"})
 
 
 make_quickbooks_blueprint, quickbooks = factory(QuickBooks), proxy(QuickBooks)

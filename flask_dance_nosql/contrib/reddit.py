@@ -12,7 +12,6 @@ class Reddit(Preset):
     base_url = "https://oauth.reddit.com/"
     authorization_url = "https://www.reddit.com/api/v1/authorize"
     token_url = "https://www.reddit.com/api/v1/access_token"
-    refresh = True
     headers = {"User-Agent": "{user_agent}"}
     revocation = Revocation("https://www.reddit.com/api/v1/revoke_token")
     profile = Profile("api/v1/me", "id name - icon_img")

@@ -23,7 +23,7 @@ class Salesforce(Preset):
 
     is_sandbox: bool = option("Use a sandbox.", default=False, texts={False: "login", True: "test"})
     hostname: str | None = option(
-        "The host to log in at.", default="{is_sandbox}.salesforce.com", pattern=HOST
+        "The server.", default="{is_sandbox}.salesforce.com", pattern=HOST
     )
     reprompt_consent: bool = CONSENT
 

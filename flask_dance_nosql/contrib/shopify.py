@@ -35,21 +35,17 @@ class Shopify(Preset):
     token_url_params = {"expiring": "1"}
     scope = ["read_products"]
     scope_separator = ","
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     use_pkce = False
     client = TokenHeaderClient("X-Shopify-Access-Token")
     profile = Profile("shop.json", "shop.id shop.name shop.email")
     console = "https://dev.shopify.com/dashboard/"
-    callback_rule = "Compared exactly."
 
     shop: str = option("The shop's name in ``{shop}.myshopify.com``.", pattern="[a-z0-9-]+")
     api_version: str = option(
-        "The version of the API.", default="2026-10", pattern=r"20\d\d-\d\d|unstable"
+        "The API's version.", default="2026-10", pattern=r"20\d\d-\d\d|unstable"
     )
-    per_user: bool = option(
-        "Ask for a token of the user.", default=False, adds="grant_options[]=per-user"
-    )
+    per_user: bool = option("The user's own token.", default=False, adds="grant_options[]=per-user")
 
 
 make_shopify_blueprint, shopify = factory(Shopify), proxy(Shopify)

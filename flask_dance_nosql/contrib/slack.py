@@ -22,7 +22,6 @@ class Slack(Preset):
     authorization_url = "https://{subdomain}slack.com/oauth/v2/authorize"
     token_url = "https://slack.com/api/oauth.v2.access"
     scope_separator = ","
-    refresh = True
     use_pkce = False
     token_answer = lift_user_token
     revocation = Revocation("https://slack.com/api/auth.revoke", auth="token", sends=None)

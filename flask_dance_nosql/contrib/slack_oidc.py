@@ -10,7 +10,6 @@ class SlackOIDC(Preset):
     token_url = "https://slack.com/api/openid.connect.token"
     issuer = "https://slack.com"
     scope = ["openid", "profile", "email"]
-    refresh = True
     use_pkce = False
     profile = Profile("openid.connect.userInfo", "https://slack.com/user_id name email picture")
     console = "https://api.slack.com/apps"

@@ -11,7 +11,6 @@ class Spotify(Preset):
     base_url = "https://api.spotify.com/v1/"
     authorization_url = "https://accounts.spotify.com/authorize"
     token_url = "https://accounts.spotify.com/api/token"
-    refresh = True
     profile = Profile("me", "id display_name email images.0.url")
     apps_page = "https://www.spotify.com/account/apps/"
     console = "https://developer.spotify.com/dashboard"

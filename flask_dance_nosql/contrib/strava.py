@@ -14,7 +14,6 @@ class Strava(Preset):
     authorization_url = "https://www.strava.com/oauth/authorize"
     token_url = "https://www.strava.com/oauth/token"
     scope_separator = ","
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     headers = {"User-Agent": "{user_agent}"}
     revocation = Revocation(

@@ -12,6 +12,7 @@ class Stripe(Preset):
     base_url = "https://api.stripe.com/v1/"
     authorization_url = "https://connect.stripe.com/oauth/authorize"
     token_url = "https://connect.stripe.com/oauth/token"
+    refresh = False
     scope = ["read_write"]
     use_pkce = False
     token_endpoint_auth_method = "client_secret_post"

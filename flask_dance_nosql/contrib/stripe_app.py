@@ -22,7 +22,6 @@ class StripeApp(Preset):
     token_request = with_key_alone
     # The answers do not tell it.
     token_answer = staticmethod(lambda answer: {"expires_in": 3600, **answer})
-    refresh = True
     use_pkce = False
     token_endpoint_auth_method = "client_secret_post"
     profile = Profile("token", "stripe_user_id")

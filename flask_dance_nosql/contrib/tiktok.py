@@ -30,7 +30,6 @@ class TikTok(Preset):
     token_request = with_client_key
     scope = ["user.info.basic"]
     scope_separator = ","
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     session_class = TikTokSession
     revocation = Revocation(

@@ -12,7 +12,6 @@ class Twitch(Preset):
     authorization_url = "https://id.twitch.tv/oauth2/authorize"
     token_url = "https://id.twitch.tv/oauth2/token"
     issuer = "https://id.twitch.tv/oauth2"
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     headers = {"client-id": lambda session: session.client_id}
     revocation = Revocation(

@@ -8,7 +8,6 @@ class Webex(Preset):
     authorization_url = "https://webexapis.com/v1/authorize"
     token_url = "https://webexapis.com/v1/access_token"
     scope = ["spark:people_read", "spark:kms"]
-    refresh = True
     token_endpoint_auth_method = "client_secret_post"
     profile = Profile("people/me", "id displayName emails.0 avatar")
     console = "https://developer.webex.com/my-apps"

@@ -22,7 +22,6 @@ class X(Preset):
     )
     apps_page = "https://x.com/settings/connected_apps"
     console = "https://developer.x.com/en/portal/dashboard"
-    callback_rule = "Compared exactly."
     doubts = "That ``invalid_request`` means the end of a grant in the answer to a refresh."
 
 

@@ -19,7 +19,6 @@ class Xero(Preset):
     )
     profile = Profile("id_token", "xero_userid name email")
     console = "https://developer.xero.com/app/manage"
-    callback_rule = "Compared exactly."
     doubts = "The issuer, and PKCE beside a client secret."
 
 

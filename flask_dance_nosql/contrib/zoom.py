@@ -10,12 +10,10 @@ class Zoom(Preset):
     base_url = "https://api.zoom.us/v2/"
     authorization_url = "https://zoom.us/oauth/authorize"
     token_url = "https://zoom.us/oauth/token"
-    refresh = True
     revocation = Revocation("https://zoom.us/oauth/revoke", only="access_token", ends_grant=False)
     profile = Profile("users/me", "id display_name email pic_url verified")
     apps_page = "https://marketplace.zoom.us/user/installed"
     console = "https://marketplace.zoom.us/"
-    callback_rule = "Compared exactly, and on the app's allow list."
 
 
 make_zoom_blueprint, zoom = factory(Zoom), proxy(Zoom)

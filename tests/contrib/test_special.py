@@ -62,7 +62,9 @@ def test_header_of_every_call(module: str, given: Any, name: str, value: str) ->
         app, blueprint = connected(module, session_class=session_class, **given)
         request = request_of(blueprint, app, "GET", "https://api.example.com/x")
         assert request.headers[name] == value
-        assert ("Bearer" in request.headers.get("Authorization", "")) is (module not in ("zoho", "shopify"))
+        assert ("Bearer" in request.headers.get("Authorization", "")) is (
+            module not in ("zoho", "shopify")
+        )
 
 
 def test_twitch_header_from_configuration() -> None:
@@ -104,7 +106,13 @@ def test_gitlab_with_a_session_class_of_ones_own() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"data": {"a": "1"}}, {"json": {"a": "1"}}, {"params": {"token": "other"}}, {"data": "a=1"}, {}],
+    [
+        {"data": {"a": "1"}},
+        {"json": {"a": "1"}},
+        {"params": {"token": "other"}},
+        {"data": "a=1"},
+        {},
+    ],
 )
 def test_slack_call_is_left_as_it_is(given: dict[str, Any]) -> None:
     """The token is in the header alone, and nothing of the call is changed or lost."""
@@ -121,7 +129,10 @@ def test_slack_call_is_left_as_it_is(given: dict[str, Any]) -> None:
 def shopify_query(secret: str, **query: str) -> dict[str, str]:
     """Return a callback's query, signed as Shopify signs it."""
     message = "&".join(f"{name}={value}" for name, value in sorted(query.items()))
-    return {**query, "hmac": hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()}
+    return {
+        **query,
+        "hmac": hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest(),
+    }
 
 
 @pytest.mark.parametrize("change", ["none", "hmac", "missing", "code", "secret", "non-ascii"])
@@ -143,9 +154,13 @@ def test_shopify_callback(change: str) -> None:
     if change == "missing":
         del query["hmac"]
     elif change != "secret" and change != "none":
-        query |= {"hmac": {"hmac": "0" * 64}, "code": {"code": "d"}, "non-ascii": {"hmac": "é"}}[change]
+        query |= {"hmac": {"hmac": "0" * 64}, "code": {"code": "d"}, "non-ascii": {"hmac": "é"}}[
+            change
+        ]
     with responses.RequestsMock(assert_all_requests_are_fired=False) as provider:
-        provider.post(blueprint.token_url, json={"access_token": "t-1234", "scope": "read_products"})
+        provider.post(
+            blueprint.token_url, json={"access_token": "t-1234", "scope": "read_products"}
+        )
         client.get("/login/shopify/authorized", query_string=query)
         is_good = change == "none"
         assert len(provider.calls) == is_good
@@ -172,9 +187,17 @@ def test_trello_authorization_url() -> None:
         body = "oauth_token=a&oauth_token_secret=b&oauth_callback_confirmed=true"
         provider.post("https://trello.com/1/OAuthGetRequestToken", body=body)
         location = app.test_client().get("/login/trello").location
-        assert 'oauth_signature_method="HMAC-SHA1"' in provider.calls[0].request.headers["Authorization"].decode()
+        assert (
+            'oauth_signature_method="HMAC-SHA1"'
+            in provider.calls[0].request.headers["Authorization"].decode()
+        )
     query = dict(parse_qsl(urlsplit(location).query))
-    assert query == {"name": "My app", "scope": "read,write", "expiration": "never", "oauth_token": "a"}
+    assert query == {
+        "name": "My app",
+        "scope": "read,write",
+        "expiration": "never",
+        "oauth_token": "a",
+    }
 
 
 @pytest.mark.parametrize("how", ["text", "file"])
