@@ -61,7 +61,7 @@ def page_of(name: str, preset: type[BasePreset]) -> str:
         notes and f"{notes}\n",
         *(title("Register an application", "-"), register(name, preset)),
         *(title("The code", "-"), code(name, preset)),
-        *(title("Arguments", "-"), arguments(name, preset)),
+        *(title("Arguments", "-"), arguments(preset)),
         *(title("What it does", "-"), features(preset)),
         doubts,
     ]
@@ -122,7 +122,7 @@ def code(name: str, preset: type[BasePreset]) -> str:
     return ".. code-block:: python\n\n" + textwrap.indent("\n".join(lines), "   ") + "\n"
 
 
-def arguments(name: str, preset: type[BasePreset]) -> str:
+def arguments(preset: type[BasePreset]) -> str:
     """Return what the factory takes."""
     rows = [
         f"``{option}``\n    {each.help}{default_of(each)}\n"

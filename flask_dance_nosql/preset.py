@@ -108,7 +108,7 @@ class TokenHeaderClient(WebApplicationClient):
     """
 
     def __init__(self, header: str, prefix: str = "") -> None:
-        super().__init__(None, token_type=header)
+        super().__init__("", token_type=header)
         self.header, self.prefix = header, prefix
 
     @property
@@ -199,7 +199,7 @@ class BasePreset(Configurable, Generic[B]):
     """
 
     display: ClassVar[str]
-    make: ClassVar[Callable[..., Any]]
+    make: ClassVar[type[Any]]
     config: ClassVar[Mapping[str, str]] = {}
     refresh: ClassVar[bool | str] = True
     refresh_url: ClassVar[str | None] = None
@@ -223,7 +223,7 @@ class BasePreset(Configurable, Generic[B]):
     backend: Backend | None = argument(default=None)
     storage: Backend | None = argument(default=None)
     rule_kwargs: dict[str, Any] | None = argument(default=None)
-    headers: dict[str, str] | None = argument(default=None)
+    headers: Mapping[str, Any] | None = argument(default=None)
     timeout: Timeout = argument(default=DEFAULT_TIMEOUT)
     pool_maxsize: int = argument(default=DEFAULT_POOL_MAXSIZE)
     proxies: dict[str, str] | None = argument(default=None)
@@ -264,10 +264,9 @@ class BasePreset(Configurable, Generic[B]):
             value = getattr(self, name)
             if each.texts is not None:
                 self.texts[name] = each.texts[value]
-            elif each.pattern:
+            elif each.pattern and (value or each.ends):
                 # A host may have another option in it.
-                if value or each.ends:
-                    self.texts[name] = self.filled(f"{value}{each.ends}") if value else ""
+                self.texts[name] = self.filled(f"{value}{each.ends}") if value else ""
 
     def filled(self, value: Any) -> Any:
         """Return a value of the preset with this blueprint's options in their places."""
@@ -298,7 +297,9 @@ class BasePreset(Configurable, Generic[B]):
         self.complete(arguments)
         make: Any = self.make
         if arguments.pop("oidc", False):
-            from .consumer.oidc import OIDCConsumerBlueprint as make  # noqa: N813 - in its place
+            from .consumer.oidc import OIDCConsumerBlueprint
+
+            make = OIDCConsumerBlueprint
         name, module = arguments.pop("name") or self.module(), type(self).__module__
         blueprint: B = make(name, module, **arguments)
         blueprint.from_config = dict(self.config)

@@ -9,7 +9,7 @@ class Fitbit(Preset):
     token_url = "https://api.fitbit.com/oauth2/token"
     profile = Profile("1/user/-/profile.json", "user.encodedId user.displayName - user.avatar150")
     console = "https://console.cloud.google.com/"
-    deprecated = "Its web API has answered 410 since November 2026. Use google, with the scopes of the Google Health API."
+    deprecated = "Its API has ended. Use ``google``, with the scopes of the Google Health API."
 
 
 make_fitbit_blueprint, fitbit = factory(Fitbit), proxy(Fitbit)
