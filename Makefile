@@ -42,8 +42,9 @@ format: $(VENV)/installed-dev  ## Mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(VENV)/installed-dev  ## Check the types
+types: $(VENV)/installed-dev  ## Check the types, also as users see them
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-docs  ## Build the documentation, with warnings as errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
