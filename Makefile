@@ -58,5 +58,5 @@ bench: $(VENV)/installed-test  ## Measure, side by side with Flask-Dance
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove everything that these commands made
-	rm -rf $(VENV) .venv .venv-* build *.egg-info docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv .venv-* build *.egg-info docs/_build docs/providers .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
+
+import provider_pages
 
 from flask_dance_nosql import __version__
 
@@ -15,9 +17,12 @@ release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
+provider_pages.write(Path(__file__).parent / "providers")
+
 html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
+html_js_files = ["scroll.js"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -28,7 +33,11 @@ napoleon_numpy_docstring = False
 
 # Every name of this project has to lead somewhere. Those of other projects would need the network.
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"(?!flask_dance_nosql).*")]
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!flask_dance_nosql).*"),
+    # What shows in signatures alone.
+    (r"py:.*", r"flask_dance_nosql\.(consumer\.settings\.Configurable|preset\.B)"),
+]
 
 
 def link_short_name(app, env, node, content):

@@ -33,7 +33,13 @@ from flask_dance_nosql.consumer.backend import MongoBackend, TokenCipher
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = ROOT / "README.rst"
-PAGES = [README, ROOT / "CONTRIBUTING.rst", ROOT / "CHANGELOG.rst", *sorted(DOCS.glob("*.rst"))]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.rst",
+    ROOT / "CHANGELOG.rst",
+    *sorted(DOCS.glob("*.rst")),
+    *sorted((DOCS / "api").glob("*.rst")),
+]
 
 RUN, SHELL, DATA, PLAIN = "python", "console", "json", ""
 """Python runs. Of shell commands, make's targets and pip's extras must exist. JSON is compared with

@@ -188,7 +188,7 @@ class UserScopedBackend(BaseBackend):
             for none. See :doc:`encryption`.
         cache: Keeps documents at hand: a :class:`LocalCache`, an :class:`InvalidatedCache`, a
             ``Cache`` of Flask-Caching or any cache of cachelib; ``None``, the default, for none.
-            See :doc:`caching`.
+            See :doc:`/caching`.
         cache_timeout: How many seconds the cache keeps a token at most. With 0 it is not read, and
             is told of writes for the sake of other backends.
         cache_miss_timeout: How many seconds it keeps that there is none; 0 for not at all.

@@ -33,7 +33,7 @@ class LocalCache(TokenCache):
 
     Safe under threads. A forked child begins with an empty cache. Other processes have caches of
     their own: what they write is seen here when an entry's time is up, unless an
-    :class:`InvalidatedCache` is used. See :doc:`caching`.
+    :class:`InvalidatedCache` is used. See :doc:`/caching`.
 
     Args:
         maxsize: How many documents it keeps at most. As many more entries are kept for users

@@ -19,7 +19,7 @@ class InvalidatedCache(LocalCache):
 
     Each write is published on a channel of Redis, whatever the store is. A thread, which is started
     when the cache is first read, listens to what others publish. Nothing is served unless it is
-    known that messages arrive. Safe under threads, and in forked processes. See :doc:`caching`.
+    known that messages arrive. Safe under threads, and in forked processes. See :doc:`/caching`.
 
     Args:
         client: A client of redis-py (``Redis``, ``RedisCluster``, or what a Sentinel's

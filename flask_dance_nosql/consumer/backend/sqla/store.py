@@ -49,7 +49,7 @@ class SQLAlchemyStore(TokenStore):
             function that returns one for a :class:`TokenDocument`.
         tenant: A function that returns the name of the current tenant, by which caches and locks
             tell tenants apart where the database's URL and the schema don't; ``None``, the default,
-            if they do. See :doc:`sqlalchemy`.
+            if they do. See :doc:`/sqlalchemy`.
         on_begin: A function that is called with each connection of the store's own when its
             transaction begins, to do what the session does to its connection, such as
             ``SET LOCAL search_path``. It needs ``tenant``.
