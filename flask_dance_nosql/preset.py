@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import wraps
 from inspect import Parameter
 from typing import (
     Any,
@@ -415,6 +416,15 @@ class SessionProxy(LocalProxy[Any]):
     def __repr__(self) -> str:
         session = self._found()
         return f"<{type(self).__name__} unbound>" if session is None else repr(session)
+
+    def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
+        """Decorate a view as the session's method does, also where there is no session yet."""
+
+        @wraps(view)
+        def check(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return self._get_current_object().authorization_required(view)(*args, **kwargs)
+
+        return check
 
     def _found(self) -> Any:
         try:

@@ -237,10 +237,16 @@ def test_files_that_are_linked_exist(page: Path) -> None:
 
 def test_each_page_is_in_the_table_of_contents() -> None:
     """The home page lists every other page, and none that is not there."""
-    [toctree] = re.findall(r"\.\. toctree::\n((?:   .*\n|\n)+)", (DOCS / "index.rst").read_text())
-    listed = [line.strip() for line in toctree.splitlines() if line and ":" not in line]
+    toctrees = re.findall(r"\.\. toctree::\n((?:   .*\n|\n)+)", (DOCS / "index.rst").read_text())
+    lines = [line for toctree in toctrees for line in toctree.splitlines()]
+    listed = [line.strip() for line in lines if line and ":" not in line]
     pages = [page.stem for page in DOCS.glob("*.rst") if page.stem != "index"]
-    assert sorted(listed) == sorted(pages)
+    assert sorted(listed) == sorted([*pages, "api/index", "providers/index"])
+    [reference] = re.findall(
+        r"toctree::\n\n((?:   .*\n)+)", (DOCS / "api" / "index.rst").read_text()
+    )
+    parts = [page.stem for page in (DOCS / "api").glob("*.rst") if page.stem != "index"]
+    assert sorted(reference.split()) == sorted(parts)
 
 
 def test_readme_renders_outside_of_sphinx() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pkgutil
 import subprocess
 import sys
@@ -125,20 +126,19 @@ def token_request(blueprint: Any, answer: Any = None, **arguments: str) -> tuple
         return provider.calls[0].request, blueprint.backend.get(blueprint)
 
 
-@oauth2
+# Shopify signs its callback, and has a test of its own.
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.module != "shopify"], ids=lambda row: row.module
+)
 def test_token_request(row: Row) -> None:
     """The client authenticates in the way that the provider documents, and not in two."""
     blueprint = make(row.module, "the-id", "the-secret", backend=MemoryBackend())
-    if row.module == "shopify":
-        pytest.skip("has a test of its own, since its callback is signed")
     request, token = token_request(blueprint)
     body = request.body.decode() if isinstance(request.body, bytes) else request.body
     fields = dict(parse_qsl(body))
     basic = request.headers.get("Authorization", "").removeprefix("Basic ")
     credentials = base64.b64decode(basic).decode()
     if row.module == "notion":
-        import json
-
         fields = json.loads(body)
     expected = {
         "basic": ("the-id:the-secret", {}),
@@ -163,11 +163,10 @@ def test_option(row: OptionRow) -> None:
     assert {name: query.get(name, [None])[0] for name in row.params} == row.params
 
 
-@each
-def test_credentials_from_configuration(module: str) -> None:
+@oauth2
+def test_credentials_from_configuration(row: Row) -> None:
     """Keys that are set after the registration count, and those of each app for itself."""
-    if module in OAUTH1:
-        pytest.skip("OAuth 1 has a test of its own")
+    module = row.module
     blueprint = make(module)
     app = app_with(blueprint)
     app.config[f"{module.upper()}_OAUTH_CLIENT_ID"] = "configured-id"
@@ -253,6 +252,48 @@ def test_proxy(module: str) -> None:
         assert repr(proxy) == repr(blueprint.session)
         with second.app_context():
             assert proxy == other.session
+
+
+def test_decorator_of_a_proxy() -> None:
+    """It is used at import time, and asks the current app's blueprint at each request."""
+    github = proxy_of("github")
+
+    @github.authorization_required
+    def view() -> str:
+        """A view."""
+        return "shown"
+
+    assert view.__doc__ == "A view."
+    for token, expected in (({"access_token": "t"}, "shown"), (None, "/login/github")):
+        app = app_with(make("github", "id", backend=MemoryBackend(token)))
+        app.add_url_rule("/view", view_func=view)
+        answer = app.test_client().get("/view")
+        assert expected in (answer.text, answer.location)
+
+
+def test_registered_presets_cost_a_request_nothing() -> None:
+    """Of forty presets, none is called in a request that uses none."""
+
+    def calls_of(app: Flask) -> int:
+        app.add_url_rule("/plain", view_func=lambda: "plain", endpoint="plain")
+        client = app.test_client()
+        client.get("/plain")
+        calls = 0
+
+        def count(frame: Any, event: str, arg: Any) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(count)
+        try:
+            client.get("/plain")
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    forty = [make(row.module) for row in ROWS[:40]]
+    # A router has more to search with more routes, which is no function of Python's.
+    assert calls_of(app_with(*forty)) == calls_of(app_with())
 
 
 def test_bool_and_repr_of_a_proxy_never_raise() -> None:

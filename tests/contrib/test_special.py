@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from flask_dance_nosql.consumer import OAuth2Session, oauth_error
 from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.contrib.jira import make_jira_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
 from .test_presets import app_with, begun, make
@@ -81,21 +81,15 @@ def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> N
     """What is said of certificates holds for token request and API call, whatever the environment."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/an/authority.pem")
     app, blueprint = connected("gitlab", verify_tls_certificates=verify)
-    seen = []
-
-    def send(request: Any, **kwargs: Any) -> Any:
-        seen.append(kwargs["verify"])
-        return responses.Response("GET", request.url).get_response(request)
-
-    client = app.test_client()
-    [state] = begun(blueprint, app)["state"]
-    del client, state
     with app.test_request_context(), responses.RequestsMock() as provider:
         provider.get("https://gitlab.com/api/v4/user", json={})
+        provider.post("https://gitlab.com/oauth/token", json={"access_token": "new"})
         blueprint.session.get("user")
+        blueprint.session.fetch_token(
+            blueprint.token_url, code="c", client_secret="s", **blueprint.token_url_params
+        )
         seen = [call.request.req_kwargs["verify"] for call in provider.calls]
-    assert seen == ["/an/authority.pem" if verify else False]
-    assert blueprint.token_url_params["verify"] is verify
+    assert seen == (["/an/authority.pem"] * 2 if verify else [False, False])
 
 
 def test_gitlab_with_a_session_class_of_ones_own() -> None:
@@ -229,6 +223,4 @@ def test_jira_below_a_path() -> None:
         blueprint = make("jira", base_url=base)
         assert blueprint.session.resolve(blueprint.authorization_url) == expected
     with pytest.raises(TypeError, match="base_url"):
-        from flask_dance_nosql.contrib.jira import make_jira_blueprint
-
         make_jira_blueprint()  # type: ignore[call-arg] # that is what is tested

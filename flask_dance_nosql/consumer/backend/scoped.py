@@ -185,7 +185,7 @@ class UserScopedBackend(BaseBackend):
             seconds since it was last written; ``"token"``, until the access token ends, if there is
             no refresh token to get another with.
         cipher: Seals tokens before they leave for the store and the cache; ``None``, the default,
-            for none. See :doc:`encryption`.
+            for none. See :doc:`/encryption`.
         cache: Keeps documents at hand: a :class:`LocalCache`, an :class:`InvalidatedCache`, a
             ``Cache`` of Flask-Caching or any cache of cachelib; ``None``, the default, for none.
             See :doc:`/caching`.

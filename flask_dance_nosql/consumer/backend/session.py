@@ -43,11 +43,6 @@ class SessionBackend(BaseBackend):
         self.key = key
         self.cipher = checked_cipher(cipher)
 
-    def init_app(self, app: Flask) -> None:
-        """Have each response noted: what is put into the session after it is lost."""
-        if _note_response not in app.after_request_funcs.get(None, ()):
-            app.after_request(_note_response)
-
     def get(self, blueprint: BlueprintLike) -> Token | None:
         """Return a copy of the visitor's token, or ``None``.
 
@@ -55,6 +50,7 @@ class SessionBackend(BaseBackend):
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If the session has something else in its place.
         """
+        _have_responses_noted()
         token: Any = flask_session.get(self.key.format(bp=blueprint))
         if token is None:
             return None
@@ -74,6 +70,7 @@ class SessionBackend(BaseBackend):
             ValueError: If JSON can't express it.
             TokenTooLarge: If the session cookie would be larger than browsers keep.
         """
+        _have_responses_noted()
         plain = json_token(token)
         sealed = plain if self.cipher is None else self.cipher.seal(TokenKey(blueprint.name), plain)
         key = self.key.format(bp=blueprint)
@@ -112,6 +109,16 @@ def _copied(value: Any) -> Any:
     if kind is list:
         return [_copied(item) for item in value]
     return {n: _copied(it) for n, it in value.items()} if kind is dict else copy.deepcopy(value)
+
+
+def _have_responses_noted() -> None:
+    """Have it noted that a response has begun: what is put into the session after it is lost.
+
+    An application whose visitors have no tokens pays nothing for it.
+    """
+    functions = current_app.after_request_funcs[None]
+    if _note_response not in functions:
+        functions.append(_note_response)
 
 
 def _note_response(response: Any) -> Any:
