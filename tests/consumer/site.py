@@ -338,6 +338,12 @@ def soon(seconds: float = 3600.0) -> float:
     return time.time() + seconds
 
 
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let so many seconds pass on the monotonic clock, by which pauses are measured."""
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + seconds)
+
+
 def warnings_of(caplog: pytest.LogCaptureFixture) -> str:
     """Return the text of the warnings and errors that were logged by the package."""
     return "\n".join(

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from typing import Any, NamedTuple
 
 import pytest
 import time_machine
 
-from flask_dance_nosql.consumer import token_refresh_failed
-from flask_dance_nosql.errors import TokenRefreshError, TokenRevoked
+from flask_dance_nosql.consumer import token_deleted, token_refresh_failed
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.errors import (
+    ConfigurationError,
+    MissingDependency,
+    TokenRefreshError,
+    TokenRevoked,
+)
 
 from ..rotating import RotatingProvider
+from .conftest import at_once
 from .odd_answers import JSON
-from .site import Browser, make_site, of_user, soon
+from .site import BACKENDS, Browser, Pause, Task, make_site, of_user, pass_time, soon
 
 
 class Refused(NamedTuple):
@@ -120,7 +128,7 @@ def test_view_of_a_token_that_has_ended(rotating: RotatingProvider, case: Refuse
             assert answer.status_code == 500
         else:
             assert (answer.status_code, answer.location) == (302, "/login/acme")
-    assert len(rotating.calls("/token")) == (3 if case.right == "passing" else 1)
+    assert len(rotating.calls("/token")) == 1
 
 
 @CASES
@@ -135,7 +143,9 @@ def test_token_that_works(rotating: RotatingProvider, case: Refused) -> None:
     assert len(rotating.calls("/token")) == 1
 
 
-def test_refused_token_is_tried_again_later(rotating: RotatingProvider) -> None:
+def test_refused_token_is_tried_again_later(
+    rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A9: after a minute the provider is asked again, for it may have been mended."""
     browser = connected(rotating)
     session = browser.site.blueprint.session
@@ -146,13 +156,98 @@ def test_refused_token_is_tried_again_later(rotating: RotatingProvider) -> None:
                 browser.call()
         assert browser.do(lambda: browser.site.blueprint.session.authorized) is False
         assert len(rotating.calls("/token")) == 1
-    flights = browser.site.blueprint.flights
-    for digest, (moment, value) in list(flights.failures._entries.items()):
-        flights.failures._entries[digest] = (moment - 61, value)
+    pass_time(monkeypatch, 61)
     rotating.odd = None
     assert browser.do(lambda: browser.site.blueprint.session.authorized) is True
     assert browser.call() == 200
     assert session is not None
+
+
+@pytest.mark.parametrize("expires_in", [-3600, 30, 3600], ids=["ended", "expiring", "withdrawn"])
+@pytest.mark.parametrize(
+    ("status", "body", "pause"),
+    [
+        (429, {"error": "rate_limited"}, 10),
+        (503, "down", 10),
+        (401, {"error": "invalid_client"}, 10),
+        (200, "<html>", 10),
+        (400, {"error": "no_luck"}, 60),
+    ],
+)
+def test_provider_that_fails_is_left_alone_for_a_while(
+    rotating: RotatingProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: Any,
+    pause: int,
+    expires_in: int,
+) -> None:
+    """Whether a token has ended, is about to, or is refused by the API: one question a pause."""
+    browser = connected(rotating, expires_at=soon(expires_in))
+    if expires_in == 30:
+        # Whoever can go on asks again sooner, so as not to come to the end of it.
+        pause = 10
+    if expires_in == 3600:
+        rotating.withdraw()
+    answers(rotating, body, status)
+    for seconds, asked in [(0, 1), (pause - 1, 1), (2, 2), (pause - 1, 2), (2, 3)]:
+        pass_time(monkeypatch, seconds)
+        for _ in range(3):
+            if expires_in < 0:
+                with pytest.raises(TokenRefreshError):
+                    browser.call()
+            else:
+                assert browser.call() == (401 if expires_in == 3600 else 200)
+        assert len(rotating.calls("/token")) == asked
+
+
+@pytest.mark.parametrize("expires_in", [-3600, 30, 3600], ids=["ended", "expiring", "withdrawn"])
+def test_secret_that_fails_is_left_alone_for_a_while(
+    rotating: RotatingProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    expires_in: int,
+) -> None:
+    """A function that gives no client secret is asked once a pause, and its error is not hidden."""
+    asked = []
+
+    def secret() -> str:
+        asked.append(1)
+        raise RuntimeError("the vault is sealed")
+
+    browser = connected(rotating, expires_at=soon(expires_in), client_secret=secret)
+    if expires_in == 3600:
+        rotating.withdraw()
+    for times in (1, 2):
+        if expires_in != 30:
+            with pytest.raises(RuntimeError, match="sealed"):
+                browser.call()
+        for _ in range(3):
+            if expires_in < 0:
+                with pytest.raises(TokenRefreshError, match="RuntimeError"):
+                    browser.call()
+            else:
+                assert browser.call() == (401 if expires_in == 3600 else 200)
+        assert len(asked) == times
+        pass_time(monkeypatch, 11)
+    assert rotating.calls("/token") == []
+    assert (expires_in != 30) or "hook or setting failed: RuntimeError" in caplog.text
+
+
+@pytest.mark.parametrize("expires_in", [-3600, 30])
+@pytest.mark.parametrize("error", [ConfigurationError, MissingDependency])
+def test_error_in_the_setup_is_told(
+    rotating: RotatingProvider, error: type[Exception], expires_in: int
+) -> None:
+    """What is wrong with the setup is no failure of the backend, and is passed on as it is."""
+
+    def secret() -> str:
+        raise error("x", "y", "z") if error is MissingDependency else error("unset")
+
+    browser = connected(rotating, expires_at=soon(expires_in), client_secret=secret)
+    for _ in range(2):
+        with pytest.raises(error):
+            browser.call()
 
 
 def test_login_after_a_refusal_counts_at_once(rotating: RotatingProvider) -> None:
@@ -260,3 +355,55 @@ def test_unreachable_provider_shows_no_secret(rotating: RotatingProvider, closed
     cause = caught.value.__cause__
     assert "client-secret" not in f"{cause!r} {vars(cause)}"
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_who_waits_for_the_end_of_a_grant_is_told(
+    rotating: RotatingProvider, tmp_path: Any, kind: str
+) -> None:
+    """16 requests wait for one refresh, which ends the grant: each is told, and none calls on."""
+    site = make_site(rotating, BACKENDS[kind](tmp_path))
+    browser = site.browser()
+    browser.connect(rotating.grant(expires_at=1.0))
+    all_there = threading.Barrier(16)
+    told: list[Any] = []
+
+    def receive(sender: Any, **arguments: Any) -> None:
+        told.append(arguments)
+
+    def call() -> int:
+        session = site.blueprint.session
+        assert session.token
+        all_there.wait(60)
+        return int(session.get("api").status_code)
+
+    rotating.grants["ann"].has_ended = True
+    with token_deleted.connected_to(receive):
+        results = at_once(16, lambda: browser.copy().do(call))
+    assert [type(each) for each in results] == [TokenRevoked] * 16
+    assert (len(rotating.calls("/token")), rotating.calls("/api")) == (1, [])
+    # Each browser has a cookie of its own to remove the token from.
+    assert len(told) == (16 if kind == "session" else 1)
+
+
+@pytest.mark.parametrize("end", ["refresh", "logout"])
+def test_other_process_that_waits_for_the_end_of_a_grant_is_told(
+    rotating: RotatingProvider, end: str
+) -> None:
+    """So is who waits in another process, which shares no more than the store."""
+    store = MemoryStore()
+    first, other = (make_site(rotating, of_user(store)).browser() for _ in range(2))
+    first.connect(rotating.grant(expires_at=1.0))
+    assert first.site.blueprint.flights is not other.site.blueprint.flights
+    asked = Pause()
+    rotating.when_asked = asked
+    rotating.grants["ann"].has_ended = end == "refresh"
+    ends = Task(first.call)
+    asked.wait()
+    waiting = [Task(lambda: other.copy().call()) for _ in range(8)]
+    assert waiting[0].waits()
+    if end == "logout":
+        first.site.blueprint.backend.delete(first.site.blueprint)
+    asked.go()
+    assert {type(each.result) for each in (ends, *waiting)} == {TokenRevoked}
+    assert (len(rotating.calls("/token")), rotating.calls("/api")) == (1, [])

@@ -54,6 +54,7 @@ from .site import (
     ThreeMethods,
     make_site,
     of_user,
+    pass_time,
     sign_of,
     soon,
     warnings_of,
@@ -791,8 +792,7 @@ class TestStreamedAnswer:
         assert browser.get("/stream").text == "begun 200"
         assert browser.stored["refresh_token"] == "rt-ann-0"
         # Minutes later, too.
-        real = time.monotonic
-        monkeypatch.setattr(time, "monotonic", lambda: real() + 300)
+        pass_time(monkeypatch, 300)
         with time_machine.travel(time.time() + 300):
             assert browser.call() == 200
             assert browser.stored["refresh_token"] == "rt-ann-1"
