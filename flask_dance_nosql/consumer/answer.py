@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 from requests import Response
 
 from .backend.store.values import Token, json_token
+from .ended import EndedErrors
 from .redaction import Redactor, issued_in
-from .refusal import MISSING, EndedErrors, Refusal, Refused, is_absent, nothing_in, refusal_in
+from .refusal import MISSING, Refusal, Refused, is_absent, nothing_in, refusal_in
 from .token import is_vschar, seconds_of
 
 _LONGEST_LIFE = 10**10

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,40 +13,13 @@ from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests import RequestException, Response
 
 from .backend.store.values import Token
+from .ended import CODES_BESIDE, CODES_WITHIN, MESSAGES, EndedErrors, meaning_of
 from .redaction import Redactor, issued_in
 from .token import is_vschar
 
-log = logging.getLogger(__name__)
-
-EndedErrors = str | Collection[str | int] | Callable[[Response], bool | None] | None
-"""What means that a grant has ended: further error codes, or a function of the answer."""
-
 MISSING = "missing_token"
 
-_NAMES_OF_CODE = ("code", "type", "errorType", "error", "status", "reason", "name")
-_CODES_BESIDE = ("error_code", "errorCode", "errcode", "errorType")
-_MESSAGES = ("error_description", "error_message", "errorMessage", "message", "errmsg", "detail")
 _NO_ERROR = ("", "0", "false", "none", "null")
-
-_ENDED = frozenset(
-    {
-        "invalid_grant",  # RFC 6749 section 5.2, and Fitbit's errorType
-        "bad_refresh_token",  # GitHub
-        "invalid_refresh_token",  # Slack, and Twitch's message
-        "refreshtoken_invalid",  # Strava's resource and code
-        "invalid_code",  # Zoho
-        "code_190",  # Facebook, within its error
-        "error_400",  # Reddit, as a number
-    }
-)
-_OF_CLIENT = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})
-_PASSING = frozenset(
-    {
-        *("temporarily_unavailable", "server_error", "slow_down"),
-        *("rate_limited", "ratelimited", "rate_limit_exceeded", "too_many_requests"),
-    }
-)
-_PASSING_STATUSES = frozenset({408, 421, 425, 429})
 
 
 @dataclass(frozen=True)
@@ -149,36 +120,36 @@ def refusal_in(
     Source: RFC 6749 section 5.2, and what providers make of it: errors that are objects, numbers or
     lists, and messages without a code.
     """
-    status = response.status_code
+    meaning, status = meaning_of(fields, response, ended), response.status_code
     if not isinstance(fields, Mapping):
-        return _judged(Refusal(MISSING, nothing_in(response)), set(), response, ended)
+        has_ended = meaning == "ended"
+        is_definite = has_ended or meaning == "refused"
+        return Refusal(MISSING, nothing_in(response), has_ended=has_ended, is_definite=is_definite)
     redactor = redactor.knowing(*issued_in(fields))
-    error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, _MESSAGES)
+    error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]
-    codes = {*_codes_of(error, "error")}.union(*(_codes_of(each, "errors") for each in listed))
-    codes.update(_code(fields.get(name)) for name in _CODES_BESIDE)
     if is_absent(error):
-        codes.add(_code(message))
-        error = _first(fields, _CODES_BESIDE) or next(filter(None, listed), None)
+        error = _first(fields, CODES_BESIDE) or next(filter(None, listed), None)
     for each in (error, *listed):
         if message is None and isinstance(each, Mapping):
-            message = _first(each, _MESSAGES)
+            message = _first(each, MESSAGES)
     if isinstance(error, Mapping):
-        error = _first(error, _NAMES_OF_CODE)
+        error = _first(error, CODES_WITHIN)
     code = redactor.text(error)
     description = redactor.text(message)
     if code is None and description is None:
         is_odd = fields.get("access_token") is not None
         description = "The answer has no usable access token." if is_odd else nothing_in(response)
     tokens = ("access_token", "refresh_token")
-    refusal = Refusal(
+    is_told = meaning == "unclear" and code is not None and status < 300
+    return Refusal(
         code or MISSING,
         description,
         redactor.url(fields.get("error_uri")),
-        is_definite=code is not None and status < 300,
+        has_ended=meaning == "ended",
+        is_definite=is_told or meaning in ("ended", "refused"),
         issued={n: fields[n] for n in tokens if status < 400 and is_vschar(fields.get(n))},
     )
-    return _judged(refusal, codes, response, ended)
 
 
 def nothing_in(response: Response) -> str:
@@ -186,38 +157,16 @@ def nothing_in(response: Response) -> str:
     return f"The answer, of HTTP status {response.status_code}, gives no token."
 
 
-def _judged(refusal: Refusal, codes: set[str], response: Response, ended: EndedErrors) -> Refusal:
-    """Say what a refusal means for the grant.
-
-    What is about the client, or passes, says nothing of it. Source: RFC 6749 section 5.2.
-    """
-    status = response.status_code
-    if status >= 500 or status in _PASSING_STATUSES or codes & (_OF_CLIENT | _PASSING):
-        return replace(refusal, is_definite=False)
-    verdict: object = None
-    further: set[str] = set()
-    if callable(ended):
-        try:
-            verdict = ended(response)
-        except Exception as error:  # noqa: BLE001 - a function of the application's
-            log.warning("ended_errors failed on an answer: %s", type(error).__name__)
-    elif ended is not None:
-        further = {_code(each) for each in ([ended] if isinstance(ended, str) else ended)} - {""}
-    has_ended = bool(codes & (_ENDED | further)) if verdict is None else bool(verdict)
-    is_definite = refusal.is_definite or has_ended or 400 <= status < 500
-    return replace(refusal, has_ended=has_ended, is_definite=is_definite)
-
-
 def callback_refusal(arguments: Mapping[str, str], redactor: Redactor) -> Refusal | None:
     """Return the error that a provider has sent the visitor back with, or ``None``.
 
     Source: RFC 6749 section 4.1.2.1. Facebook sends ``error_code`` and ``error_message``.
     """
-    error, message = arguments.get("error"), _first(arguments, _MESSAGES)
+    error, message = arguments.get("error"), _first(arguments, MESSAGES)
     if is_absent(error):
         if arguments.get("code"):
             return None
-        error = _first(arguments, _CODES_BESIDE)
+        error = _first(arguments, CODES_BESIDE)
         if error is None and message is None:
             return None
     code, uri = redactor.text(error), redactor.url(arguments.get("error_uri"))
@@ -226,23 +175,3 @@ def callback_refusal(arguments: Mapping[str, str], redactor: Redactor) -> Refusa
 
 def _first(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
     return next((fields[name] for name in names if not is_absent(fields.get(name))), None)
-
-
-def _codes_of(error: object, where: str) -> Iterable[str]:
-    """Return all that may be the code of an error, together with what says what it is about."""
-    if not isinstance(error, Mapping):
-        yield _code(error)
-        if isinstance(error, int | float):
-            yield f"{where}_{_code(error)}"
-        return
-    for name in _NAMES_OF_CODE:
-        code = "" if is_absent(error.get(name)) else _code(error[name])
-        if code:
-            yield from (code, f"{name}_{code}", f"{_code(error.get('resource'))}_{code}")
-
-
-def _code(value: object) -> str:
-    """Return what may be an error code in one way of writing; an empty text for anything else."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    return re.sub(r"[^a-z0-9]+", "_", str(value)[:200].lower()).strip("_")

@@ -28,10 +28,11 @@ from ..errors import (
 from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
+from .ended import EndedErrors
 from .pending import AskedPage
 from .redaction import Redactor
 from .refresh.attempt import Refresh
-from .refusal import EndedErrors, Refusal, shown
+from .refusal import Refusal, shown
 from .signals import token_saved
 from .token import (
     TokenStatus,

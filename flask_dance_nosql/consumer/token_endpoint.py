@@ -20,10 +20,10 @@ from ..errors import FlaskDanceNoSQLError
 from .answer import fields_of, read_credentials, read_token
 from .backend.store.values import Token
 from .client_auth import client_authentication, transport_of
+from .ended import EndedErrors
 from .redaction import Redactor, secrets_of
 from .refusal import (
     MISSING,
-    EndedErrors,
     Refusal,
     Refused,
     is_absent,

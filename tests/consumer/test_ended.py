@@ -12,6 +12,7 @@ import time_machine
 
 from flask_dance_nosql.consumer import token_deleted, token_refresh_failed
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.consumer.ended import CODES_BESIDE, CODES_WITHIN, MESSAGES, RULES
 from flask_dance_nosql.errors import (
     ConfigurationError,
     MissingDependency,
@@ -42,6 +43,12 @@ REFUSALS = [
     Refused("Slack", "ended", {"ok": False, "error": "invalid_refresh_token"}, 200),
     Refused("Twitch", "ended", {"status": 400, "message": "Invalid refresh token"}),
     Refused(
+        "Twitch as documented",
+        "ended",
+        {"error": "Bad Request", "status": 400, "message": "Invalid refresh token"},
+    ),
+    Refused("HubSpot", "ended", {"status": "BAD_REFRESH_TOKEN", "message": "missing or unknown"}),
+    Refused(
         "Strava",
         "ended",
         {
@@ -56,6 +63,7 @@ REFUSALS = [
         "Facebook", "ended", {"error": {"message": "x", "type": "OAuthException", "code": 190}}
     ),
     Refused("object", "ended", {"error": {"code": "invalid_grant"}}),
+    Refused("message without error", "ended", {"message": "invalid_grant", "error": ""}),
     # A client that is set up wrongly, and what passes, say nothing of the grant.
     Refused("invalid_client", "passing", {"error": "invalid_client"}, 401),
     Refused("unauthorized_client", "passing", {"error": "unauthorized_client"}),
@@ -67,17 +75,55 @@ REFUSALS = [
     Refused("HTML", "passing", "<html>", 502),
     Refused("for a while", "passing", {"error": "temporarily_unavailable"}),
     Refused("slow down", "passing", {"error": "slow_down"}),
+    Refused("Slack's limit", "passing", {"ok": False, "error": "ratelimited"}, 200),
+    Refused("Slack is down", "passing", {"ok": False, "error": "internal_error"}, 200),
+    Refused("Slack fails", "passing", {"ok": False, "error": "fatal_error"}, 200),
+    Refused("Slack is away", "passing", {"ok": False, "error": "service_unavailable"}, 200),
+    Refused("Slack's client", "passing", {"ok": False, "error": "invalid_client_id"}, 200),
+    Refused("Slack's secret", "passing", {"ok": False, "error": "bad_client_secret"}, 200),
+    *(
+        Refused(
+            f"Facebook {code}",
+            "passing",
+            {"error": {"message": "x", "type": "OAuthException", "code": code}},
+        )
+        for code in (1, 2, 4, 17, 101, 341)
+    ),
+    Refused(
+        "Zoho's limit",
+        "passing",
+        {"error": "Access Denied", "error_description": "You have made too many requests."},
+    ),
+    Refused("Zoho's limit, bare", "passing", {"error": "Access Denied"}),
+    Refused("Zoho's client", "passing", {"error": "invalid_client"}, 200),
+    Refused("GitHub's limit", "passing", {"message": "API rate limit exceeded for 1.2.3.4"}, 403),
+    Refused("Twitch's client", "passing", {"status": 403, "message": "invalid client secret"}, 403),
+    Refused(
+        "Strava's client",
+        "passing",
+        {"errors": [{"resource": "Application", "field": "client_id", "code": "invalid"}]},
+    ),
+    Refused("Reddit's client", "passing", {"message": "Unauthorized", "error": 401}, 401),
+    Refused("client and grant", "passing", {"error": "invalid_client", "errors": "invalid_grant"}),
+    Refused("a proxy's page, 403", "passing", "<html>Forbidden</html>", 403),
+    Refused("a proxy's page, 404", "passing", "\n<!DOCTYPE html><title>x</title>", 404),
+    Refused("a proxy's page, 400", "passing", "<html a=b>Bad Request</html>"),
+    Refused("a proxy's text, 404", "passing", "404 page not found", 404),
     Refused("nonsense", "passing", "hello", 200),
     # The provider will not have it, for whatever reason.
     Refused("unknown code", "login", {"error": "no_luck"}),
     Refused("no code", "login", "Bad Request"),
     Refused("status 403", "login", {}, 403),
-    Refused(
-        "Strava's client", "login", {"errors": [{"resource": "Application", "code": "invalid"}]}
-    ),
+    Refused("Bad Request", "login", {"error": "Bad Request", "status": 400}),
+    Refused("Bad Request, another", "login", {"error": "Bad Request", "message": "x"}),
+    Refused("error 400 of others", "login", {"error": 400, "error_description": "x"}),
+    Refused("error 400 of others, too", "login", {"error": 400, "message": "Bad request: x"}),
+    Refused("error 400 and more", "login", {"error": 400, "message": "Bad Request", "id": 5}),
+    Refused("access_denied", "login", {"error": "access_denied"}, 403),
+    Refused("a code in words", "login", {"error": "x", "error_description": "invalid_grant"}),
     Refused("Facebook, another code", "login", {"error": {"message": "x", "code": 191}}),
     Refused("Google's API", "login", {"error": {"code": 400, "message": "x", "status": "BAD"}}),
-    Refused("Reddit's client", "login", {"error": 401}, 401),
+    Refused("error 401", "login", {"error": 401}, 401),
     Refused("codes in a list", "login", {"error": ["invalid_grant"]}),
     Refused("unknown code, status 200", "login", {"error": "no_luck"}, 200),
 ]
@@ -280,7 +326,9 @@ SETTINGS: list[tuple[Any, Any, str]] = [
     (lambda answer: False, {"error": "invalid_grant"}, "login"),
     (lambda answer: None, {"error": "invalid_grant"}, "ended"),
     (lambda answer: answer.json()["why"] == "gone", {"error": "invalid_grant"}, "ended"),
-    (lambda answer: answer.json()["why"] == "gone", "<html>", "login"),
+    (lambda answer: answer.json()["why"] == "gone", "<html>", "passing"),
+    (lambda answer: b"gone" in answer.content, "<html>gone", "ended"),
+    ([400], {"error": "x"}, "login"),
     (lambda answer: True, {"error": "invalid_client"}, "passing"),
 ]
 
@@ -407,3 +455,14 @@ def test_other_process_that_waits_for_the_end_of_a_grant_is_told(
     asked.go()
     assert {type(each.result) for each in (ends, *waiting)} == {TokenRevoked}
     assert (len(rotating.calls("/token")), rotating.calls("/api")) == (1, [])
+
+
+def test_each_rule_is_written_as_it_is_compared() -> None:
+    """A rule with a typo in its place, or a value in another way of writing, would never hold."""
+    of_fields = {"error", "status", "code", "text", "answer", "resource.code", "HTTP status"}
+    of_fields |= {*MESSAGES, *CODES_BESIDE, *(f"error.{name}" for name in CODES_WITHIN)}
+    for rule in RULES:
+        assert rule.place in of_fields, rule
+        assert rule.value == rule.value.lower(), rule
+        assert rule.source, rule
+    assert len({(rule.place, rule.value) for rule in RULES}) == len(RULES)
