@@ -11,11 +11,12 @@ from urllib.parse import parse_qsl
 
 from requests import Response
 
+from ..clock import moment_of, seconds_of
 from .backend.store.values import Token, json_token
 from .ended import EndedErrors
 from .redaction import Redactor, issued_in
 from .refusal import MISSING, Refusal, Refused, is_absent, nothing_in, refusal_in
-from .token import is_vschar, seconds_of
+from .token import is_vschar
 
 _LONGEST_LIFE = 10**10
 _DEEPEST = 50
@@ -160,8 +161,8 @@ def _lifetime(value: Any) -> Any:
 
 
 def _end(value: Any) -> Any:
-    seconds = seconds_of(value)
-    return seconds if seconds is not None and 0 < seconds < math.inf else None
+    moment = moment_of(value)
+    return moment if moment is not None and 0 < moment < math.inf else None
 
 
 _SANE: dict[str, Callable[[Any], Any]] = {

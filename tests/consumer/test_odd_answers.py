@@ -16,7 +16,7 @@ from flask_dance_nosql.errors import TokenRefreshError
 from ..rotating import RotatingProvider
 from .conftest import Signals, make_app
 from .odd_answers import CREDENTIALS, JSON, ODD_ANSWERS, REFUSALS, TOKENS, Odd
-from .site import make_site, of_user, soon, warnings_of
+from .site import make_site, of_user, pass_time, soon, warnings_of
 
 
 def named(answers: list[Odd]) -> Any:
@@ -194,7 +194,9 @@ def test_what_came_with_an_unusable_access_token_is_revoked(
     assert [each["token"] for each in rotating.revoked] == (["rt-new-0"] if revokes else [])
 
 
-def test_rotated_refresh_token_is_kept(rotating: RotatingProvider) -> None:
+def test_rotated_refresh_token_is_kept(
+    rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A12: a refresh without a usable access token loses no refresh token that came with it."""
     browser = make_site(rotating, of_user()).browser()
     browser.connect({**rotating.grant(), "note": "mine"})
@@ -206,5 +208,6 @@ def test_rotated_refresh_token_is_kept(rotating: RotatingProvider) -> None:
     assert stored["expires_at"] == 1.0
     rotating.grants["ann"].generation = 1
     rotating.odd = None
+    pass_time(monkeypatch, 11)
     assert browser.call() == 200
     assert (browser.stored["refresh_token"], rotating.spent) == ("rt-ann-2", 0)
