@@ -45,6 +45,9 @@ class PendingLogin(NamedTuple):
     next: str | None = None
     scope: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} begun at {self.begun}>"
+
 
 _KINDS = (str, str | None, int | float, str | None, str | None)
 

@@ -61,8 +61,12 @@ class Refusal:
 
 _KINDS: dict[str, Callable[..., OAuth2Error]] = {
     kind.error: kind
-    for kind in vars(oauthlib_errors).values()
-    if isinstance(kind, type) and issubclass(kind, OAuth2Error) and kind.error
+    for kind in sorted(
+        (each for each in vars(oauthlib_errors).values() if isinstance(each, type)),
+        # Of several with one code the most general one stands last.
+        key=lambda each: -len(each.__mro__),
+    )
+    if issubclass(kind, OAuth2Error) and kind.error
 }
 
 

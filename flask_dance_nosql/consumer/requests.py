@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property, wraps
 from typing import Any, NamedTuple, ParamSpec, Self, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote_plus, urljoin, urlsplit
 
 from flask import current_app, has_request_context, redirect, url_for
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT
@@ -420,7 +420,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
                 to the blueprint's.
 
         Raises:
-            oauthlib.oauth2.TokenExpiredError: If the token has expired and can't be refreshed.
+            oauthlib.oauth2.TokenExpiredError: If the token has expired, or can't be sent, and can't
+                be refreshed.
             TokenRefreshError, TokenRevoked: If refreshing it failed, or the grant has ended.
             ConfigurationError: If the URL is not https.
         """
@@ -531,9 +532,9 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             access_token: Any = token.get("access_token")
             kind = token.get("token_type")
             # What is_vschar asks, which would be one more call for each request.
-            is_text = isinstance(access_token, str) and not access_token.isspace()
+            is_text = isinstance(access_token, str) and access_token.strip()
             if not (is_text and access_token.isascii() and access_token.isprintable()):
-                raise ValueError("Missing access token.")
+                raise TokenExpiredError
             client = call._client
             client.token, client.access_token = token, access_token
             # Whether it has ended was judged before; a token that was just issued is tried.
@@ -674,5 +675,6 @@ def _is_refusal(response: Response, reading: Reading, base_url: str | None) -> b
         return False
     if base_url and urlsplit(sent.url or "").netloc != urlsplit(base_url).netloc:
         return False
-    parts = (sent.headers.get("Authorization"), sent.url, sent.body)
-    return any(str(token["access_token"]) in str(part) for part in parts)
+    texts = [_as_text(part) for part in (sent.headers.get("Authorization"), sent.url, sent.body)]
+    # In a URL and in a form it is escaped.
+    return any(str(token["access_token"]) in f"{each} {unquote_plus(each)}" for each in texts)

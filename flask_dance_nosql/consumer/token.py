@@ -47,11 +47,16 @@ def can_be_refreshed(token: Token) -> bool:
 def token_status(token: Token | None, leeway: float, lifetime: object = None) -> TokenStatus:
     """Return what a token is good for now. One that does not say when it ends is active.
 
+    Without an access token that can be sent it is as good as ended, or none if it can't be
+    refreshed.
+
     It is expiring within ``leeway`` seconds of its end, or within the second half of its life if
     the ``lifetime`` that the provider gave it is known and shorter.
     """
-    if not token or not is_vschar(token.get("access_token")):
+    if not token:
         return "none"
+    if not is_vschar(token.get("access_token")):
+        return "expired" if can_be_refreshed(token) else "none"
     end = end_of(token)
     if end is None:
         return "active"

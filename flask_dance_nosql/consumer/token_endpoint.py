@@ -103,6 +103,8 @@ class TokenCalls(OAuth2Session, ABC):
         parameters = dict(call.auto_refresh_kwargs or {})
         auth = parameters.pop("auth", None)
         ways = {**({} if auth is None else {"auth": auth}), **transport_of(parameters), **kwargs}
+        # requests-oauthlib has it from the session.
+        call.scope = parameters.pop("scope", call.scope)
         # requests-oauthlib would post these as text.
         call.cert = ways.pop("cert", call.cert)
         call.auto_refresh_kwargs = {n: v for n, v in parameters.items() if n not in ways}

@@ -6,9 +6,16 @@ import json
 import logging
 import threading
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 import pytest
 import time_machine
+from oauthlib.oauth2.rfc6749.errors import (
+    CustomOAuth2Error,
+    InvalidClientError,
+    InvalidRequestError,
+    ServerError,
+)
 
 from flask_dance_nosql.consumer import token_deleted, token_refresh_failed
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
@@ -466,3 +473,31 @@ def test_each_rule_is_written_as_it_is_compared() -> None:
         assert rule.value == rule.value.lower(), rule
         assert rule.source, rule
     assert len({(rule.place, rule.value) for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("invalid_request", InvalidRequestError),
+        ("invalid_client", InvalidClientError),
+        ("server_error", ServerError),
+        ("no_luck", CustomOAuth2Error),
+    ],
+)
+def test_cause_is_the_error_of_its_code(rotating: RotatingProvider, code: str, kind: Any) -> None:
+    """The cause is of oauthlib's class for the code, and of no special case of it."""
+    browser = connected(rotating)
+    answers(rotating, {"error": code})
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert type(caught.value.__cause__) is kind
+
+
+@pytest.mark.parametrize("scope", ["a", "a b", ["a", "b"], None])
+def test_scope_of_refreshes(rotating: RotatingProvider, scope: Any) -> None:
+    """A scope in ``auto_refresh_kwargs`` is asked for, as RFC 6749 section 6 has it."""
+    browser = connected(rotating, auto_refresh_kwargs={"scope": scope})
+    assert browser.call() == 200
+    form = parse_qs(rotating.calls("/token")[0].body.decode())
+    text = " ".join(scope) if isinstance(scope, list) else scope
+    assert form.get("scope") == (None if scope is None else [text])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from oauthlib.oauth2 import WebApplicationClient
+from oauthlib.oauth2 import TokenExpiredError, WebApplicationClient
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
@@ -204,9 +204,23 @@ def test_access_token(rotating: RotatingProvider, access_token: Any) -> None:
     assert browser.do(lambda: site.blueprint.session.authorized) is False
     assert browser.do(lambda: site.blueprint.session.token_status) == "none"
     assert browser.get("/view").location == "/login/acme"
-    with pytest.raises(ValueError, match=r"^Missing access token\.$"):
+    with pytest.raises(TokenExpiredError):
         browser.call()
     assert rotating.asked == []
+
+
+@pytest.mark.parametrize("kind", ["session", "memory", "user", "cached"])
+@pytest.mark.parametrize("access_token", ["a\nb", "", "é", 5, None])
+@pytest.mark.parametrize("end", [1, None, 4102444800])
+def test_access_token_that_can_be_replaced(
+    rotating: RotatingProvider, tmp_path: Any, access_token: Any, end: Any, kind: str
+) -> None:
+    """A token without an access token that can be sent is refreshed, whatever its end."""
+    browser = make_site(rotating, BACKENDS[kind](tmp_path)).browser()
+    browser.connect({**rotating.grant(), "access_token": access_token, "expires_at": end})
+    assert browser.get("/view").text == "seen"
+    assert browser.call() == 200
+    assert rotating.refreshes == 1
 
 
 @pytest.mark.parametrize("refresh_token", ["a\nb", "", " ", "é", 5, [], {"a": 1}, True])

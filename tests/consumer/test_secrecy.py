@@ -23,6 +23,7 @@ from flask_dance_nosql.consumer import (
     token_saved,
 )
 from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.pending import PendingLogin
 from flask_dance_nosql.consumer.transport import quiet
 
 from ..rotating import RotatingProvider
@@ -244,3 +245,8 @@ def test_provider_that_is_not_reached_makes_no_secret_seen(
     site.blueprint.revocation_url = url
     attempt(witness, lambda: browser.do(site.blueprint.revoke))
     assert witness.finds(CODE, CLIENT_SECRET, "the-key-of-it", "rt-ann-0", "at-ann-0") == []
+
+
+def test_unfinished_login_shows_neither_state_nor_verifier() -> None:
+    """Whoever logs an unfinished login tells when it has begun."""
+    assert repr(PendingLogin("STATE", "VERIFIER", 5.0)) == "<PendingLogin begun at 5.0>"
