@@ -116,9 +116,9 @@ def meaning_of(fields: object, response: Response, ended: EndedErrors = None) ->
             return meaning
     if _has_ended(said, response, ended, default="ended" in meant):
         return "ended"
-    # A page, or a text with another status, is by something between us and the provider.
-    is_answer = isinstance(fields, Mapping) or status in (400, 401)
-    return "refused" if status >= 400 and is_answer and not _is_page(response) else "unclear"
+    # A page or a text with another status than section 5.2's is by something that stands between.
+    is_answer = status in (400, 401) or isinstance(fields, Mapping)
+    return "refused" if status >= 400 and is_answer else "unclear"
 
 
 def _has_ended(
@@ -184,8 +184,3 @@ def _code(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return re.sub(r"[^a-z0-9]+", "_", str(value)[:200].lower()).strip("_")
-
-
-def _is_page(response: Response) -> bool:
-    """Whether an answer is a page, in HTML or XML, of a proxy or a firewall for instance."""
-    return response.content.lstrip()[:1] == b"<"

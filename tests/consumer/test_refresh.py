@@ -578,7 +578,8 @@ def test_status_and_authorized(rotating: RotatingProvider) -> None:
     now = time.time()
     cases = [
         (None, "none", False),
-        ({"refresh_token": "r"}, "none", False),
+        ({"access_token": ""}, "none", False),
+        ({"refresh_token": "r"}, "expired", True),
         ({"access_token": "a"}, "active", True),
         ({"access_token": "a", "expires_at": now + 3600}, "active", True),
         ({"access_token": "a", "expires_at": now + 30}, "expiring", True),
