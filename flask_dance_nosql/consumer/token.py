@@ -112,8 +112,8 @@ def renewed(old: Token, new: Token) -> Token:
 
 
 def scopes_of(value: object) -> list[str]:
-    """Return the scopes in a token's field, which is a list, or text with spaces or commas."""
-    parts = value if isinstance(value, list | tuple) else [value]
+    """Return the scopes in a collection of texts, or in a text with spaces or commas."""
+    parts = value if isinstance(value, list | tuple | set | frozenset) else [value]
     texts = (part for part in parts if isinstance(part, str))
     return [scope for text in texts for scope in text.replace(",", " ").split()]
 
@@ -172,23 +172,18 @@ def missing_scopes(asked: object, token: Token) -> set[str]:
     separate scopes by commas, and some don't list those that something else in the answer shows to
     be granted. Source: RFC 6749 section 3.3.
     """
-    granted = {each.lower() for each in _scopes_of(token.get("scope"))}
+    granted = {each.lower() for each in scopes_of(token.get("scope"))}
     granted |= {name for name, field in _SHOWN_BY.items() if token.get(field)}
     short = {_short_scope(each) for each in granted}
     return {
         each
-        for each in _scopes_of(asked)
+        for each in scopes_of(asked)
         if each.lower() not in granted
         and (_short_scope(each) not in granted if "/" in each else each.lower() not in short)
     }
 
 
 _SHOWN_BY = {"openid": "id_token", "offline_access": "refresh_token"}
-
-
-def _scopes_of(scopes: object) -> set[str]:
-    listed = scopes if isinstance(scopes, list | tuple | set | frozenset) else [scopes or ""]
-    return {part for each in listed for part in str(each).replace(",", " ").split()}
 
 
 def _short_scope(scope: str) -> str:
