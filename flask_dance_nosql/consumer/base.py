@@ -25,11 +25,11 @@ from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
 from .backend.store.values import Token
+from .consumer_session import ConsumerSession
 from .context import config_of, current_state
 from .dance import DanceViews
 from .pending import AskedPage, LastEnding
 from .refresh.flights import Flights, flights_of
-from .requests import ConsumerSession
 from .settings import (
     SESSION_ARGUMENTS,
     Argument,

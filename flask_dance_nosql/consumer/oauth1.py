@@ -12,10 +12,10 @@ from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .dance import DanceFailure
+from .oauth1_session import OAuth1Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refusal import Refused, refusal_of
-from .requests import OAuth1Session
 from .settings import Setting
 from .token_endpoint import receives_credentials
 

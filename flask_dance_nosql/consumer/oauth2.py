@@ -19,11 +19,11 @@ from .client_auth import SETTINGS as AUTH_SETTINGS
 from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
 from .dance import DanceFailure
 from .ended import EndedErrors
+from .oauth2_session import OAuth2Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refresh.turns import revoke, store_login
 from .refusal import callback_refusal, refusal_of
-from .requests import OAuth2Session
 from .settings import Setting
 from .token import granted_scope
 from .token_endpoint import EXCHANGE_ERRORS
