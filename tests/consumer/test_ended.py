@@ -315,6 +315,21 @@ def test_login_after_a_refusal_counts_at_once(rotating: RotatingProvider) -> Non
     assert browser.get("/api").text == "200"
 
 
+@pytest.mark.parametrize("error", ["no_luck", "invalid_grant"])
+def test_login_makes_a_refused_token_good_again(rotating: RotatingProvider, error: str) -> None:
+    """A login that brings the same refresh token again says that it works: it is sent again."""
+    browser = connected(rotating)
+    answers(rotating, {"error": error})
+    assert browser.get("/api").location == "/login/acme"
+    rotating.odd = None
+    rotating.approve("ann")
+    browser.login()
+    assert browser.stored["refresh_token"] == "rt-ann-0"
+    with time_machine.travel(soon(7200), tick=True):
+        assert browser.call() == 200
+    assert rotating.refreshes == 1
+
+
 SETTINGS: list[tuple[Any, Any, str]] = [
     (["gone"], {"error": "gone"}, "ended"),
     ({"GONE"}, {"error": "gone"}, "ended"),

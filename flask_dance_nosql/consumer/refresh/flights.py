@@ -91,6 +91,11 @@ class Recent(Generic[V]):
             if len(self._entries) > MAX_RECENT:
                 self._entries.popitem(last=False)
 
+    def remove(self, key: str) -> None:
+        """Remove an entry, if there is one."""
+        with self._mutex:
+            self._entries.pop(key, None)
+
     def change(self, change: Callable[[V], V | None]) -> None:
         """Replace each entry by what a function makes of it; ``None`` removes it."""
         with self._mutex:
