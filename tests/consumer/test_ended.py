@@ -471,8 +471,16 @@ def test_other_process_that_waits_for_the_end_of_a_grant_is_told(
     rotating.grants["ann"].has_ended = end == "refresh"
     ends = Task(first.call)
     asked.wait()
-    waiting = [Task(lambda: other.copy().call()) for _ in range(8)]
-    assert waiting[0].waits()
+    all_have_read = threading.Barrier(9)
+
+    def call() -> int:
+        session = other.site.blueprint.session
+        assert session.token
+        all_have_read.wait(60)
+        return int(session.get("api").status_code)
+
+    waiting = [Task(lambda: other.copy().do(call)) for _ in range(8)]
+    all_have_read.wait(60)
     if end == "logout":
         first.site.blueprint.backend.delete(first.site.blueprint)
     asked.go()
