@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, make_response, redirect, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    has_request_context,
+    make_response,
+    redirect,
+    request,
+    url_for,
+)
+from werkzeug.routing import BuildError
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..errors import FlaskDanceNoSQLError
+from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
-from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
+from .client import OAuthClient
 from .context import ContextState, current_state
 from .failure_page import error_code, failure_page
 from .pending import (
@@ -28,10 +38,11 @@ from .pending import (
     is_navigation,
     make_room,
 )
+from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
-from .transport import quiet
-from .urls import callback_path, local_url
+from .transport import quiet, require_tls
+from .urls import callback_path, is_full_url, local_url
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +76,16 @@ class DanceFailure(Exception):
     is_unnamed: bool = False
 
 
-class DanceViews(Blueprint, ABC):
+class DanceViews(OAuthClient):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
+
+    redirect_url: Setting[str | None] = Setting(default=None)
+    redirect_to: Setting[str | None] = Setting(default=None)
+    redirect_uri: Setting[str | None] = Setting(default=None, rule=is_full_url)
 
     def login(self) -> Response:
         """Begin the dance: redirect the visitor to the provider.
@@ -170,15 +185,6 @@ class DanceViews(Blueprint, ABC):
         LastEnding(self.name).note(ending)
         return _unstored(response or redirect(local_url(login.next) or self._next_url()))
 
-    @property
-    @abstractmethod
-    def session(self) -> Any:
-        """The session that calls the provider with the current user's token."""
-
-    @abstractmethod
-    def slot(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> TokenSlot:
-        """Return one owner's token in the backend."""
-
     @abstractmethod
     def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
         """Return the URL that a new login continues at, and what to remember of it."""
@@ -195,17 +201,55 @@ class DanceViews(Blueprint, ABC):
     def _exchange(self, login: PendingLogin) -> Token:
         """Fetch the token of an approved login, or raise :class:`DanceFailure`."""
 
-    @abstractmethod
-    def _store_login(self, token: Token) -> TokenSlot:
-        """Put the token that a dance has given into the backend. Returns whose it is."""
-
-    @abstractmethod
-    def _next_url(self) -> str:
-        """Return where the visitor goes after the dance."""
-
-    @abstractmethod
     def view_endpoint(self, view: str) -> str:
-        """Return the full endpoint of a view of this blueprint on the current app."""
+        """Return the full endpoint of a view of this blueprint on the current app.
+
+        Args:
+            view: ``"login"`` or ``"authorized"``.
+
+        Raises:
+            ConfigurationError: If the blueprint is not registered on the app.
+        """
+        names: dict[Blueprint, str] = current_app.extensions.get("flask_dance_nosql", {})
+        if self not in names:
+            raise ConfigurationError(
+                f"Blueprint {self.name!r} is not registered on the app {current_app.name!r}: call "
+                "app.register_blueprint() with it."
+            )
+        return f"{names[self]}.{view}"
+
+    def endpoint_url(self, setting: str) -> str:
+        """Return the full URL of one of the provider's endpoints, from the setting of that name."""
+        url = getattr(self, setting)
+        if not url:
+            raise ConfigurationError(f"Blueprint {self.name!r} needs {setting} for the dance.")
+        full: str = self.session.resolve(url)
+        require_tls(full)
+        return full
+
+    def callback_url(self) -> str:
+        """Return the full URL of the callback view, as it is sent to the provider."""
+        return self.redirect_uri or url_for(self.view_endpoint("authorized"), _external=True)
+
+    def _next_url(self) -> str:
+        if self.redirect_url:
+            return self.redirect_url
+        if not self.redirect_to:
+            return f"{request.script_root}/"
+        try:
+            url = url_for(self.redirect_to)
+        except BuildError as error:
+            raise ConfigurationError(f"redirect_to names no page of the app: {error}") from None
+        if url == url_for(self.view_endpoint("login")):
+            raise ConfigurationError("redirect_to leads to the login view again.")
+        return url
+
+    def forget_visitor(self) -> None:
+        """Forget what this browser has of its dances: the next visitor gets nothing of it."""
+        if has_request_context():
+            self._pending().forget()
+            LastEnding(self.name).forget()
+            AskedPage(self.name).forget()
 
     def _taken(self, handle: str | None, parameter: str) -> PendingLogin:
         """Return the pending login with a handle and forget it, or raise ``DanceFailure``."""

@@ -72,3 +72,12 @@ def _is_of_dance(path: str) -> bool:
         return False
     blueprint, _, view = endpoint.rpartition(".")
     return blueprint in names and view in ("login", "authorized")
+
+
+def is_full_url(value: str) -> bool:
+    """a full URL, with http or https and a host"""  # noqa: D403, D415 - a message's part
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.netloc)
