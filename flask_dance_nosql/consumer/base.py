@@ -103,6 +103,7 @@ class BaseOAuthConsumerBlueprint(DanceViews):
         self.add_url_rule(login_rule, "login", self.login, **rule_kwargs)
         methods = {"methods": ["GET", "POST"], **rule_kwargs}
         self.add_url_rule(authorized_rule, "authorized", self.authorized, **methods)
+        self.after_request(self._after_view)
         self.record(self._registered)
 
     def _route(self, argument: str, text: str) -> str:

@@ -7,8 +7,8 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from flask import (
     Blueprint,
@@ -28,52 +28,52 @@ from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .client import OAuthClient
 from .context import ContextState, current_state
-from .failure_page import error_code, failure_page
+from .failure_page import error_code, failure_page, stepping_stone
 from .pending import (
     TOKEN_NOT_KEPT,
     AskedPage,
     LastEnding,
     PendingLogin,
     PendingLogins,
+    is_ahead,
     is_navigation,
+    lacks_strict_cookie,
     make_room,
 )
 from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
 from .transport import quiet, require_tls
-from .urls import callback_path, is_full_url, local_url
+from .urls import is_full_url, local_url, own_path, posted_url
 
 log = logging.getLogger(__name__)
+
+ARRIVED = "arrived"
+"""In the query of the callback view: the visitor comes from a page of this site."""
 
 RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
 
 MISSING_STATE = "missing_state"
 MISMATCHING_STATE = "mismatching_state"
+MISMATCHING_USER = "mismatching_user"
 TOKEN_NOT_STORED = "token_not_stored"  # noqa: S105 - an error code
 SCOPE_NOT_GRANTED = "scope_not_granted"
-# Servers take request lines of 8 KB.
-_LONGEST_QUERY = 6_000
-_PARAMETERS = frozenset(
-    (
-        *("state", "code", "iss", "error", "error_description", "error_uri"),
-        *("oauth_token", "oauth_verifier", "denied"),
-    )
-)
 
 
 @dataclass(eq=False, repr=False)
 class DanceFailure(Exception):
     """A dance that did not end with a token.
 
-    ``is_unnamed`` says that the answer did not name the login that it is about.
+    ``is_unnamed`` says that the answer did not name the login that it is about; ``page`` is the one
+    that the visitor had asked for, as far as that is known.
     """
 
     error: str
     description: str | None = None
     uri: str | None = None
     is_unnamed: bool = False
+    page: str | None = None
 
 
 class DanceViews(OAuthClient):
@@ -99,7 +99,7 @@ class DanceViews(OAuthClient):
         """
         if not is_navigation():
             # An image or a script of another site must not push out the logins that are begun.
-            return _unstored(Response("A login is begun by a page, not by a script.", 403))
+            return Response("A login is begun by a page that is shown.", 403)
         page = AskedPage(self.name).take()
         if RETRY in request.args:
             LastEnding(self.name).forget()
@@ -136,17 +136,20 @@ class DanceViews(OAuthClient):
         """
         page = local_url(next)
         self._next_url()
-        error = LastEnding(self.name).repeats()
+        error, last_page = LastEnding(self.name).repeats() or (None, None)
         if error is not None and (scope is not None or error != SCOPE_NOT_GRANTED):
-            return self._page(error, page)
+            # It is the end of the last dance that has led to the start page.
+            is_led = last_page is not None and page in (None, self._next_url())
+            return self._page(error, last_page if is_led else page)
         try:
             with quiet():
                 url, login = self._begin(scope, authorization_params)
-            self._remember(login._replace(next=page))
+            self._remember(login._replace(next=page, user=self._user()))
         except DanceFailure as failure:
-            return self._failed(failure, page)
+            failure.page = page
+            return self._failed(failure)
         oauth_before_login.send(self, url=url)
-        return _unstored(redirect(url))
+        return unstored(make_response(redirect(url)))
 
     def authorized(self) -> Response:
         """End the dance: check the response, exchange it for a token, and store that.
@@ -154,13 +157,15 @@ class DanceViews(OAuthClient):
         Whatever is wrong with the response, the ``oauth_error`` signal is sent, nothing stored is
         touched, and the visitor is redirected or, if that would lead here again, gets a page.
         """
+        if is_ahead():
+            return Response("A login is ended by a page that is shown.", 403)
         if request.method == "POST":
             # The session's cookie may not come with what another site has posted.
-            return _unstored(redirect(f"{callback_path()}?{_query()}", 303))
+            return make_response(redirect(posted_url(), 303))
+        if ARRIVED not in request.args and lacks_strict_cookie():
+            return stepping_stone(posted_url({ARRIVED: ""}))
         try:
-            with quiet():
-                login = self._accept_response()
-                token = self._exchange(login)
+            login, token = self._finished()
         except DanceFailure as failure:
             return self._failed(failure)
         # A receiver that stores the token stores it as a login does.
@@ -179,11 +184,11 @@ class DanceViews(OAuthClient):
                 reason = f"The backend refused the token: {type(error).__name__}."
                 if isinstance(error, FlaskDanceNoSQLError):
                     reason = str(error)
-                return self._failed(DanceFailure(TOKEN_NOT_STORED, reason), login.next)
+                return self._failed(DanceFailure(TOKEN_NOT_STORED, reason, page=login.next))
             token_saved.send(self, user_id=slot.user_id)
             ending = _odd_ending(login, slot, token)
         LastEnding(self.name).note(ending)
-        return _unstored(response or redirect(local_url(login.next) or self._next_url()))
+        return make_response(response or redirect(local_url(login.next) or self._next_url()))
 
     @abstractmethod
     def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
@@ -235,7 +240,7 @@ class DanceViews(OAuthClient):
         if self.redirect_url:
             return self.redirect_url
         if not self.redirect_to:
-            return f"{request.script_root}/"
+            return own_path("/")
         try:
             url = url_for(self.redirect_to)
         except BuildError as error:
@@ -250,6 +255,26 @@ class DanceViews(OAuthClient):
             self._pending().forget()
             LastEnding(self.name).forget()
             AskedPage(self.name).forget()
+
+    def _finished(self) -> tuple[PendingLogin, Token]:
+        """Return the login that this request answers, and its token, or raise ``DanceFailure``."""
+        begun = self._pending().all()
+        try:
+            with quiet():
+                login = self._accept_response()
+                if login.user is not None and login.user != self._user():
+                    raise DanceFailure(MISMATCHING_USER, "The login was begun by another user.")
+                return login, self._exchange(login)
+        except DanceFailure as failure:
+            # The refusal of an unnamed login is most likely that of the newest.
+            left = begun[:-1] if failure.is_unnamed else self._pending().all()
+            failure.page = next((each.next for each in begun if each not in left), None)
+            raise
+
+    def _after_view(self, response: Response) -> Response:
+        # Also what has become of an error, and what comes in place of a view.
+        endpoints = [self.view_endpoint(view) for view in ("login", "authorized")]
+        return unstored(response) if request.endpoint in endpoints else response
 
     def _taken(self, handle: str | None, parameter: str) -> PendingLogin:
         """Return the pending login with a handle and forget it, or raise ``DanceFailure``."""
@@ -280,7 +305,7 @@ class DanceViews(OAuthClient):
                 "it. Keep tokens, and what else is large, on the server.",
             )
 
-    def _failed(self, failure: DanceFailure, page: str | None = None) -> Response:
+    def _failed(self, failure: DanceFailure) -> Response:
         error, description = failure.error, failure.description
         log.warning("OAuth dance with %r failed: %r, %r", self.name, error, description)
         results = oauth_error.send(
@@ -290,26 +315,38 @@ class DanceViews(OAuthClient):
         is_ours = error not in (MISSING_STATE, MISMATCHING_STATE) and not failure.is_unnamed
         # After the receivers, of which one may have cleared the session.
         is_noted = error != MISSING_STATE and LastEnding(self.name).note(
-            error_code(error), is_ours=is_ours
+            error_code(error), failure.page, is_ours=is_ours
         )
         # A browser that has brought no session may keep none: then a note is of no use.
         is_kept = current_app.session_interface.get_cookie_name(current_app) in request.cookies
         response = _first_response(results)
         if response is not None and (is_kept or not 300 <= response.status_code < 400):
-            return _unstored(response)
-        if error == MISSING_STATE:
-            # Who has a token has come back here by the browser's history.
-            with suppress(FlaskDanceNoSQLError):
-                is_noted = bool(self.session.authorized)
+            return make_response(response)
         # What tells nothing of itself is no browser of today, and most likely keeps its cookies.
-        if is_noted and (is_kept or "Sec-Fetch-Mode" not in request.headers):
-            return _unstored(redirect(self._next_url()))
-        return self._page(error, page)
+        is_browser = "Sec-Fetch-Mode" in request.headers
+        goes_on = is_noted and (is_kept or not is_browser)
+        if error == MISSING_STATE or (is_browser and error == MISMATCHING_STATE):
+            # Who has a token has come back here by the browser's history. Who has none may have a
+            # cookie that no answer changes, so that a note would be of no use.
+            goes_on = False
+            with suppress(FlaskDanceNoSQLError):
+                goes_on = bool(self.session.authorized)
+        if goes_on:
+            return make_response(redirect(self._next_url()))
+        return self._page(error, failure.page)
 
     def _page(self, error: str, page: str | None = None) -> Response:
         query: dict[str, Any] = {RETRY: "", "next": page}
         retry_url = url_for(self.view_endpoint("login"), **query)
-        return _unstored(failure_page(self.name, error, retry_url, self._next_url()))
+        return failure_page(self.name, error, retry_url, self._next_url())
+
+    def _user(self) -> str | None:
+        """Return a digest of the current user's id, or ``None`` if nobody is signed in."""
+        with suppress(FlaskDanceNoSQLError):
+            user_id = self.slot().user_id
+            if user_id is not None:
+                return sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return None
 
 
 def _odd_ending(login: PendingLogin, slot: TokenSlot, token: Token) -> str:
@@ -322,23 +359,15 @@ def _odd_ending(login: PendingLogin, slot: TokenSlot, token: Token) -> str:
     return SCOPE_NOT_GRANTED if is_narrow else ""
 
 
-def _query() -> str:
-    """Return the query for what was posted to the callback, short enough for any server."""
-    given = [*request.args.items(multi=True), *request.form.items(multi=True)]
-    for parameters in (given, [(name, value) for name, value in given if name in _PARAMETERS]):
-        query = urlencode(parameters)
-        if len(query) <= _LONGEST_QUERY:
-            return query
-    return ""
-
-
 def _first_response(results: Iterable[tuple[Any, Any]]) -> Any:
     kinds = BaseResponse | current_app.response_class
     return next((result for _, result in results if isinstance(result, kinds)), None)
 
 
-def _unstored(response: Any) -> Response:
-    """Keep an answer, whose URL has secrets in it, out of caches (RFC 6749 section 5.1)."""
-    answer = make_response(response)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+def unstored(response: Response) -> Response:
+    """Keep an answer out of caches: its URL, or where it leads, has secrets in it.
+
+    Source: RFC 6749 section 5.1.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,4 +1,4 @@
-"""The page on which a dance ends that has failed, if the application has none for it."""
+"""The pages of the dance: the end of one that has failed, and a stepping stone."""
 
 from __future__ import annotations
 
@@ -34,8 +34,23 @@ PAGE = """<!doctype html>
 </html>
 """
 
+STEPPING_STONE = """<!doctype html>
+<html lang="{{ gettext("en") }}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0;url={{ url }}">
+<title>{{ gettext("Signing in") }}</title>
+</head>
+<body>
+<main><p><a href="{{ url }}">{{ gettext("Continue") }}</a></p></main>
+</body>
+</html>
+"""
+
 # Not in the app's environment, which may have other delimiters.
-_page = Environment(autoescape=True).from_string(PAGE)
+_pages = Environment(autoescape=True)
+_page, _stepping_stone = map(_pages.from_string, (PAGE, STEPPING_STONE))
 
 _REASONS = {
     "access_denied": "The provider was told not to let this site in.",
@@ -43,6 +58,7 @@ _REASONS = {
         "This browser has not begun to sign in here, or too long ago. It may not accept cookies."
     ),
     "mismatching_state": "The provider's answer belongs to another attempt to sign in.",
+    "mismatching_user": "Somebody else has signed in here since this attempt was begun.",
     "temporarily_unavailable": "The provider does not answer at the moment.",
     "server_error": "The provider does not answer at the moment.",
     "token_not_kept": "The provider has agreed, but this site could not use what it gave.",
@@ -85,9 +101,26 @@ def failure_page(provider: str, error: object, retry_url: str, home_url: str) ->
     except TemplateNotFound as missing:
         if missing.name != TEMPLATE:
             raise
-        gettext = current_app.jinja_env.globals.get("gettext", str)
-        text = _page.render(values, gettext=gettext)
-    response = make_response(text, _STATUS.get(code, 400))
+        text = _page.render(values, gettext=_gettext())
+    return _answer(text, _STATUS.get(code, 400))
+
+
+def stepping_stone(url: str) -> Response:
+    """Return a page that goes on by itself to a URL of this site, with the cookies of this site.
+
+    Cookies that are ``SameSite=Strict`` come neither with a redirect from another site nor with
+    those that follow it, but from a page.
+    """
+    return _answer(_stepping_stone.render(url=url, gettext=_gettext()), 200)
+
+
+def _gettext() -> Any:
+    return current_app.jinja_env.globals.get("gettext", str)
+
+
+def _answer(text: str, status: int) -> Response:
+    response = make_response(text, status)
+    response.headers["Cache-Control"] = "no-store"
     # Its own URL may have the authorization code in it.
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
