@@ -26,7 +26,7 @@ from .requests import ConsumerSession
 from .settings import SESSION_ARGUMENTS, Argument, Configurable, Setting, configured
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
-from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout
+from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, require_tls
 
 log = logging.getLogger(__name__)
 
@@ -297,6 +297,15 @@ class OAuthClient(Configurable, Blueprint, ABC):
     def session_created(self, session: Any) -> Any:
         """Return the session to use in place of a new one; a hook for subclasses."""
         return session
+
+    def endpoint_url(self, setting: str) -> str:
+        """Return the full URL of one of the provider's endpoints, from the setting of that name."""
+        url = getattr(self, setting)
+        if not url:
+            raise ConfigurationError(f"Blueprint {self.name!r} needs {setting} for the dance.")
+        full: str = self.session.resolve(url)
+        require_tls(full)
+        return full
 
     def _store_login(self, token: Token) -> TokenSlot:
         slot = self.slot()

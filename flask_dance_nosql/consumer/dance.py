@@ -21,6 +21,7 @@ from flask import (
     url_for,
 )
 from werkzeug.routing import BuildError
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
@@ -38,13 +39,13 @@ from .pending import (
     is_ahead,
     is_navigation,
     lacks_strict_cookie,
-    make_room,
+    remember,
 )
 from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
-from .transport import quiet, require_tls
-from .urls import is_full_url, local_url, own_path, posted_url
+from .transport import quiet
+from .urls import VIEWS, is_full_url, local_url, own_path, posted_url
 
 log = logging.getLogger(__name__)
 
@@ -223,18 +224,11 @@ class DanceViews(OAuthClient):
             )
         return f"{names[self]}.{view}"
 
-    def endpoint_url(self, setting: str) -> str:
-        """Return the full URL of one of the provider's endpoints, from the setting of that name."""
-        url = getattr(self, setting)
-        if not url:
-            raise ConfigurationError(f"Blueprint {self.name!r} needs {setting} for the dance.")
-        full: str = self.session.resolve(url)
-        require_tls(full)
-        return full
-
     def callback_url(self) -> str:
         """Return the full URL of the callback view, as it is sent to the provider."""
-        return self.redirect_uri or url_for(self.view_endpoint("authorized"), _external=True)
+        if self.redirect_uri:
+            return self.redirect_uri
+        return iri_to_uri(url_for(self.view_endpoint("authorized"), _external=True))
 
     def _next_url(self) -> str:
         if self.redirect_url:
@@ -273,8 +267,8 @@ class DanceViews(OAuthClient):
 
     def _after_view(self, response: Response) -> Response:
         # Also what has become of an error, and what comes in place of a view.
-        endpoints = [self.view_endpoint(view) for view in ("login", "authorized")]
-        return unstored(response) if request.endpoint in endpoints else response
+        view = str(request.endpoint).rpartition(".")[2]
+        return unstored(response) if view in VIEWS else response
 
     def _taken(self, handle: str | None, parameter: str) -> PendingLogin:
         """Return the pending login with a handle and forget it, or raise ``DanceFailure``."""
@@ -288,17 +282,9 @@ class DanceViews(OAuthClient):
         raise DanceFailure(MISSING_STATE, "No login was begun here.")
 
     def _remember(self, login: PendingLogin) -> None:
-        pending = self._pending()
         known = current_app.extensions.get("flask_dance_nosql", {})
-        everywhere = [each._pending() for each in known]
-        pending.add(login)
-        excess = make_room(login, everywhere)
-        if excess and login.next is not None:
-            # The page that was asked for is less than the login.
-            pending.add(login._replace(next=None))
-            excess = make_room(login, everywhere)
+        excess = remember(login, self._pending(), [each._pending() for each in known])
         if excess:
-            pending.take(login.handle)
             raise DanceFailure(
                 "session_too_large",
                 f"The session cookie would be {excess} bytes too large, and browsers would drop "
@@ -342,7 +328,8 @@ class DanceViews(OAuthClient):
 
     def _user(self) -> str | None:
         """Return a digest of the current user's id, or ``None`` if nobody is signed in."""
-        with suppress(FlaskDanceNoSQLError):
+        # Before a visitor has signed in, an application's function may raise whatever it likes.
+        with suppress(Exception):
             user_id = self.slot().user_id
             if user_id is not None:
                 return sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]

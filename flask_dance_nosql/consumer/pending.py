@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hmac import compare_digest
 from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import urlencode
@@ -120,24 +119,31 @@ class PendingLogins:
                 flask_session.pop(key, None)
 
 
-def make_room(newest: PendingLogin, everywhere: Iterable[PendingLogins]) -> int:
-    """Forget the oldest dances, of whatever provider, until the session fits into its cookie.
+def remember(login: PendingLogin, pending: PendingLogins, everywhere: list[PendingLogins]) -> int:
+    """Remember a dance that begins now, in a session that fits into its cookie.
+
+    For that, the page that was asked for is forgotten if need be, which is less than the login.
+
+    Args:
+        login: The dance.
+        pending: Those of its provider.
+        everywhere: Those of all providers, of which the oldest are forgotten first.
 
     Returns:
-        By how many bytes it is too large even when ``newest`` is the only one left; then nothing
-        was forgotten.
+        By how many bytes the session is too large even so; then nothing has changed.
     """
-    before = dict(flask_session)
-    logins = [(login, pending) for pending in everywhere for login in pending.all()]
-    logins.sort(key=lambda each: each[0].begun)
-    excess = cookie_excess({})
-    for login, pending in logins:
+    before, excess = dict(flask_session), 0
+    for each in dict.fromkeys((login, login._replace(next=None))):
+        pending.add(each)
+        begun = [(old, its) for its in everywhere for old in its.all() if old.handle != each.handle]
+        begun.sort(key=lambda pair: pair[0].begun)
+        excess = cookie_excess({})
+        for old, its in begun:
+            if excess:
+                its.drop(old)
+                excess = cookie_excess({})
         if not excess:
-            break
-        if login.handle != newest.handle:
-            pending.drop(login)
-            excess = cookie_excess({})
-    if excess:
+            return 0
         flask_session.clear()
         flask_session.update(before)
     return excess
@@ -262,8 +268,9 @@ def _fits(entry: Any, kinds: tuple[Any, ...]) -> TypeGuard[list[Any]]:
 
 def is_ahead() -> bool:
     """Whether the answer is fetched before anybody wants it, and may never be shown."""
-    headers = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
-    return request.method == "HEAD" or any(name in request.headers for name in headers)
+    names = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+    purpose = " ".join(request.headers.get(name, "") for name in names).lower()
+    return request.method == "HEAD" or "prefetch" in purpose or "preview" in purpose
 
 
 def is_navigation() -> bool:

@@ -14,6 +14,9 @@ from werkzeug.routing import RequestRedirect
 # A page is kept in the session's cookie for as long as a login takes.
 MAX_LENGTH = 1_000
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?")
+VIEWS = ("login", "authorized")
+"""The endpoints of a blueprint's two views, within it."""
+
 _UNRESERVED = "/!$&'()*+,;=:@-._~"
 # Servers take request lines of 8 KB.
 _LONGEST_QUERY = 6_000
@@ -109,8 +112,9 @@ def _endpoint(host: str, path: str) -> str | None:
 
 def _is_of_dance(endpoint: str | None) -> bool:
     blueprint, _, view = (endpoint or "").rpartition(".")
-    names = current_app.extensions.get("flask_dance_nosql", {}).values()
-    return blueprint in names and view in ("login", "authorized")
+    ours = current_app.extensions.get("flask_dance_nosql", {})
+    # By the object: it may be registered under several names.
+    return current_app.blueprints.get(blueprint) in ours and view in VIEWS
 
 
 def is_full_url(value: str) -> bool:

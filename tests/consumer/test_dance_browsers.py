@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 import pytest
 from flask import Flask, session
 
+from flask_dance_nosql.consumer import oauth_authorized
 from flask_dance_nosql.consumer.backend import MemoryBackend, UserScopedBackend
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable
@@ -359,6 +360,23 @@ def test_login_is_ended_by_who_began_it(rotating: RotatingProvider, first: str) 
     assert [document.user_id for document in store.scan()] == ["ann"]
 
 
+def test_login_where_asking_who_it_is_fails_before_it(rotating: RotatingProvider) -> None:
+    """An app whose visitors sign in by the dance may know no user until then."""
+    rotating.approve()
+    store = MemoryStore()
+    backend = UserScopedBackend(store, user_id=lambda: session["user"])
+    blueprint = blueprint_at(rotating, backend=backend)
+    client = make_app(blueprint).test_client()
+    state = state_of(client.get("/login/acme"))
+
+    def sign_in(sender: Any, **token: Any) -> None:
+        session["user"] = "ann"
+
+    with oauth_authorized.connected_to(sign_in):
+        assert client.get(f"{CALLBACK}?code=CODE123&state={state}").location == "/"
+    assert [document.user_id for document in store.scan()] == ["ann"]
+
+
 @pytest.mark.parametrize("scope", ["browser", "app"])
 def test_login_where_there_are_no_users(rotating: RotatingProvider, scope: Any) -> None:
     """Two tabs of one browser may log in one after the other: neither has another user."""
@@ -452,3 +470,26 @@ def test_login_view_that_ends_with_a_slash_is_no_page_to_come_back_to(
             flask_session.clear()
         state = state_of(client.get(f"/login/acme/?next={page}"))
         assert client.get(f"{CALLBACK}?code=CODE123&state={state}").location == "/"
+
+
+def test_second_name_of_a_blueprint_is_of_the_dance_too(rotating: RotatingProvider) -> None:
+    """V1, V12: whichever of its login views is named, it is no page, and is not stored."""
+    rotating.approve()
+    blueprint = blueprint_at(rotating)
+    app = make_app(blueprint)
+    app.register_blueprint(blueprint, name="second", url_prefix="/second")
+    client = app.test_client()
+    begun = client.get("/second/acme?next=/second/acme")
+    assert begun.headers["Cache-Control"] == "no-store"
+    answer = client.get(f"/second/acme/authorized?code=CODE123&state={state_of(begun)}")
+    assert (answer.location, answer.headers["Cache-Control"]) == ("/", "no-store")
+
+
+@pytest.mark.parametrize("prefix", ["/ü", "/a b"])
+def test_callback_below_an_odd_prefix_is_a_url(prefix: str) -> None:
+    """V2: the provider is told what a browser shows, and what is registered there."""
+    client = make_app(make_blueprint()).test_client()
+    environ = {"SCRIPT_NAME": prefix.encode().decode("latin-1")}
+    begun = client.get("/login/acme", environ_overrides=environ)
+    query = parse_qs(urlsplit(begun.location).query)
+    assert query["redirect_uri"] == [f"http://localhost{quote(prefix)}{CALLBACK}"]
