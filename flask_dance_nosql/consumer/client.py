@@ -307,8 +307,8 @@ class OAuthClient(Configurable, Blueprint, ABC):
         require_tls(full)
         return full
 
-    def _store_login(self, token: Token) -> TokenSlot:
-        slot = self.slot()
+    def _store_login(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:
+        slot = slot or self.slot()
         self._write_login(slot, with_expires_at(token))
         self.forget_token()
         if slot.key is not None and slot.key.user_id is None:

@@ -142,10 +142,14 @@ class DanceViews(OAuthClient):
             # It is the end of the last dance that has led to the start page.
             is_led = last_page is not None and page in (None, self._next_url())
             return self._page(error, last_page if is_led else page)
+        slot = None
+        # Before a visitor has signed in, an application's function may raise whatever it likes.
+        with suppress(Exception):
+            slot = self.slot()
         try:
             with quiet():
-                url, login = self._begin(scope, authorization_params)
-            self._remember(login._replace(next=page, user=self._user()))
+                url, login = self._begin(scope, authorization_params, slot)
+            self._remember(login._replace(next=page, user=_digest(slot)))
         except DanceFailure as failure:
             failure.page = page
             return self._failed(failure)
@@ -166,7 +170,7 @@ class DanceViews(OAuthClient):
         if ARRIVED not in request.args and lacks_strict_cookie():
             return stepping_stone(posted_url({ARRIVED: ""}))
         try:
-            login, token = self._finished()
+            login, slot, token = self._finished()
         except DanceFailure as failure:
             return self._failed(failure)
         # A receiver that stores the token stores it as a login does.
@@ -179,7 +183,8 @@ class DanceViews(OAuthClient):
         ending, response = "", _first_response(results)
         if response is None and not any(result is False for _, result in results):
             try:
-                slot = self._store_login(token)
+                # Receivers may have signed somebody in.
+                slot = self._store_login(token, None if results else slot)
             except ValueError as error:
                 # The text of a foreign error may show the token that the backend was given.
                 reason = f"The backend refused the token: {type(error).__name__}."
@@ -192,7 +197,9 @@ class DanceViews(OAuthClient):
         return make_response(response or redirect(local_url(login.next) or self._next_url()))
 
     @abstractmethod
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
+    ) -> tuple[str, PendingLogin]:
         """Return the URL that a new login continues at, and what to remember of it."""
 
     @abstractmethod
@@ -250,15 +257,20 @@ class DanceViews(OAuthClient):
             LastEnding(self.name).forget()
             AskedPage(self.name).forget()
 
-    def _finished(self) -> tuple[PendingLogin, Token]:
-        """Return the login that this request answers, and its token, or raise ``DanceFailure``."""
+    def _finished(self) -> tuple[PendingLogin, TokenSlot | None, Token]:
+        """Return the login that this request answers, its user's slot if known, and its token.
+
+        Raises:
+            DanceFailure: If there is no such login, or no token.
+        """
         begun = self._pending().all()
         try:
             with quiet():
                 login = self._accept_response()
-                if login.user is not None and login.user != self._user():
+                slot = None if login.user is None else self.slot()
+                if login.user != _digest(slot):
                     raise DanceFailure(MISMATCHING_USER, "The login was begun by another user.")
-                return login, self._exchange(login)
+                return login, slot, self._exchange(login)
         except DanceFailure as failure:
             # The refusal of an unnamed login is most likely that of the newest.
             left = begun[:-1] if failure.is_unnamed else self._pending().all()
@@ -326,14 +338,12 @@ class DanceViews(OAuthClient):
         retry_url = url_for(self.view_endpoint("login"), **query)
         return failure_page(self.name, error, retry_url, self._next_url())
 
-    def _user(self) -> str | None:
-        """Return a digest of the current user's id, or ``None`` if nobody is signed in."""
-        # Before a visitor has signed in, an application's function may raise whatever it likes.
-        with suppress(Exception):
-            user_id = self.slot().user_id
-            if user_id is not None:
-                return sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+def _digest(slot: TokenSlot | None) -> str | None:
+    """Return a digest of the id of a slot's user, or ``None`` if it is of nobody."""
+    if slot is None or slot.user_id is None:
         return None
+    return sha256(slot.user_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _odd_ending(login: PendingLogin, slot: TokenSlot, token: Token) -> str:

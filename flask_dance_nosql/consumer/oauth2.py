@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Literal
 
 from flask import request
@@ -157,7 +158,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
 
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
+    ) -> tuple[str, PendingLogin]:
         if not self.client_id:
             raise ConfigurationError(
                 f"Blueprint {self.name!r} has no client_id. If it comes from the environment "
@@ -170,7 +173,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         self.endpoint_url("token_url")
         session.redirect_uri = self.callback_url()
         if scope is not None:
-            session.scope = self._with_granted(_scopes(scope))
+            session.scope = _with_granted(_scopes(scope), slot)
         parameters = {**(self.authorization_url_params or {}), **parameters}
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
@@ -186,15 +189,6 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         url, state = session.authorization_url(authorization_url, state=state, **parameters)
         asked = None if scope is None else " ".join(session.scope)
         return url, PendingLogin(state, verifier, scope=asked)
-
-    def _with_granted(self, scope: list[str]) -> list[str]:
-        """Return scopes together with those that the visitor's token was granted so far."""
-        try:
-            token = self.slot().read().token or {}
-        except FlaskDanceNoSQLError:
-            token = {}
-        granted = granted_scope(token)
-        return [*granted, *(each for each in scope if each not in granted)]
 
     def _accept_response(self) -> PendingLogin:
         state, error = request.args.get("state"), request.args.get("error")
@@ -258,6 +252,16 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             if self.revocation_url:
                 self.session.token_endpoint().revoke(token)
             raise
+
+
+def _with_granted(scope: list[str], slot: TokenSlot | None) -> list[str]:
+    """Return scopes together with those that the visitor's token was granted so far."""
+    token = None
+    if slot is not None:
+        with suppress(FlaskDanceNoSQLError):
+            token = slot.read().token
+    granted = granted_scope(token or {})
+    return [*granted, *(each for each in scope if each not in granted)]
 
 
 def _scopes(scope: Any) -> list[str]:

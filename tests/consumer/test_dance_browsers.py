@@ -20,6 +20,7 @@ from flask_dance_nosql.errors import BackendUnavailable
 from ..rotating import RotatingProvider
 from .conftest import Signals, make_app, make_blueprint
 from .test_dance import CALLBACK, blueprint_at, by_decorator, serve
+from .test_dance_attacks import receiving
 from .visitor import Visitor
 
 PAGE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
@@ -377,6 +378,33 @@ def test_login_where_asking_who_it_is_fails_before_it(rotating: RotatingProvider
     assert [document.user_id for document in store.scan()] == ["ann"]
 
 
+def test_login_by_which_another_user_signs_in_is_theirs(rotating: RotatingProvider) -> None:
+    """Who switches accounts is another user only after the provider has said who it is."""
+    rotating.approve()
+    app, blueprint, store = site_of_users(rotating)
+    client = app.test_client()
+    client.get("/as/ann")
+    state = state_of(client.get("/login/acme"))
+    with receiving(oauth_authorized, blueprint, lambda: session.update(user="ben")):
+        assert client.get(f"{CALLBACK}?code=CODE123&state={state}").location == "/"
+    assert [document.user_id for document in store.scan()] == ["ben"]
+
+
+def test_beginning_asks_for_the_user_once(rotating: RotatingProvider) -> None:
+    """Promise 13: also where it reads what was granted so far."""
+    asked = []
+
+    def who() -> str:
+        asked.append("ann")
+        return "ann"
+
+    backend = UserScopedBackend(MemoryStore(), user_id=who)
+    blueprint = blueprint_at(rotating, backend=backend)
+    with make_app(blueprint).test_request_context():
+        blueprint.begin(scope="write")
+    assert asked == ["ann"]
+
+
 @pytest.mark.parametrize("scope", ["browser", "app"])
 def test_login_where_there_are_no_users(rotating: RotatingProvider, scope: Any) -> None:
     """Two tabs of one browser may log in one after the other: neither has another user."""
@@ -425,7 +453,7 @@ def test_files_of_a_blueprint_may_be_stored(tmp_path: Any) -> None:
     (tmp_path / "logo.txt").write_text("logo")
     blueprint = make_blueprint(static_folder=str(tmp_path), static_url_path="/files")
     with make_app(blueprint).test_client().get("/login/files/logo.txt") as answer:
-        assert answer.text == "logo"
+        assert answer.get_data() == b"logo"
         assert answer.headers["Cache-Control"] == "no-cache"
 
 
