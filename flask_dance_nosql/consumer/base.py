@@ -10,12 +10,10 @@ from flask import Blueprint, Flask
 from flask.blueprints import BlueprintSetupState
 
 from ..errors import ConfigurationError
-from ..process import PerProcess
 from .backend.base import BaseBackend
-from .backend.session import SessionBackend
 from .client import SESSION_PATH
 from .dance import DanceViews
-from .settings import Argument, Setting, argument, refuse_unknown
+from .settings import Argument, Setting, argument
 
 _OF_FLASK = signature(Blueprint).parameters.keys()
 
@@ -81,23 +79,9 @@ class BaseOAuthConsumerBlueprint(DanceViews):
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         plain = {name for name, each in self.arguments.items() if type(each) is Argument}
         Blueprint.__init__(self, **{name: values.pop(name) for name in plain & _OF_FLASK})
-        backend, storage = values.pop("backend"), values.pop("storage")
-        if backend is not None and storage is not None:
-            raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
         login_url, authorized_url = values.pop("login_url"), values.pop("authorized_url")
         rule_kwargs = values.pop("rule_kwargs") or {}
-        self._config = {}
-        self.transport = PerProcess(self._make_adapter)
-        if values["session_class"] is None:
-            values["session_class"] = self.default_session_class
-        # Not one by one: this may happen within a request, where none is to be changed.
-        vars(self).update(values)
-        make = values["session_class"]
-        refuse_unknown(type(self), further, make)
-        self.kwargs = further
-        if backend is None:
-            backend = SessionBackend if storage is None else storage
-        self.backend = backend
+        super()._set_up(values, further)
         login_rule = self._route("login_url", login_url or "/{bp.name}")
         authorized_rule = self._route("authorized_url", authorized_url or "/{bp.name}/authorized")
         self.add_url_rule(login_rule, "login", self.login, **rule_kwargs)

@@ -18,12 +18,13 @@ from ..process import PerProcess
 from .backend.base import BaseBackend, PlainSlot, TokenSlot, issued_digest
 from .backend.owner import CURRENT, NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
+from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
 from .backend.store.values import Token
 from .context import config_of, current_state
 from .refresh.flights import Flights, flights_of
 from .requests import ConsumerSession
-from .settings import SESSION_ARGUMENTS, Argument, Configurable, Setting, configured
+from .settings import SESSION_ARGUMENTS, Argument, Configurable, Setting, configured, refuse_unknown
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, require_tls
@@ -94,12 +95,24 @@ class OAuthClient(Configurable, Blueprint, ABC):
     is_registered = False
     """Whether it is registered on an app. Settings are not assigned in requests from then on."""
 
-    _backend: BaseBackend
-    _make_slot: Callable[[Any, Who], TokenSlot]
-    _flights: PerProcess[Flights]
-    _config: dict[str, Any]
-    transport: PerProcess[BaseAdapter]
-    kwargs: dict[str, Any]
+    def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
+        self._backend: BaseBackend
+        self._make_slot: Callable[[Any, Who], TokenSlot]
+        self._flights: PerProcess[Flights]
+        self._config: dict[str, Any] = {}
+        self.transport = PerProcess(self._make_adapter)
+        backend, storage = values.pop("backend"), values.pop("storage")
+        if backend is not None and storage is not None:
+            raise ConfigurationError("'storage' is another name of 'backend': give one of the two.")
+        if values["session_class"] is None:
+            values["session_class"] = self.default_session_class
+        # Not one by one: this may happen within a request, where none is to be changed.
+        vars(self).update(values)
+        refuse_unknown(type(self), further, values["session_class"])
+        self.kwargs = further
+        if backend is None:
+            backend = SessionBackend if storage is None else storage
+        self.backend = backend
 
     @property
     def token(self) -> Token | None:
