@@ -6,7 +6,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
@@ -29,7 +28,17 @@ from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .client import OAuthClient
 from .context import ContextState, current_state
-from .failure_page import error_code, failure_page, stepping_stone
+from .failure import (
+    MISMATCHING_STATE,
+    MISMATCHING_USER,
+    MISSING_STATE,
+    SCOPE_NOT_GRANTED,
+    TOKEN_NOT_STORED,
+    DanceFailure,
+    error_code,
+    failure_page,
+    stepping_stone,
+)
 from .pending import (
     TOKEN_NOT_KEPT,
     AskedPage,
@@ -54,27 +63,6 @@ ARRIVED = "arrived"
 
 RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
-
-MISSING_STATE = "missing_state"
-MISMATCHING_STATE = "mismatching_state"
-MISMATCHING_USER = "mismatching_user"
-TOKEN_NOT_STORED = "token_not_stored"  # noqa: S105 - an error code
-SCOPE_NOT_GRANTED = "scope_not_granted"
-
-
-@dataclass(eq=False, repr=False)
-class DanceFailure(Exception):
-    """A dance that did not end with a token.
-
-    ``is_unnamed`` says that the answer did not name the login that it is about; ``page`` is the one
-    that the visitor had asked for, as far as that is known.
-    """
-
-    error: str
-    description: str | None = None
-    uri: str | None = None
-    is_unnamed: bool = False
-    page: str | None = None
 
 
 class DanceViews(OAuthClient):

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
-from .dance import DanceFailure
+from .failure import DanceFailure
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refusal import Refused, refusal_of

@@ -18,7 +18,7 @@ from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .client_auth import SETTINGS as AUTH_SETTINGS
 from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
-from .dance import DanceFailure
+from .failure import DanceFailure
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refresh.turns import revoke, store_login
