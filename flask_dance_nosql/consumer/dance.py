@@ -262,7 +262,8 @@ class DanceViews(OAuthClient):
         except DanceFailure as failure:
             # The refusal of an unnamed login is most likely that of the newest.
             left = begun[:-1] if failure.is_unnamed else self._pending().all()
-            failure.page = next((each.next for each in begun if each not in left), None)
+            if failure.error != MISMATCHING_USER:
+                failure.page = next((each.next for each in begun if each not in left), None)
             raise
 
     def _after_view(self, response: Response) -> Response:

@@ -340,9 +340,12 @@ def test_login_of_one_user_is_not_ended_by_another(
     app, _, store = site_of_users(rotating)
     client = app.test_client()
     client.get("/as/ann")
-    state = state_of(client.get("/login/acme"))
+    state = state_of(client.get("/login/acme?next=/of-ann"))
     client.get(then)
     client.get(f"{CALLBACK}?code=CODE123&state={state}")
+    # Nor is Ben led to what Ann had asked for.
+    assert "mismatching_user" in client.get("/login/acme").text
+    assert "of-ann" not in client.get("/login/acme").text
     assert [sent["error"] for sent in signals.of("oauth-error")] == ["mismatching_user"]
     assert list(store.scan()) == []
     assert rotating.calls("/token") == []
