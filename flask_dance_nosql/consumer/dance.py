@@ -337,8 +337,10 @@ def _digest(slot: TokenSlot | None) -> str | None:
 
 def _odd_ending(login: PendingLogin, slot: TokenSlot, token: Token) -> str:
     """Return the error of a dance that ended well, and left what leads to a login at once."""
-    # Not every backend keeps what it is given.
-    kept = token if slot.is_shared else slot.read().token
+    kept: Token | None = token
+    # Not every backend keeps what it is given. One that does not answer now has taken it.
+    with suppress(Exception):
+        kept = token if slot.is_shared else slot.read().token
     if not kept or (token_status(kept, 0.0) == "expired" and not kept.get("refresh_token")):
         return TOKEN_NOT_KEPT
     is_narrow = login.scope and set(login.scope.split()) - set(scopes_of(token.get("scope")))

@@ -429,6 +429,23 @@ class Down(MemoryBackend):
         raise BackendUnavailable("set", "Down")
 
 
+class WriteOnly(MemoryBackend):
+    """A backend whose server takes a token, and does not answer any more."""
+
+    def get(self, blueprint: Any) -> Any:
+        raise OSError("connection reset")
+
+
+def test_login_that_is_stored_has_ended_well(rotating: RotatingProvider) -> None:
+    """Whether it was kept is looked up for the loop guard, which is no reason to fail."""
+    rotating.approve()
+    backend = WriteOnly()
+    client = make_app(blueprint_at(rotating, backend=backend)).test_client()
+    state = state_of(client.get("/login/acme"))
+    assert client.get(f"{CALLBACK}?code=CODE123&state={state}").location == "/"
+    assert backend.token is not None
+
+
 @pytest.mark.parametrize("handles", [True, False])
 def test_error_at_the_callback_is_not_stored(rotating: RotatingProvider, handles: bool) -> None:
     """V12: nor is what the app makes of it; the URL has the code in it."""
