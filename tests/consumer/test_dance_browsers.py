@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from html import unescape
+from html import escape, unescape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 import pytest
-from flask import Flask, session
+from flask import Flask, request, session
+from playwright.sync_api import Browser
 
 from flask_dance_nosql.consumer import oauth_authorized
 from flask_dance_nosql.consumer.backend import MemoryBackend, UserScopedBackend
@@ -18,6 +19,7 @@ from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable
 
 from ..rotating import RotatingProvider
+from ..test_browser import browser  # noqa: F401 - a fixture
 from .conftest import Signals, make_app, make_blueprint
 from .test_dance import CALLBACK, blueprint_at, by_decorator, serve
 from .test_dance_attacks import receiving
@@ -306,6 +308,52 @@ def test_stepping_stone_shows_nothing_and_leads_nowhere_else() -> None:
     assert "Set-Cookie" not in answer.headers
     huge = client.get(f"{CALLBACK}?state={'s' * 9000}")
     assert len(huge.text) < 2000
+
+
+CONSENT = {
+    "GET": '<a href="{uri}?code=CODE123&state={state}">Allow</a>',
+    "POST": (
+        '<form method="post" action="{uri}"><input name="code" value="CODE123">'
+        '<input name="state" value="{state}"><button>Allow</button></form>'
+    ),
+}
+"""The page on which a provider asks the visitor, who answers by a link or by a form."""
+
+
+@pytest.mark.parametrize("same_site", ["Lax", "Strict"])
+@pytest.mark.parametrize("method", CONSENT)
+def test_login_in_a_real_browser(
+    servers: ExitStack,
+    rotating: RotatingProvider,
+    browser: Browser,  # noqa: F811 - the fixture
+    method: str,
+    same_site: str,
+) -> None:
+    """V3, V5: whichever cookies it sends, the visitor comes back to the page."""
+    rotating.approve()
+    other = Flask("provider")
+
+    @other.get("/authorize")
+    def ask() -> str:
+        return CONSENT[method].format(
+            uri=escape(request.args["redirect_uri"]), state=escape(request.args["state"])
+        )
+
+    blueprint = blueprint_at(rotating, authorization_url=f"{serve(servers, other)}/authorize")
+    app = guarded(blueprint, "/projects", SESSION_COOKIE_SAMESITE=same_site)
+    app.add_url_rule("/", "home", lambda: '<a href="/projects?a=1">Projects</a>')
+    # For a browser, this is another site than that of the provider.
+    url = serve(servers, app).replace("127.0.0.1", "localhost")
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(url)
+        page.click("a")
+        page.click("a, button")
+        page.wait_for_url(f"{url}/projects?a=1")
+        assert page.inner_text("body") == "in"
+    finally:
+        context.close()
 
 
 # Another user.
