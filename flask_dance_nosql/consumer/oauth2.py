@@ -25,7 +25,7 @@ from .refresh.turns import revoke, store_login
 from .refusal import EndedErrors, callback_refusal, refusal_of
 from .requests import OAuth2Session
 from .settings import Setting
-from .token import granted_scope
+from .token import granted_scope, scopes_of
 from .token_endpoint import EXCHANGE_ERRORS
 
 AUTHORIZATION_ERRORS = frozenset(
@@ -172,8 +172,13 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("token_url")
         session.redirect_uri = self.callback_url()
+        asked = None
         if scope is not None:
-            session.scope = _with_granted(_scopes(scope), slot)
+            scopes = _with_granted(_scopes(scope), slot)
+            asked = " ".join(scopes)
+            # Some providers want commas, for which the blueprint's scope is one string with them.
+            uses_commas = any("," in each for each in (scope, self.scope) if isinstance(each, str))
+            session.scope = ",".join(scopes) if uses_commas else scopes
         parameters = {**(self.authorization_url_params or {}), **parameters}
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
@@ -187,7 +192,6 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         if not isinstance(state, str | None):
             raise ConfigurationError(f"state has to be a str, not {type(state).__name__}.")
         url, state = session.authorization_url(authorization_url, state=state, **parameters)
-        asked = None if scope is None else " ".join(session.scope)
         return url, PendingLogin(state, verifier, scope=asked)
 
     def _accept_response(self) -> PendingLogin:
@@ -266,7 +270,7 @@ def _with_granted(scope: list[str], slot: TokenSlot | None) -> list[str]:
 
 def _scopes(scope: Any) -> list[str]:
     """Return the scopes that a view asks for."""
-    given = scope.split() if isinstance(scope, str) else scope
+    given = scopes_of(scope) if isinstance(scope, str) else scope
     if isinstance(given, Iterable) and not isinstance(given, bytes):
         scopes = list(given)
         if all(isinstance(each, str) for each in scopes):
