@@ -221,8 +221,8 @@ class ConsumerSession(Session, ABC):
                 except TokenExpiredError:
                     if blueprint.session.authorized:
                         raise
-            AskedPage(blueprint.name).note()
-            return redirect(url_for(blueprint.view_endpoint("login")))
+            login_url = url_for(blueprint.view_endpoint("login"))
+            return redirect(AskedPage(blueprint.name).note(login_url))
 
         return check
 

@@ -9,9 +9,10 @@ from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
 from requests import RequestException
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
-from .dance import DanceFailure
+from .failure import DanceFailure
 from .oauth1_session import OAuth1Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
@@ -65,7 +66,12 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         handle_key = f"{self.name}_oauth_request_token"
         return PendingLogins(handle_key, f"{handle_key}_secret")
 
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self,
+        scope: Any,
+        parameters: dict[str, Any],
+        slot: TokenSlot | None,  # noqa: ARG002 - OAuth 1 asks for no more than before
+    ) -> tuple[str, PendingLogin]:
         if scope is not None:
             raise ConfigurationError("OAuth 1 knows no scope; begin() takes other parameters.")
         if not self.client_key:

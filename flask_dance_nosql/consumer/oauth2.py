@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Literal
 
 from flask import request
@@ -17,15 +18,15 @@ from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .client_auth import SETTINGS as AUTH_SETTINGS
 from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
-from .dance import DanceFailure
 from .ended import EndedErrors
+from .failure import DanceFailure
 from .oauth2_session import OAuth2Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refresh.turns import revoke, store_login
 from .refusal import callback_refusal, refusal_of
 from .settings import Setting
-from .token import granted_scope
+from .token import granted_scope, scopes_of
 from .token_endpoint import EXCHANGE_ERRORS
 
 AUTHORIZATION_ERRORS = frozenset(
@@ -158,7 +159,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
 
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
+    ) -> tuple[str, PendingLogin]:
         if not self.client_id:
             raise ConfigurationError(
                 f"Blueprint {self.name!r} has no client_id. If it comes from the environment "
@@ -170,8 +173,13 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("token_url")
         session.redirect_uri = self.callback_url()
+        asked = None
         if scope is not None:
-            session.scope = self._with_granted(_scopes(scope))
+            scopes = _with_granted(_scopes(scope), slot)
+            asked = " ".join(scopes)
+            # Some providers want commas, for which the blueprint's scope is one string with them.
+            uses_commas = any("," in each for each in (scope, self.scope) if isinstance(each, str))
+            session.scope = ",".join(scopes) if uses_commas else scopes
         parameters = {**(self.authorization_url_params or {}), **parameters}
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
@@ -185,17 +193,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         if not isinstance(state, str | None):
             raise ConfigurationError(f"state has to be a str, not {type(state).__name__}.")
         url, state = session.authorization_url(authorization_url, state=state, **parameters)
-        asked = None if scope is None else " ".join(session.scope)
         return url, PendingLogin(state, verifier, scope=asked)
-
-    def _with_granted(self, scope: list[str]) -> list[str]:
-        """Return scopes together with those that the visitor's token was granted so far."""
-        try:
-            token = self.slot().read().token or {}
-        except FlaskDanceNoSQLError:
-            token = {}
-        granted = granted_scope(token)
-        return [*granted, *(each for each in scope if each not in granted)]
 
     def _accept_response(self) -> PendingLogin:
         state, error = request.args.get("state"), request.args.get("error")
@@ -261,9 +259,19 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             raise
 
 
+def _with_granted(scope: list[str], slot: TokenSlot | None) -> list[str]:
+    """Return scopes together with those that the visitor's token was granted so far."""
+    token = None
+    if slot is not None:
+        with suppress(FlaskDanceNoSQLError):
+            token = slot.read().token
+    granted = granted_scope(token or {})
+    return [*granted, *(each for each in scope if each not in granted)]
+
+
 def _scopes(scope: Any) -> list[str]:
     """Return the scopes that a view asks for."""
-    given = scope.split() if isinstance(scope, str) else scope
+    given = scopes_of(scope) if isinstance(scope, str) else scope
     if isinstance(given, Iterable) and not isinstance(given, bytes):
         scopes = list(given)
         if all(isinstance(each, str) for each in scopes):

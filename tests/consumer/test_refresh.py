@@ -17,7 +17,6 @@ from sqlalchemy import Column, Integer
 
 from flask_dance_nosql.consumer import (
     OAuth2ConsumerBlueprint,
-    base,
     token_deleted,
     token_refresh_failed,
     token_refreshed,
@@ -899,7 +898,7 @@ def test_wait_for_another_process_is_bounded(
     rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for too long gets a ``TokenRefreshError``; a token that works waits for nobody."""
-    monkeypatch.setattr(base, "_MARGIN", 0.0)
+    monkeypatch.setattr("flask_dance_nosql.consumer.client._MARGIN", 0.0)
     store = MemoryStore()
     blueprint = make(rotating, scoped(store), timeout=0.05)
     app = connect(blueprint, rotating.grant())
