@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import request
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
-from requests import RequestException
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.store.values import Token
@@ -111,7 +110,7 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             token: Token = fetch(url, timeout=self.timeout, should_load_token=False)
         except FlaskDanceNoSQLError:
             raise
-        except (Refused, RequestException, ValueError, TypeError) as error:
+        except (Refused, OSError, ValueError, TypeError) as error:
             refusal = refusal_of(error, Redactor(*secrets))
         else:
             return token

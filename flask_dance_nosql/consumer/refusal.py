@@ -13,9 +13,10 @@ import oauthlib.oauth2.rfc6749.errors as oauthlib_errors
 from oauthlib.oauth2 import OAuth2Error
 from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests import RequestException, Response
+from requests.exceptions import InvalidJSONError
 
 from .backend.store.values import Token
-from .redaction import Redactor, issued_in
+from .redaction import Redactor
 from .token import is_vschar
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ MISSING = "missing_token"
 _NAMES_OF_CODE = ("code", "type", "errorType", "error", "status", "reason", "name")
 _CODES_BESIDE = ("error_code", "errorCode", "errcode", "errorType")
 _MESSAGES = ("error_description", "error_message", "errorMessage", "message", "errmsg", "detail")
-_NO_ERROR = ("", "0", "false", "none", "null")
+_NO_ERROR = ("", "0", "false", "none", "null", "ok", "success", "no_error")
+_TOKENS = ("access_token", "refresh_token")
 
 _ENDED = frozenset(
     {
@@ -112,33 +114,64 @@ def refusal_of(error: Exception, redactor: Redactor) -> Refusal:
     if isinstance(error, OAuth2Error):
         code = redactor.text(error.error) or MISSING
         return Refusal(code, redactor.text(error.description), redactor.url(error.uri))
-    if isinstance(error, RequestException) and not isinstance(error, ValueError):
+    if _is_of_transport(error):
         description = f"The provider did not answer: {kind}."
         return Refusal("temporarily_unavailable", description, cause=kind)
     return Refusal(MISSING, f"The provider's answer can't be read: {kind}.", cause=kind)
 
 
-def shown(error: Exception, redactor: Redactor) -> Exception:
-    """Return a new error to raise in place of one of a token call, which may show secrets.
+def _is_of_transport(error: Exception) -> bool:
+    # Those of requests are among them; files with certificates may be missing, too.
+    return isinstance(error, OSError) and not isinstance(error, InvalidJSONError)
+
+
+def shown(error: Exception, refusal: Refusal) -> Exception:
+    """Return a new error that tells a refusal, in place of one that may show secrets.
 
     It is of the same kind where nobody has answered, and one of oauthlib's otherwise.
     """
-    refusal = refusal_of(error, redactor)
-    if not isinstance(error, RequestException) or isinstance(error, ValueError):
+    if not _is_of_transport(error):
         return refusal.as_error()
-    try:
-        copied: Exception = type(error)(refusal.description)
-    except Exception:  # noqa: BLE001 - a kind of the application's own may need other arguments
-        copied = RequestException(refusal.description)
+    copied = saying(refusal.description, error)
     copied.refusal = refusal  # type: ignore[attr-defined] # for refusal_of
     return copied
 
 
+def saying(text: str | None, error: Exception) -> Exception:
+    """Return a new error that says a text, of the same kind as another one where it can be made."""
+    try:
+        return type(error)(text)
+    except Exception:  # noqa: BLE001 - a kind of the application's own may need other arguments
+        return RequestException(text)
+
+
 def is_absent(value: object) -> bool:
-    """Whether the value of an error parameter says that there is no error."""
+    """Whether the value of an error parameter says that there is no error.
+
+    Some providers always send one, such as ``"ok"`` or ``{"code": 0, "message": "ok"}``.
+    """
     if isinstance(value, str):
         return value.strip().lower() in _NO_ERROR
+    if isinstance(value, Mapping) and value:
+        code = value.get("code")
+        is_told = isinstance(code, str | int | float) and code is not False and code != ""
+        return is_told and is_absent(code)
     return not value
+
+
+def issued_in(fields: Any, response: Response) -> Token:
+    """Return the tokens that an answer holds, whatever else it says.
+
+    Some providers put them into an envelope, which a hook of the application opens.
+    """
+    if not isinstance(fields, Mapping) or response.status_code >= 400:
+        return {}
+    found = (
+        {name: holder[name] for name in _TOKENS if is_vschar(holder.get(name))}
+        for holder in (fields, *fields.values())
+        if isinstance(holder, Mapping)
+    )
+    return next(filter(None, found), {})
 
 
 def refusal_in(
@@ -152,7 +185,7 @@ def refusal_in(
     status = response.status_code
     if not isinstance(fields, Mapping):
         return _judged(Refusal(MISSING, nothing_in(response)), set(), response, ended)
-    redactor = redactor.knowing(*issued_in(fields))
+    redactor = redactor.knowing(fields)
     error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, _MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]
     codes = {*_codes_of(error, "error")}.union(*(_codes_of(each, "errors") for each in listed))
@@ -170,13 +203,12 @@ def refusal_in(
     if code is None and description is None:
         is_odd = fields.get("access_token") is not None
         description = "The answer has no usable access token." if is_odd else nothing_in(response)
-    tokens = ("access_token", "refresh_token")
     refusal = Refusal(
         code or MISSING,
         description,
         redactor.url(fields.get("error_uri")),
         is_definite=code is not None and status < 300,
-        issued={n: fields[n] for n in tokens if status < 400 and is_vschar(fields.get(n))},
+        issued=issued_in(fields, response),
     )
     return _judged(refusal, codes, response, ended)
 
@@ -208,8 +240,12 @@ def _judged(refusal: Refusal, codes: set[str], response: Response, ended: EndedE
     return replace(refusal, has_ended=has_ended, is_definite=is_definite)
 
 
-def callback_refusal(arguments: Mapping[str, str], redactor: Redactor) -> Refusal | None:
+def callback_refusal(
+    arguments: Mapping[str, str], redactor_of_login: Callable[[], Redactor]
+) -> Refusal | None:
     """Return the error that a provider has sent the visitor back with, or ``None``.
+
+    The redactor is only made for an error: it may need a client secret that comes from elsewhere.
 
     Source: RFC 6749 section 4.1.2.1. Facebook sends ``error_code`` and ``error_message``.
     """
@@ -220,6 +256,7 @@ def callback_refusal(arguments: Mapping[str, str], redactor: Redactor) -> Refusa
         error = _first(arguments, _CODES_BESIDE)
         if error is None and message is None:
             return None
+    redactor = redactor_of_login()
     code, uri = redactor.text(error), redactor.url(arguments.get("error_uri"))
     return Refusal(code or "missing_code", redactor.text(message), uri)
 

@@ -31,11 +31,12 @@ from .backend.store.values import Token
 from .pending import AskedPage
 from .redaction import Redactor
 from .refresh.attempt import Refresh
-from .refusal import EndedErrors, Refusal, shown
+from .refusal import EndedErrors, Refusal, saying
 from .signals import token_saved
 from .token import (
     TokenStatus,
     can_be_refreshed,
+    is_printable,
     token_status,
     usable_type,
     with_expires_at,
@@ -544,17 +545,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
                 body=data,
                 headers=headers,
             )
-        try:
-            return super(OAuth2Session, call).request(
-                method, url, data=data, headers=headers, withhold_token=True, **kwargs
-            )
-        except RequestException as error:
-            redactor = Redactor((token or _NO_TOKEN).get("access_token"))
-            # Some providers want the token in the URL, which requests puts into its errors.
-            if not redactor.finds(f"{url} {error}"):
-                raise
-            failure = shown(error, redactor)
-        raise failure
+        send = super(OAuth2Session, call).request
+        arguments = {"data": data, "headers": headers, "withhold_token": True, **kwargs}
+        # Some providers want the token in the URL.
+        return _without_secrets((token,), send, method, url, **arguments)
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""
@@ -597,8 +591,8 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
         if self.blueprint is not None or self._is_assigned:
             token = reading.stored.token or {}
             key, secret = token.get("oauth_token"), token.get("oauth_token_secret")
-            client.resource_owner_key = key if isinstance(key, str) else None
-            client.resource_owner_secret = secret if isinstance(secret, str) else None
+            client.resource_owner_key = key if is_printable(key) else None
+            client.resource_owner_secret = secret if is_printable(secret) else None
         return call
 
     @property
@@ -635,10 +629,21 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
         """
         call = self.for_call(self.read()) if should_load_token else self
         self._set_defaults(kwargs)
+        client, send = call.auth.client, super(OAuth1Session, call).request
+        secrets = (client.client_secret, client.resource_owner_secret)
+        arguments = {"data": data, "headers": headers, **kwargs}
         with quiet():
-            return super(OAuth1Session, call).request(
-                method, self.resolve(url), data=data, headers=headers, **kwargs
-            )
+            return _without_secrets(secrets, send, method, self.resolve(url), **arguments)
+
+    def fetch_request_token(self, *args: Any, **kwargs: Any) -> Any:
+        """Fetch temporary credentials, with the arguments of requests-oauthlib."""
+        with quiet():
+            return super().fetch_request_token(*args, **kwargs)
+
+    def fetch_access_token(self, *args: Any, **kwargs: Any) -> Any:
+        """Fetch token credentials, with the arguments of requests-oauthlib."""
+        with quiet():
+            return super().fetch_access_token(*args, **kwargs)
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare a request; one that would show both secrets to the network is refused.
@@ -660,6 +665,26 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
     def is_signed_in_body(self, request: PreparedRequest) -> bool:
         """Whether a request has its signature in its body."""
         return "oauth_signature=" in _as_text(request.body)
+
+
+def _without_secrets(
+    secrets: tuple[object, ...],
+    send: Callable[..., Response],
+    method: str,
+    url: str,
+    **arguments: Any,
+) -> Response:
+    """Make a call; an error that shows a secret, which URLs may hold, is raised without it."""
+    try:
+        return send(method, url, **arguments)
+    except RequestException as error:
+        redactor = Redactor(*secrets, error.request)
+        if not redactor.finds(f"{url} {error}"):
+            raise
+        failure = saying(redactor.text(str(error)), error)
+        if isinstance(failure, RequestException):
+            failure.request, failure.response = error.request, error.response
+    raise failure
 
 
 def _as_text(body: Any) -> str:

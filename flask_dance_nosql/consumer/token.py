@@ -27,6 +27,11 @@ def is_vschar(value: object) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def is_printable(value: object) -> bool:
+    """Whether a value is text that can be a credential of OAuth 1, which has no other bounds."""
+    return isinstance(value, str) and value.isprintable()
+
+
 def seconds_of(value: object) -> float | None:
     """Return a number, or what a text says as a number; ``None`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):

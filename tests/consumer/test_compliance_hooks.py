@@ -116,13 +116,68 @@ def test_hook_that_says_what_is_wrong(rotating: RotatingProvider, signals: Signa
     assert signals.of("oauth-error")[-1]["error"] == "temporarily_unavailable"
 
 
-def test_hook_that_raises_an_error_of_this_package(rotating: RotatingProvider) -> None:
-    """It is passed on: the application is set up wrongly."""
-    hook = raising(ConfigurationError("mine"))
+def test_hook_that_raises_an_error_of_this_package(
+    rotating: RotatingProvider, signals: Signals
+) -> None:
+    """It fails the dance as any other error does, and tells its text, without secrets."""
+    hook = raising(ConfigurationError("mine, at-new-0"))
     browser = make_site(rotating, of_user(), session_class=hooked(hook)).browser()
     rotating.approve("new")
-    with pytest.raises(ConfigurationError, match="mine"):
-        browser.login()
+    browser.login()
+    [sent] = signals.of("oauth-error")
+    assert "ConfigurationError: mine, ***" in sent["error_description"]
+
+
+def refusing(session: Any) -> None:
+    """Let a hook of requests refuse each answer of the token endpoint."""
+
+    def refuse(response: Any, **kwargs: Any) -> None:
+        if "/token" in response.url:
+            raise KeyError(response.text)
+
+    session.hooks["response"].append(refuse)
+
+
+FAILING: dict[str, tuple[Any, dict[str, Any]]] = {
+    "errors is null": (session_with(fixes.fitbit_compliance_fix), {"errors": None}),
+    "errors is a list": (session_with(fixes.fitbit_compliance_fix), {"errors": []}),
+    "errors is an object": (session_with(fixes.fitbit_compliance_fix), {"errors": {}}),
+    "any error": (hooked(raising(ZeroDivisionError("rt-ann-1"))), {}),
+    "no response": (hooked(lambda response: None), {}),
+    "oauthlib's": (hooked(raising(InvalidGrantError(description="no rt-ann-1"))), {}),
+    "oauthlib's warning": (hooked(raising(Warning("at-ann-1"))), {}),
+    "requests'": (hooked(raising(ConnectTimeout("at-ann-1"))), {}),
+    "this package's": (hooked(raising(ConfigurationError("at-ann-1"))), {}),
+    "a hook of requests": (session_with(refusing), {}),
+    "an envelope": (hooked(unwrap), {"data": None}),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_refresh_token_outlives_a_hook_that_fails(rotating: RotatingProvider, name: str) -> None:
+    """What the answer has issued is kept, whatever a hook makes of it: the old one is spent."""
+    session_class, rotating.extra = FAILING[name]
+    browser = make_site(rotating, of_user(), session_class=session_class).browser()
+    browser.connect(rotating.grant())
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert "ann-1" not in f"{caught.value} {caught.value.__cause__!r}"
+    assert browser.stored["refresh_token"] == "rt-ann-1"
+    assert rotating.live()
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_a_failed_login_was_issued_is_revoked(
+    rotating: RotatingProvider, signals: Signals, name: str
+) -> None:
+    """Nobody has it, and nobody will; and the error tells nothing of it."""
+    session_class, extra = FAILING[name]
+    browser = make_site(rotating, of_user(), session_class=session_class, revokes=True).browser()
+    rotating.approve("new", **extra)
+    assert browser.login().status_code == 302
+    assert [each["token"] for each in rotating.revoked] == ["rt-new-0", "at-new-0"]
+    [sent] = signals.of("oauth-error")
+    assert "new-0" not in str(sent)
 
 
 def test_all_hooks_come_before_the_reader(rotating: RotatingProvider) -> None:
