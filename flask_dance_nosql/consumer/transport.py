@@ -148,14 +148,17 @@ def read_bounded(response: Response) -> Response:
     trusted: JSON has one of its own (:rfc:`8259`).
     """
     body, end = bytearray(), time.monotonic() + MAX_SECONDS
-    for part in _parts_of(response):
-        body += part
-        if len(body) > MAX_ANSWER:
-            response.close()
-            raise AnswerTooLarge(f"The answer has more than {MAX_ANSWER} bytes.")
-        if time.monotonic() > end:
-            response.close()
-            raise AnswerTooSlow(f"The answer takes longer than {MAX_SECONDS} seconds.")
+    try:
+        for part in _parts_of(response):
+            body += part
+            if len(body) > MAX_ANSWER:
+                raise AnswerTooLarge(f"The answer has more than {MAX_ANSWER} bytes.")
+            if time.monotonic() > end:
+                raise AnswerTooSlow(f"The answer takes longer than {MAX_SECONDS} seconds.")
+    except BaseException:
+        # What comes yet is nobody's, so that the connection is of no more use.
+        response.close()
+        raise
     response._content = bytes(body)
     response._content_consumed = True
     response.encoding = "utf-8"

@@ -130,9 +130,19 @@ def test_hook_that_raises_an_error_of_this_package(
 
 def refusing(session: Any) -> None:
     """Let a hook of requests refuse each answer of the token endpoint."""
+    refuse_at(session, "/token")
+
+
+def refusing_all(session: Any) -> None:
+    """Let it refuse each answer."""
+    refuse_at(session, "/")
+
+
+def refuse_at(session: Any, path: str) -> None:
+    """Let it refuse each answer of an endpoint."""
 
     def refuse(response: Any, **kwargs: Any) -> None:
-        if "/token" in response.url:
+        if path in response.url:
             raise KeyError(response.text)
 
     session.hooks["response"].append(refuse)
@@ -285,3 +295,50 @@ def test_session_that_raises_for_each_bad_status(
         browser.call()
     assert type(caught.value) is kind
     assert caught.value.needs_login
+
+
+@pytest.mark.parametrize(
+    ("body", "confirmed"),
+    [(b'{"error": "unsupported_token_type"}', True), (b'{"error": "invalid_request"}', False)],
+)
+def test_revocation_by_a_session_that_raises_for_each_bad_status(
+    rotating: RotatingProvider, body: bytes, confirmed: bool
+) -> None:
+    """Neither do such hooks keep a revocation from what the provider said."""
+
+    def register(session: Any) -> None:
+        session.hooks["response"].append(lambda response, **kwargs: response.raise_for_status())
+
+    site = make_site(rotating, of_user(), session_class=session_with(register))
+    browser = site.browser()
+    browser.connect({"access_token": "at-ann-0"})
+    rotating.odd = 400, JSON, body
+    assert browser.do(site.blueprint.revoke) is confirmed
+    assert browser.stored is None
+
+
+def test_revocation_by_a_session_whose_hook_fails(rotating: RotatingProvider) -> None:
+    """It is not confirmed, and the token goes all the same."""
+    site = make_site(rotating, of_user(), session_class=session_with(refusing_all))
+    browser = site.browser()
+    browser.connect(rotating.grant())
+    assert browser.do(site.blueprint.revoke) is False
+    assert browser.stored is None
+
+
+def test_hook_that_asks_again(rotating: RotatingProvider) -> None:
+    """What a hook of requests gets by another call, as Digest does, is read like an answer."""
+
+    def register(session: Any) -> None:
+        def again(response: Any, **kwargs: Any) -> Any:
+            rotating.odd = None
+            return response.connection.send(response.request, **kwargs)
+
+        session.hooks["response"].append(again)
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    rotating.approve("new")
+    state = browser.begin()
+    rotating.odd = 401, JSON, b"{}"
+    browser.finish(state)
+    assert browser.stored["access_token"] == "at-new-0"
