@@ -36,7 +36,12 @@ _UNCERTAIN = 1_000
 _DEPTH = 4
 _DEEPEST = 20
 _ITEMS = 10
-_MESSAGES = ("message", "error_description", "description", "detail", "details", "error", "code")
+
+MESSAGES = (
+    *("error_description", "error_message", "errorMessage", "message", "errmsg"),
+    *("detail", "details", "description"),
+)
+"""The names of fields in which providers say for people what is wrong, the first of them first."""
 
 
 class Redactor:
@@ -249,7 +254,7 @@ def _told(value: object, depth: int) -> str:
 def _told_of_many(value: Any, depth: int) -> str:
     if not isinstance(value, Mapping):
         return ", ".join(_told(item, depth) for item in list(value)[:_ITEMS])
-    message = next((value[name] for name in _MESSAGES if value.get(name)), None)
+    message = next((value[name] for name in (*MESSAGES, "error", "code") if value.get(name)), None)
     if message is not None:
         return _told(message, depth)
     items = list(value.items())[:_ITEMS]
@@ -301,18 +306,19 @@ def _is_secret_parameter(name: object) -> bool:
 
 def _in_request(request: PreparedRequest) -> Iterator[str]:
     """Yield the secrets that a request was sent with, whoever has put them there."""
-    body = _decoded(request.body) if isinstance(request.body, bytes) else str(request.body or "")
-    pairs = parse_qsl(body[:_LONGEST_READ]) + parse_qsl(urlsplit(request.url or "").query)
+    sent = request.body[:_LONGEST_READ] if isinstance(request.body, str | bytes) else ""
+    body = sent if isinstance(sent, str) else _decoded(sent)
+    pairs = parse_qsl(body) + parse_qsl(urlsplit(request.url or "").query)
     yield from _in_fields(pairs, _is_secret_parameter)
     with suppress(ValueError, RecursionError):
         yield from _texts_of(json.loads(body) if body.startswith("{") else None)
     for name, value in (request.headers or {}).items():
-        sent = _decoded(value) if isinstance(value, bytes) else str(value)
+        text = _decoded(value) if isinstance(value, bytes) else str(value)
         if name.lower() not in _COMMON_HEADERS:
-            yield from (sent, *sent.split()[1:])
-            yield from _in_fields(re.findall(r'([\w-]+)="([^"]*)"', sent), _is_secret_parameter)
-            if sent.lower().startswith("basic "):
-                yield _password_in(sent[6:])
+            yield from (text, *text.split()[1:])
+            yield from _in_fields(re.findall(r'([\w-]+)="([^"]*)"', text), _is_secret_parameter)
+            if text.lower().startswith("basic "):
+                yield _password_in(text[6:])
 
 
 def _password_in(credentials: str) -> str:

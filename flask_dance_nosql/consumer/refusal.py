@@ -16,7 +16,7 @@ from requests import RequestException, Response
 from requests.exceptions import InvalidJSONError
 
 from .backend.store.values import Token
-from .redaction import Redactor
+from .redaction import MESSAGES, Redactor
 from .token import is_vschar
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ MISSING = "missing_token"
 
 _NAMES_OF_CODE = ("code", "type", "errorType", "error", "status", "reason", "name")
 _CODES_BESIDE = ("error_code", "errorCode", "errcode", "errorType")
-_MESSAGES = ("error_description", "error_message", "errorMessage", "message", "errmsg", "detail")
 _NO_ERROR = ("", "0", "false", "none", "null", "ok", "success", "no_error")
 _TOKENS = ("access_token", "refresh_token")
 
@@ -90,10 +89,11 @@ class Refusal:
         return error
 
 
+# Those that inherit their code are about something special.
 _KINDS: dict[str, Callable[..., OAuth2Error]] = {
     kind.error: kind
     for kind in vars(oauthlib_errors).values()
-    if isinstance(kind, type) and issubclass(kind, OAuth2Error) and kind.error
+    if isinstance(kind, type) and issubclass(kind, OAuth2Error) and vars(kind).get("error")
 }
 
 
@@ -186,7 +186,7 @@ def refusal_in(
     if not isinstance(fields, Mapping):
         return _judged(Refusal(MISSING, nothing_in(response)), set(), response, ended)
     redactor = redactor.knowing(fields)
-    error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, _MESSAGES)
+    error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]
     codes = {*_codes_of(error, "error")}.union(*(_codes_of(each, "errors") for each in listed))
     codes.update(_code(fields.get(name)) for name in _CODES_BESIDE)
@@ -195,7 +195,7 @@ def refusal_in(
         error = _first(fields, _CODES_BESIDE) or next(filter(None, listed), None)
     for each in (error, *listed):
         if message is None and isinstance(each, Mapping):
-            message = _first(each, _MESSAGES)
+            message = _first(each, MESSAGES)
     if isinstance(error, Mapping):
         error = _first(error, _NAMES_OF_CODE)
     code = redactor.text(error)
@@ -249,7 +249,7 @@ def callback_refusal(
 
     Source: RFC 6749 section 4.1.2.1. Facebook sends ``error_code`` and ``error_message``.
     """
-    error, message = arguments.get("error"), _first(arguments, _MESSAGES)
+    error, message = arguments.get("error"), _first(arguments, MESSAGES)
     if is_absent(error):
         if arguments.get("code"):
             return None

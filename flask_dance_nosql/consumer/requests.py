@@ -630,7 +630,11 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
         call = self.for_call(self.read()) if should_load_token else self
         self._set_defaults(kwargs)
         client, send = call.auth.client, super(OAuth1Session, call).request
-        secrets = (client.client_secret, client.resource_owner_secret)
+        secrets = (
+            client.client_secret,
+            client.resource_owner_key,
+            client.resource_owner_secret,
+        )
         arguments = {"data": data, "headers": headers, **kwargs}
         with quiet():
             return _without_secrets(secrets, send, method, self.resolve(url), **arguments)
@@ -678,10 +682,11 @@ def _without_secrets(
     try:
         return send(method, url, **arguments)
     except RequestException as error:
-        redactor = Redactor(*secrets, error.request)
+        redactor = Redactor(*secrets)
         if not redactor.finds(f"{url} {error}"):
             raise
-        failure = saying(redactor.text(str(error)), error)
+        # Beside a token may be its signature.
+        failure = saying(redactor.knowing(error.request).text(str(error)), error)
         if isinstance(failure, RequestException):
             failure.request, failure.response = error.request, error.response
     raise failure

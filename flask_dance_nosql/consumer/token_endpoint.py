@@ -312,12 +312,11 @@ class TokenEndpoint:
         return False
 
 
-def receives_credentials(*secrets: object) -> Callable[[Response], Response]:
+def receives_credentials(redactor: Redactor) -> Callable[[Response], Response]:
     """Return what takes an answer of OAuth 1, and gives on what requests-oauthlib may parse.
 
     It raises :class:`Refused` if there are no credentials in it.
     """
-    redactor = Redactor(*secrets)
 
     def receive(response: Response) -> Response:
         known = redactor.knowing(response.request)

@@ -20,6 +20,7 @@ from requests.exceptions import ChunkedEncodingError, InvalidSchema
 from requests.hooks import default_hooks, dispatch_hook
 from requests.models import DEFAULT_REDIRECT_LIMIT
 from requests.utils import default_headers
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError as BrokenAnswer
 
 from ..errors import ConfigurationError
@@ -167,13 +168,14 @@ def read_bounded(response: Response) -> Response:
 
 def _parts_of(response: Response) -> Iterator[bytes]:
     """Yield the parts of an answer as they arrive."""
-    if response._content_consumed or not hasattr(response.raw, "read1"):
-        # It was read by a hook, or urllib3 is of version 1.
+    raw = response.raw
+    if response._content_consumed or not (isinstance(raw, HTTPResponse) and hasattr(raw, "read1")):
+        # It was read by a hook, it comes from an adapter of the application, or urllib3 is old.
         yield from response.iter_content(_CHUNK)
         return
     broken = None
     try:
-        while part := response.raw.read1(_CHUNK, decode_content=True):
+        while part := raw.read1(_CHUNK, decode_content=True):
             yield part
     except BrokenAnswer as error:
         broken = type(error).__name__

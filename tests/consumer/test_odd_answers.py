@@ -233,3 +233,23 @@ def test_old_refresh_token_beside_an_error(rotating: RotatingProvider) -> None:
     with pytest.raises(TokenRevoked):
         browser.call()
     assert browser.stored is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("invalid_request", "InvalidRequestError"),
+        ("invalid_grant", "InvalidGrantError"),
+        ("temporarily_unavailable", "TemporarilyUnavailableError"),
+        ("missing_token", "MissingTokenError"),
+        ("of_their_own", "CustomOAuth2Error"),
+    ],
+)
+def test_cause_of_a_failed_refresh(rotating: RotatingProvider, code: str, kind: str) -> None:
+    """It is oauthlib's error of the provider's code."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    rotating.odd = 400, JSON, json.dumps({"error": code}).encode()
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert type(caught.value.__cause__).__name__ == kind

@@ -77,6 +77,14 @@ def test_answer_in_many_parts(monkeypatch: pytest.MonkeyPatch, seconds: float) -
     assert answer.content == answer.text.encode()
 
 
+def test_answer_of_an_adapter_of_the_application() -> None:
+    """What is no answer of urllib3 is read as requests reads it."""
+    answer = requests.Response()
+    answer.raw = io.BytesIO(b"abc")
+    assert read_bounded(answer).text == "abc"
+    assert read_bounded(answer).text == "abc"
+
+
 def test_answer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then holds a call for 30 seconds in all."""
     clock = Clock(1.0)
