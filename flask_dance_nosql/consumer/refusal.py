@@ -91,7 +91,7 @@ class Refusal:
 
 # Those that inherit their code are about something special.
 _KINDS: dict[str, Callable[..., OAuth2Error]] = {
-    kind.error: kind
+    vars(kind)["error"]: kind
     for kind in vars(oauthlib_errors).values()
     if isinstance(kind, type) and issubclass(kind, OAuth2Error) and vars(kind).get("error")
 }

@@ -138,7 +138,8 @@ class TokenCalls(OAuth2Session, ABC):
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.
             changed = vars(error).get("token") if isinstance(error, Warning) else None
             if changed is None:
-                if answer.raw is None and not isinstance(error, _BEFORE_AN_ANSWER):
+                is_ours = isinstance(error, FlaskDanceNoSQLError)
+                if answer.raw is None and (is_ours or not isinstance(error, _BEFORE_AN_ANSWER)):
                     raise
                 failure = shown(error, answer.refusal(error))
             token = changed or {}
@@ -242,8 +243,10 @@ class TokenEndpoint:
         try:
             who = client_authentication(session.client_id, self.settings, given)
             session.redactor = session.redactor.knowing(*who.secrets)
-            for name in ("auth", "include_client_id", "client_secret", *transport_of(given)):
+            for name in ("auth", "include_client_id", *transport_of(given)):
                 given.pop(name, None)
+            if "client_secret" in given:
+                given["client_secret"] = who.secret
             session.scope = session._client.scope = given.pop("scope", None)
             session.auto_refresh_kwargs = given
             auth = {} if who.auth is None else {"auth": who.auth}

@@ -12,7 +12,12 @@ from oauthlib.oauth2 import InvalidGrantError
 from requests import ConnectTimeout
 
 from flask_dance_nosql.consumer import OAuth2Session
-from flask_dance_nosql.errors import ConfigurationError, TokenRefreshError, TokenRevoked
+from flask_dance_nosql.errors import (
+    ConfigurationError,
+    TokenRefreshError,
+    TokenRevoked,
+    UserRequired,
+)
 
 from ..rotating import RotatingProvider
 from .conftest import Signals
@@ -342,3 +347,19 @@ def test_hook_that_asks_again(rotating: RotatingProvider) -> None:
     rotating.odd = 401, JSON, b"{}"
     browser.finish(state)
     assert browser.stored["access_token"] == "at-new-0"
+
+
+@pytest.mark.parametrize("error", [UserRequired("mine"), ZeroDivisionError("mine")])
+def test_hook_that_fails_before_the_call(rotating: RotatingProvider, error: Exception) -> None:
+    """Nobody was asked anything, so that the application's own error is passed on."""
+
+    def fail(*asked: Any) -> Any:
+        raise error
+
+    def register(session: Any) -> None:
+        session.register_compliance_hook("access_token_request", fail)
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    with pytest.raises(type(error), match="mine"):
+        browser.login()
+    assert rotating.asked == []
