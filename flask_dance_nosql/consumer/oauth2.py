@@ -62,7 +62,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         import_name: The name of the package it is made in, usually ``__name__``.
         client_id: The client identifier that the provider gave your application.
         client_secret: The client secret, or ``None`` for a public client. A function is called for
-            each call of the token or revocation endpoint, and returns the secret of now.
+            each call of the token or revocation endpoint, and for an error that the callback
+            brings, which must not show it. It returns the secret of now.
         token_endpoint_auth_method: How the client says who it is there: ``"client_secret_basic"``,
             ``"client_secret_post"``, ``"none"``, or what requests takes as ``auth``. ``None``, the
             default, is what ``token_url_params`` say by ``auth`` or ``include_client_id``. If they
