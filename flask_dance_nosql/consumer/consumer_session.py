@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 from flask import current_app, has_request_context, redirect, url_for
 from oauthlib.oauth2 import TokenExpiredError
-from requests import PreparedRequest, Request, Response, Session
+from requests import PreparedRequest, Request, RequestException, Response, Session
 from requests.cookies import RequestsCookieJar
 
 from ..errors import (
@@ -23,6 +23,8 @@ from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
 from .pending import AskedPage
+from .redaction import Redactor
+from .refusal import saying
 from .token import with_expires_in
 from .transport import read_bounded
 
@@ -260,3 +262,24 @@ class ConsumerSession(Session, ABC):
 def as_text(body: Any) -> str:
     """Return a body or a header as text, to be searched."""
     return body.decode("latin-1") if isinstance(body, bytes) else str(body or "")
+
+
+def without_secrets(
+    secrets: tuple[object, ...],
+    send: Callable[..., Response],
+    method: str,
+    url: str,
+    **arguments: Any,
+) -> Response:
+    """Make a call; an error that shows a secret, which URLs may hold, is raised without it."""
+    try:
+        return send(method, url, **arguments)
+    except RequestException as error:
+        redactor = Redactor(*secrets)
+        if not redactor.finds(f"{url} {error}"):
+            raise
+        # Beside a token may be its signature.
+        failure = saying(redactor.knowing(error.request).text(str(error)), error)
+        if isinstance(failure, RequestException):
+            failure.request, failure.response = error.request, error.response
+    raise failure

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from requests import Response
 
+from .redaction import MESSAGES
+
 log = logging.getLogger(__name__)
 
 EndedErrors = str | Collection[str | int] | Callable[[Response], bool | None] | None
@@ -94,7 +96,6 @@ RULES = (
 
 CODES_BESIDE = ("error_code", "errorCode", "errcode", "errorType")
 CODES_WITHIN = ("code", "type", "errorType", "error", "status", "reason", "name")
-MESSAGES = ("error_description", "error_message", "errorMessage", "message", "errmsg", "detail")
 
 
 def meaning_of(fields: object, response: Response, ended: EndedErrors = None) -> Meaning:

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import request
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
-from requests import RequestException
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
@@ -111,14 +110,15 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """Fetch temporary or token credentials. Source: RFC 5849 sections 2.1 and 2.3."""
         client = session.auth.client
         secrets = (client.client_secret, client.resource_owner_secret, client.verifier)
-        session.receive = receives_credentials(*secrets)
+        redactor = Redactor(*secrets)
+        session.receive = receives_credentials(redactor)
         url = self.endpoint_url(setting)
         try:
             token: Token = fetch(url, timeout=self.timeout, should_load_token=False)
         except FlaskDanceNoSQLError:
             raise
-        except (Refused, RequestException, ValueError, TypeError) as error:
-            refusal = refusal_of(error, Redactor(*secrets))
+        except (Refused, OSError, ValueError, TypeError) as error:
+            refusal = refusal_of(error, redactor)
         else:
             return token
         raise DanceFailure(refusal.error, refusal.description)

@@ -10,7 +10,8 @@ from requests import PreparedRequest, Request, Response
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 
 from ..errors import CorruptToken
-from .consumer_session import NO_READING, ConsumerSession, Reading, as_text
+from .consumer_session import NO_READING, ConsumerSession, Reading, as_text, without_secrets
+from .token import is_printable
 from .transport import TransportSession, quiet, require_tls
 
 
@@ -29,8 +30,8 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
         if self.blueprint is not None or self._is_assigned:
             token = reading.stored.token or {}
             key, secret = token.get("oauth_token"), token.get("oauth_token_secret")
-            client.resource_owner_key = key if isinstance(key, str) else None
-            client.resource_owner_secret = secret if isinstance(secret, str) else None
+            client.resource_owner_key = key if is_printable(key) else None
+            client.resource_owner_secret = secret if is_printable(secret) else None
         return call
 
     @property
@@ -67,10 +68,25 @@ class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # t
         """
         call = self.for_call(self.read()) if should_load_token else self
         self._set_defaults(kwargs)
+        client, send = call.auth.client, super(OAuth1Session, call).request
+        secrets = (
+            client.client_secret,
+            client.resource_owner_key,
+            client.resource_owner_secret,
+        )
+        arguments = {"data": data, "headers": headers, **kwargs}
         with quiet():
-            return super(OAuth1Session, call).request(
-                method, self.resolve(url), data=data, headers=headers, **kwargs
-            )
+            return without_secrets(secrets, send, method, self.resolve(url), **arguments)
+
+    def fetch_request_token(self, *args: Any, **kwargs: Any) -> Any:
+        """Fetch temporary credentials, with the arguments of requests-oauthlib."""
+        with quiet():
+            return super().fetch_request_token(*args, **kwargs)
+
+    def fetch_access_token(self, *args: Any, **kwargs: Any) -> Any:
+        """Fetch token credentials, with the arguments of requests-oauthlib."""
+        with quiet():
+            return super().fetch_access_token(*args, **kwargs)
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare a request; one that would show both secrets to the network is refused.

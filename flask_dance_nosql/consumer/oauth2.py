@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 from flask import request
@@ -17,7 +18,13 @@ from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .client_auth import SETTINGS as AUTH_SETTINGS
-from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
+from .client_auth import (
+    AuthMethod,
+    ClientSecret,
+    check_auth_method,
+    client_authentication,
+    client_secrets,
+)
 from .ended import EndedErrors
 from .failure import DanceFailure
 from .oauth2_session import OAuth2Session
@@ -57,7 +64,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         import_name: The name of the package it is made in, usually ``__name__``.
         client_id: The client identifier that the provider gave your application.
         client_secret: The client secret, or ``None`` for a public client. A function is called for
-            each call of the token or revocation endpoint, and returns the secret of now.
+            each call of the token or revocation endpoint, and for an error that the callback
+            brings, which must not show it. It returns the secret of now.
         token_endpoint_auth_method: How the client says who it is there: ``"client_secret_basic"``,
             ``"client_secret_post"``, ``"none"``, or what requests takes as ``auth``. ``None``, the
             default, is what ``token_url_params`` say by ``auth`` or ``include_client_id``. If they
@@ -205,7 +213,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         issuer = request.args.get("iss")
         if issuer is not None and self.issuer is not None and issuer != self.issuer:
             raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
-        refusal = callback_refusal(request.args, self._redactor(login))
+        refusal = callback_refusal(request.args, partial(self._redactor, login))
         if refusal is not None:
             raise DanceFailure(refusal.error, refusal.description, refusal.uri)
         if self.use_pkce and login.secret is None:
@@ -219,18 +227,19 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         session.redirect_uri = self.callback_url()
         if login.scope is not None:
             session.scope = login.scope.split()
-        who = client_authentication(session.client_id, self.settings(*AUTH_SETTINGS))
-        arguments = who.for_exchange(self.token_url_params or {})
-        if self.use_pkce is not False and login.secret is not None:
-            arguments.setdefault("code_verifier", login.secret)
         try:
+            who = client_authentication(session.client_id, self.settings(*AUTH_SETTINGS))
+            session.redactor = self._redactor(login, *who.secrets)
+            arguments = who.for_exchange(self.token_url_params or {})
+            if self.use_pkce is not False and login.secret is not None:
+                arguments.setdefault("code_verifier", login.secret)
             token: Token = session.fetch_token(
                 self.endpoint_url("token_url"), code=request.args["code"], **arguments
             )
         except FlaskDanceNoSQLError:
             raise
         except EXCHANGE_ERRORS as error:
-            refusal = refusal_of(error, self._redactor(login))
+            refusal = refusal_of(error, session.redactor)
         else:
             if not token.get("scope") and session.scope:
                 # RFC 6749 section 5.1: it may be left out if it is what was asked for.
@@ -241,12 +250,11 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             session.token_endpoint().revoke(refusal.issued)
         raise DanceFailure(refusal.error, refusal.description, refusal.uri)
 
-    def _redactor(self, login: PendingLogin) -> Redactor:
+    def _redactor(self, login: PendingLogin, *of_client: object) -> Redactor:
         """Return what keeps the secrets of a login out of what is told of it."""
-        secret, arguments = self.client_secret, request.args
-        return Redactor(
-            *(arguments.get("code"), arguments.get("state")), *(secret, login.handle, login.secret)
-        )
+        known = of_client or client_secrets(self.client_id, self.settings(*AUTH_SETTINGS))
+        came = [*request.args.getlist("code"), *request.args.getlist("state")]
+        return Redactor(*known, *came, login.handle, login.secret)
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         takes_turns = bool(self.refresh_url or self.revocation_url)

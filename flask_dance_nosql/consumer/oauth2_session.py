@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 from urllib.parse import unquote_plus, urlsplit
 
 from oauthlib.oauth2 import Client, TokenExpiredError
-from requests import PreparedRequest, RequestException, Response
+from requests import PreparedRequest, Response
 
 from ..errors import (
     ConfigurationError,
@@ -20,11 +20,11 @@ from ..errors import (
 )
 from .backend.base import StoredToken, TokenSlot
 from .backend.store.values import Token
-from .consumer_session import NO_READING, ConsumerSession, Reading, as_text
+from .consumer_session import NO_READING, ConsumerSession, Reading, as_text, without_secrets
 from .ended import EndedErrors
 from .redaction import Redactor
 from .refresh.attempt import Refresh
-from .refusal import Refusal, shown
+from .refusal import Refusal
 from .signals import token_saved
 from .token import (
     TokenStatus,
@@ -308,17 +308,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
                 body=data,
                 headers=headers,
             )
-        try:
-            return super(OAuth2Session, call).request(
-                method, url, data=data, headers=headers, withhold_token=True, **kwargs
-            )
-        except RequestException as error:
-            redactor = Redactor((token or _NO_TOKEN).get("access_token"))
-            # Some providers want the token in the URL, which requests puts into its errors.
-            if not redactor.finds(f"{url} {error}"):
-                raise
-            failure = shown(error, redactor)
-        raise failure
+        send = super(OAuth2Session, call).request
+        arguments = {"data": data, "headers": headers, "withhold_token": True, **kwargs}
+        # Some providers want the token in the URL.
+        return without_secrets((token,), send, method, url, **arguments)
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""

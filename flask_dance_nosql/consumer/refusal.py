@@ -11,15 +11,17 @@ import oauthlib.oauth2.rfc6749.errors as oauthlib_errors
 from oauthlib.oauth2 import OAuth2Error
 from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests import RequestException, Response
+from requests.exceptions import InvalidJSONError
 
 from .backend.store.values import Token
-from .ended import CODES_BESIDE, CODES_WITHIN, MESSAGES, EndedErrors, meaning_of
-from .redaction import Redactor, issued_in
+from .ended import CODES_BESIDE, CODES_WITHIN, EndedErrors, meaning_of
+from .redaction import MESSAGES, Redactor
 from .token import is_vschar
 
 MISSING = "missing_token"
 
-_NO_ERROR = ("", "0", "false", "none", "null")
+_NO_ERROR = ("", "0", "false", "none", "null", "ok", "success", "no_error")
+_TOKENS = ("access_token", "refresh_token")
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,11 @@ class Refusal:
         return error
 
 
+# Those that inherit their code are about something special.
 _KINDS: dict[str, Callable[..., OAuth2Error]] = {
-    kind.error: kind
-    for kind in sorted(
-        (each for each in vars(oauthlib_errors).values() if isinstance(each, type)),
-        # Of several with one code the most general one stands last.
-        key=lambda each: -len(each.__mro__),
-    )
-    if issubclass(kind, OAuth2Error) and kind.error
+    vars(kind)["error"]: kind
+    for kind in vars(oauthlib_errors).values()
+    if isinstance(kind, type) and issubclass(kind, OAuth2Error) and vars(kind).get("error")
 }
 
 
@@ -87,33 +86,64 @@ def refusal_of(error: Exception, redactor: Redactor) -> Refusal:
     if isinstance(error, OAuth2Error):
         code = redactor.text(error.error) or MISSING
         return Refusal(code, redactor.text(error.description), redactor.url(error.uri))
-    if isinstance(error, RequestException) and not isinstance(error, ValueError):
+    if _is_of_transport(error):
         description = f"The provider did not answer: {kind}."
         return Refusal("temporarily_unavailable", description, cause=kind)
     return Refusal(MISSING, f"The provider's answer can't be read: {kind}.", cause=kind)
 
 
-def shown(error: Exception, redactor: Redactor) -> Exception:
-    """Return a new error to raise in place of one of a token call, which may show secrets.
+def _is_of_transport(error: Exception) -> bool:
+    # Those of requests are among them; files with certificates may be missing, too.
+    return isinstance(error, OSError) and not isinstance(error, InvalidJSONError)
+
+
+def shown(error: Exception, refusal: Refusal) -> Exception:
+    """Return a new error that tells a refusal, in place of one that may show secrets.
 
     It is of the same kind where nobody has answered, and one of oauthlib's otherwise.
     """
-    refusal = refusal_of(error, redactor)
-    if not isinstance(error, RequestException) or isinstance(error, ValueError):
+    if not _is_of_transport(error):
         return refusal.as_error()
-    try:
-        copied: Exception = type(error)(refusal.description)
-    except Exception:  # noqa: BLE001 - a kind of the application's own may need other arguments
-        copied = RequestException(refusal.description)
+    copied = saying(refusal.description, error)
     copied.refusal = refusal  # type: ignore[attr-defined] # for refusal_of
     return copied
 
 
+def saying(text: str | None, error: Exception) -> Exception:
+    """Return a new error that says a text, of the same kind as another one where it can be made."""
+    try:
+        return type(error)(text)
+    except Exception:  # noqa: BLE001 - a kind of the application's own may need other arguments
+        return RequestException(text)
+
+
 def is_absent(value: object) -> bool:
-    """Whether the value of an error parameter says that there is no error."""
+    """Whether the value of an error parameter says that there is no error.
+
+    Some providers always send one, such as ``"ok"`` or ``{"code": 0, "message": "ok"}``.
+    """
     if isinstance(value, str):
         return value.strip().lower() in _NO_ERROR
+    if isinstance(value, Mapping) and value:
+        code = value.get("code")
+        is_told = isinstance(code, str | int | float) and code is not False and code != ""
+        return is_told and is_absent(code)
     return not value
+
+
+def issued_in(fields: Any, response: Response) -> Token:
+    """Return the tokens that an answer holds, whatever else it says.
+
+    Some providers put them into an envelope, which a hook of the application opens.
+    """
+    if not isinstance(fields, Mapping) or response.status_code >= 400:
+        return {}
+    found = (
+        {name: holder[name] for name in _TOKENS if is_vschar(holder.get(name))}
+        for holder in (fields, *fields.values())
+        if isinstance(holder, Mapping)
+    )
+    return next(filter(None, found), {})
 
 
 def refusal_in(
@@ -129,7 +159,7 @@ def refusal_in(
         has_ended = meaning == "ended"
         is_definite = has_ended or meaning == "refused"
         return Refusal(MISSING, nothing_in(response), has_ended=has_ended, is_definite=is_definite)
-    redactor = redactor.knowing(*issued_in(fields))
+    redactor = redactor.knowing(fields)
     error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]
     if is_absent(error):
@@ -144,7 +174,6 @@ def refusal_in(
     if code is None and description is None:
         is_odd = fields.get("access_token") is not None
         description = "The answer has no usable access token." if is_odd else nothing_in(response)
-    tokens = ("access_token", "refresh_token")
     is_told = meaning == "unclear" and code is not None and status < 300
     return Refusal(
         code or MISSING,
@@ -152,7 +181,7 @@ def refusal_in(
         redactor.url(fields.get("error_uri")),
         has_ended=meaning == "ended",
         is_definite=is_told or meaning in ("ended", "refused"),
-        issued={n: fields[n] for n in tokens if status < 400 and is_vschar(fields.get(n))},
+        issued=issued_in(fields, response),
     )
 
 
@@ -161,8 +190,12 @@ def nothing_in(response: Response) -> str:
     return f"The answer, of HTTP status {response.status_code}, gives no token."
 
 
-def callback_refusal(arguments: Mapping[str, str], redactor: Redactor) -> Refusal | None:
+def callback_refusal(
+    arguments: Mapping[str, str], redactor_of_login: Callable[[], Redactor]
+) -> Refusal | None:
     """Return the error that a provider has sent the visitor back with, or ``None``.
+
+    The redactor is only made for an error: it may need a client secret that comes from elsewhere.
 
     Source: RFC 6749 section 4.1.2.1. Facebook sends ``error_code`` and ``error_message``.
     """
@@ -173,6 +206,7 @@ def callback_refusal(arguments: Mapping[str, str], redactor: Redactor) -> Refusa
         error = _first(arguments, CODES_BESIDE)
         if error is None and message is None:
             return None
+    redactor = redactor_of_login()
     code, uri = redactor.text(error), redactor.url(arguments.get("error_uri"))
     return Refusal(code or "missing_code", redactor.text(message), uri)
 

@@ -24,6 +24,11 @@ def is_vschar(value: object) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def is_printable(value: object) -> bool:
+    """Whether a value is text that can be a credential of OAuth 1, which has no other bounds."""
+    return isinstance(value, str) and value.isprintable()
+
+
 def end_of(token: Token) -> float | None:
     """Return when a token ends, in seconds since the epoch, or ``None`` if it does not say so.
 
