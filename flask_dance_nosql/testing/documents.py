@@ -76,33 +76,44 @@ def json_values() -> SearchStrategy[Any]:
 
 def tokens() -> SearchStrategy[dict[str, Any]]:
     """Return a Hypothesis strategy of tokens."""
-    return st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values())
-
-
-@cache
-def thousand_tokens() -> list[dict[str, Any]]:
-    """Return a thousand tokens that Hypothesis has made: other ones in each process."""
-    made: list[dict[str, Any]] = []
-
-    @hypothesis.settings(
-        max_examples=1000,
-        deadline=None,
-        database=None,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(tokens())
-    def collect(token: dict[str, Any]) -> None:
-        made.append(token)
-
-    collect()
-    return made
+    names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+    return st.dictionaries(names, json_values(), max_size=3)
 
 
 def keys() -> SearchStrategy[TokenKey]:
     """Return a Hypothesis strategy of keys, with characters that need care somewhere."""
     text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
     return st.builds(TokenKey, text, st.none() | text)
+
+
+@cache
+def thousand_tokens() -> list[dict[str, Any]]:
+    """Return a thousand tokens that Hypothesis has made: other ones in each process."""
+    return _made(tokens(), 1000)
+
+
+@cache
+def hundred_pairs() -> list[tuple[TokenKey, TokenKey]]:
+    """Return a hundred pairs of different keys, as :func:`thousand_tokens` does."""
+    return _made(st.tuples(keys(), keys()).filter(lambda pair: pair[0] != pair[1]), 100)
+
+
+def _made(strategy: SearchStrategy[R], count: int) -> list[R]:
+    made: list[R] = []
+
+    @hypothesis.settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategy)
+    def collect(value: R) -> None:
+        made.append(value)
+
+    collect()
+    return made
 
 
 def same(one: Any, other: Any) -> bool:

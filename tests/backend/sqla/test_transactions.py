@@ -98,7 +98,7 @@ def test_session_has_written_the_same_row(
         version = 0
     began = time.monotonic()
     uncommitted.save_apart(make_document(ADA, NEW), if_version=version)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert load(uncommitted).token == NEW
     assert committed(uncommitted, engine) == OLD
     session.commit()
