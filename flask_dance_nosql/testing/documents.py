@@ -95,7 +95,21 @@ def thousand_tokens() -> list[dict[str, Any]]:
 @cache
 def hundred_pairs() -> list[tuple[TokenKey, TokenKey]]:
     """Return a hundred pairs of different keys, as :func:`thousand_tokens` does."""
-    return _made(st.tuples(keys(), keys()).filter(lambda pair: pair[0] != pair[1]), 100)
+    return _made(pairs_of_keys(), 100)
+
+
+def pairs_of_keys() -> SearchStrategy[tuple[TokenKey, TokenKey]]:
+    """Return a Hypothesis strategy of pairs of different keys, many of which are much alike."""
+    text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
+    pairs: SearchStrategy[tuple[TokenKey, TokenKey]] = st.tuples(keys(), keys())
+    alike: list[Callable[[str, str, str], tuple[TokenKey, TokenKey]]] = [
+        lambda a, b, c: (TokenKey(a, b), TokenKey(a, b + c)),
+        lambda a, b, c: (TokenKey(a, c), TokenKey(a + b, c)),
+        lambda a, b, c: (TokenKey(a, b + c), TokenKey(a + b, c)),
+    ]
+    for make in alike:
+        pairs |= st.builds(make, text, text, text)
+    return pairs.filter(lambda pair: pair[0] != pair[1])
 
 
 def _made(strategy: SearchStrategy[R], count: int) -> list[R]:
