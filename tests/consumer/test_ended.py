@@ -285,7 +285,7 @@ def test_secret_that_fails_is_left_alone_for_a_while(
         assert len(asked) == times
         pass_time(monkeypatch, 11)
     assert rotating.calls("/token") == []
-    assert (expires_in != 30) or "hook or setting failed: RuntimeError" in caplog.text
+    assert (expires_in != 30) or "client_secret failed: RuntimeError" in caplog.text
 
 
 @pytest.mark.parametrize("expires_in", [-3600, 30])

@@ -12,7 +12,7 @@ from .invariants import check
 from .seen import observe
 from .surfaces import SURFACES
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS") or 1000)
+INPUTS = int(os.environ.get("FUZZ_INPUTS") or 2000)
 """For all surfaces together. As many as usual are the same in every run."""
 
 
