@@ -160,7 +160,8 @@ class TokenRefreshError(FlaskDanceNoSQLError):
 class TokenRevoked(TokenRefreshError):
     """The provider has ended the grant: its refresh token is good for nothing any more.
 
-    The stored token has been removed. The user has to log in again;
+    The stored token has been removed. It is raised, too, if somebody else has removed the token, by
+    a logout for instance, before its refresh was over. The user has to log in again;
     ``session.authorization_required`` sends them there.
     """
 

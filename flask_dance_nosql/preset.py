@@ -25,11 +25,12 @@ from oauthlib.oauth2 import WebApplicationClient
 from requests.adapters import BaseAdapter
 from werkzeug.local import LocalProxy
 
-from .consumer.base import Backend, BaseOAuthConsumerBlueprint, SessionClass
+from .consumer.base import BaseOAuthConsumerBlueprint
+from .consumer.client import Backend, SessionClass
 from .consumer.client_auth import AuthMethod, ClientSecret
+from .consumer.ended import EndedErrors
 from .consumer.oauth1 import OAuth1ConsumerBlueprint
 from .consumer.oauth2 import OAuth2ConsumerBlueprint
-from .consumer.refusal import EndedErrors
 from .consumer.revocation import Revocation
 from .consumer.settings import Argument, Configurable, argument, refuse_unknown
 from .consumer.token import scopes_of

@@ -1,8 +1,9 @@
 """Blueprints, sessions and signals for consuming OAuth providers."""
 
 from .oauth1 import OAuth1ConsumerBlueprint
+from .oauth1_session import OAuth1Session
 from .oauth2 import OAuth2ConsumerBlueprint
-from .requests import OAuth1Session, OAuth2Session
+from .oauth2_session import OAuth2Session
 from .settings import Setting
 from .signals import (
     oauth_authorized,

@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl
 
 from requests import Response
 
+from ..clock import moment_of, seconds_of
 from .backend.store.values import Token, json_token
-from .redaction import Redactor, issued_in
-from .refusal import MISSING, EndedErrors, Refusal, Refused, is_absent, nothing_in, refusal_in
-from .token import is_vschar, seconds_of
+from .ended import EndedErrors
+from .redaction import Redactor
+from .refusal import MISSING, Refusal, Refused, is_absent, nothing_in, refusal_in
+from .token import is_printable, is_vschar
 
 _LONGEST_LIFE = 10**10
 _DEEPEST = 50
@@ -45,7 +47,8 @@ def fields_of(response: Response) -> Any:
         if is_deep:
             return json.loads(_flattened(text), parse_int=_integer, strict=False)
         if "=" in text and text[0] not in "<{[":
-            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+            first = "&".join(text.split("&", _MOST_FIELDS)[:_MOST_FIELDS])
+            return dict(parse_qsl(first, keep_blank_values=True))
     except ValueError:
         pass
     return None
@@ -74,20 +77,21 @@ def _flattened(text: str) -> str:
 
 
 def read_token(
-    response: Response, redactor: Redactor, ended: EndedErrors = None
+    response: Response, fields: Any, redactor: Redactor, ended: EndedErrors = None
 ) -> tuple[Token, list[str]]:
     """Return the token of an answer, and the names of odd fields that were dropped from it.
+
+    ``fields`` are what could be read of it.
 
     Raises:
         Refused: If it gives no token that can be used.
     """
-    fields = fields_of(response)
     if not isinstance(fields, dict):
         raise Refused(refusal_in(None, response, redactor, ended))
     if not is_absent(fields.get("error")) or not is_vschar(fields.get("access_token")):
         raise Refused(refusal_in(fields, response, redactor, ended))
     token, dropped = sane_token(fields)
-    redactor = redactor.knowing(*issued_in(token))
+    redactor = redactor.knowing(token)
     return token, [redactor.text(name) or "?" for name in dropped[:10]]
 
 
@@ -103,15 +107,11 @@ def read_credentials(response: Response, redactor: Redactor) -> Token:
     if not isinstance(fields, dict):
         raise Refused(Refusal(MISSING, nothing_in(response)))
     key, secret = fields.get("oauth_token"), fields.get("oauth_token_secret")
-    if response.status_code < 300 and key and _is_printable(key) and _is_printable(secret):
+    if response.status_code < 300 and key and is_printable(key) and is_printable(secret):
         return sane_token(fields)[0]
     refusal = refusal_in(fields, response, redactor)
-    told = redactor.knowing(key, secret).text(fields.get("oauth_problem")) or refusal.reason
+    told = redactor.knowing(fields).text(fields.get("oauth_problem")) or refusal.reason
     raise Refused(Refusal(MISSING, told))
-
-
-def _is_printable(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable()
 
 
 def sane_token(fields: dict[str, Any]) -> tuple[Token, list[str]]:
@@ -159,8 +159,8 @@ def _lifetime(value: Any) -> Any:
 
 
 def _end(value: Any) -> Any:
-    seconds = seconds_of(value)
-    return seconds if seconds is not None and 0 < seconds < math.inf else None
+    moment = moment_of(value)
+    return moment if moment is not None and 0 < moment < math.inf else None
 
 
 _SANE: dict[str, Callable[[Any], Any]] = {

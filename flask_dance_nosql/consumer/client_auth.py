@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from .refusal import Refusal, Refused
 
 AuthMethodName = Literal["client_secret_basic", "client_secret_post", "none"]
 """A way in which a client says who it is. Source: RFC 7591 section 2."""
@@ -46,6 +48,12 @@ class ClientAuthentication:
     secret: str | None
     transport: dict[str, Any]
 
+    @property
+    def secrets(self) -> tuple[object, ...]:
+        """What of it a redactor has to know."""
+        auth = HTTPBasicAuth(*self.auth) if isinstance(self.auth, tuple) else self.auth
+        return (self.secret, auth, self.transport.get("headers"))
+
     def for_exchange(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of ``fetch_token``, further ``params`` of the user's included."""
         handled = (*TRANSPORT, "auth", "include_client_id", "client_secret")
@@ -74,9 +82,12 @@ def client_authentication(
 
     Raises:
         ConfigurationError: If the method is unknown, or needs a secret that is not there.
+        Refused: If the function for the secret fails.
     """
     params, given = settings.get("token_url_params") or {}, given or {}
-    secret = _secret_of({"client_secret": settings.get("client_secret"), **params, **given})
+    places = (given, params, settings)
+    secret = next((p["client_secret"] for p in places if p.get("client_secret") is not None), None)
+    secret = _text_of(secret)
     transport = {"timeout": settings.get("timeout"), **transport_of(params), **transport_of(given)}
     if params.get("headers") or given.get("headers"):
         headers = {**(params.get("headers") or {}), **(given.get("headers") or {})}
@@ -104,7 +115,7 @@ def _chosen(
     check_auth_method(method)
     if given.get("auth") is not None or given.get("include_client_id") is not None:
         method, params = None, given
-    elif "client_secret" in given:
+    elif given.get("client_secret") is not None:
         method = "client_secret_post"
     if isinstance(method, str):
         if secret is None and method != "none":
@@ -139,10 +150,26 @@ def transport_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in TRANSPORT if name in arguments}
 
 
-def _secret_of(settings: Mapping[str, Any]) -> str | None:
-    secret = settings["client_secret"]
-    if callable(secret):
-        secret = secret()
+def client_secrets(client_id: str | None, settings: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what a redactor has to know of a client; nothing if its settings are in disorder."""
+    # The next call to the token endpoint says so.
+    with suppress(FlaskDanceNoSQLError, Refused):
+        return client_authentication(client_id, settings).secrets
+    return ()
+
+
+def _text_of(secret: Any) -> str | None:
+    failure = None
+    try:
+        secret = secret() if callable(secret) else secret
+    except FlaskDanceNoSQLError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a function of the application's
+        # Its text may be as secret as what it failed to get.
+        failure = type(error).__name__
+    if failure is not None:
+        told = f"The function for the client_secret failed: {failure}."
+        raise Refused(Refusal("temporarily_unavailable", told, cause=told))
     if secret is not None and not isinstance(secret, str):
         raise ConfigurationError(
             f"A client_secret is a str, or a function that returns one, not a "

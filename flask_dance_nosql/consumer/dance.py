@@ -3,74 +3,78 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, make_response, redirect, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    has_request_context,
+    make_response,
+    redirect,
+    request,
+    url_for,
+)
+from werkzeug.routing import BuildError
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..errors import FlaskDanceNoSQLError
+from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
-from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
+from .client import OAuthClient
 from .context import ContextState, current_state
-from .failure_page import error_code, failure_page
+from .failure import (
+    MISMATCHING_STATE,
+    MISMATCHING_USER,
+    MISSING_STATE,
+    SCOPE_NOT_GRANTED,
+    TOKEN_NOT_STORED,
+    DanceFailure,
+    error_code,
+    failure_page,
+    stepping_stone,
+)
 from .pending import (
     TOKEN_NOT_KEPT,
     AskedPage,
     LastEnding,
     PendingLogin,
     PendingLogins,
+    is_ahead,
     is_navigation,
-    make_room,
+    lacks_strict_cookie,
+    remember,
 )
+from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
 from .transport import quiet
-from .urls import callback_path, local_url
+from .urls import VIEWS, is_full_url, local_url, own_path, posted_url
 
 log = logging.getLogger(__name__)
+
+ARRIVED = "arrived"
+"""In the query of the callback view: the visitor comes from a page of this site."""
 
 RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
 
-MISSING_STATE = "missing_state"
-MISMATCHING_STATE = "mismatching_state"
-TOKEN_NOT_STORED = "token_not_stored"  # noqa: S105 - an error code
-SCOPE_NOT_GRANTED = "scope_not_granted"
-# Servers take request lines of 8 KB.
-_LONGEST_QUERY = 6_000
-_PARAMETERS = frozenset(
-    (
-        *("state", "code", "iss", "error", "error_description", "error_uri"),
-        *("oauth_token", "oauth_verifier", "denied"),
-    )
-)
 
-
-@dataclass(eq=False, repr=False)
-class DanceFailure(Exception):
-    """A dance that did not end with a token.
-
-    ``is_unnamed`` says that the answer did not name the login that it is about.
-    """
-
-    error: str
-    description: str | None = None
-    uri: str | None = None
-    is_unnamed: bool = False
-
-
-class DanceViews(Blueprint, ABC):
+class DanceViews(OAuthClient):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
+
+    redirect_url: Setting[str | None] = Setting(default=None)
+    redirect_to: Setting[str | None] = Setting(default=None)
+    redirect_uri: Setting[str | None] = Setting(default=None, rule=is_full_url)
 
     def login(self) -> Response:
         """Begin the dance: redirect the visitor to the provider.
@@ -84,7 +88,7 @@ class DanceViews(Blueprint, ABC):
         """
         if not is_navigation():
             # An image or a script of another site must not push out the logins that are begun.
-            return _unstored(Response("A login is begun by a page, not by a script.", 403))
+            return Response("A login is begun by a page that is shown.", 403)
         page = AskedPage(self.name).take()
         if RETRY in request.args:
             LastEnding(self.name).forget()
@@ -121,17 +125,24 @@ class DanceViews(Blueprint, ABC):
         """
         page = local_url(next)
         self._next_url()
-        error = LastEnding(self.name).repeats()
+        error, last_page = LastEnding(self.name).repeats() or (None, None)
         if error is not None and (scope is not None or error != SCOPE_NOT_GRANTED):
-            return self._page(error, page)
+            # It is the end of the last dance that has led to the start page.
+            is_led = last_page is not None and page in (None, self._next_url())
+            return self._page(error, last_page if is_led else page)
+        slot = None
+        # Before a visitor has signed in, an application's function may raise whatever it likes.
+        with suppress(Exception):
+            slot = self.slot()
         try:
             with quiet():
-                url, login = self._begin(scope, authorization_params)
-            self._remember(login._replace(next=page))
+                url, login = self._begin(scope, authorization_params, slot)
+            self._remember(login._replace(next=page, user=_digest(slot)))
         except DanceFailure as failure:
-            return self._failed(failure, page)
+            failure.page = page
+            return self._failed(failure)
         oauth_before_login.send(self, url=url)
-        return _unstored(redirect(url))
+        return unstored(make_response(redirect(url)))
 
     def authorized(self) -> Response:
         """End the dance: check the response, exchange it for a token, and store that.
@@ -139,13 +150,15 @@ class DanceViews(Blueprint, ABC):
         Whatever is wrong with the response, the ``oauth_error`` signal is sent, nothing stored is
         touched, and the visitor is redirected or, if that would lead here again, gets a page.
         """
+        if is_ahead():
+            return Response("A login is ended by a page that is shown.", 403)
         if request.method == "POST":
             # The session's cookie may not come with what another site has posted.
-            return _unstored(redirect(f"{callback_path()}?{_query()}", 303))
+            return make_response(redirect(posted_url(), 303))
+        if ARRIVED not in request.args and lacks_strict_cookie():
+            return stepping_stone(posted_url({ARRIVED: ""}))
         try:
-            with quiet():
-                login = self._accept_response()
-                token = self._exchange(login)
+            login, slot, token = self._finished()
         except DanceFailure as failure:
             return self._failed(failure)
         # A receiver that stores the token stores it as a login does.
@@ -158,29 +171,23 @@ class DanceViews(Blueprint, ABC):
         ending, response = "", _first_response(results)
         if response is None and not any(result is False for _, result in results):
             try:
-                slot = self._store_login(token)
+                # Receivers may have signed somebody in.
+                slot = self._store_login(token, None if results else slot)
             except ValueError as error:
                 # The text of a foreign error may show the token that the backend was given.
                 reason = f"The backend refused the token: {type(error).__name__}."
                 if isinstance(error, FlaskDanceNoSQLError):
                     reason = str(error)
-                return self._failed(DanceFailure(TOKEN_NOT_STORED, reason), login.next)
+                return self._failed(DanceFailure(TOKEN_NOT_STORED, reason, page=login.next))
             token_saved.send(self, user_id=slot.user_id)
             ending = _odd_ending(login, slot, token)
         LastEnding(self.name).note(ending)
-        return _unstored(response or redirect(local_url(login.next) or self._next_url()))
-
-    @property
-    @abstractmethod
-    def session(self) -> Any:
-        """The session that calls the provider with the current user's token."""
+        return make_response(response or redirect(local_url(login.next) or self._next_url()))
 
     @abstractmethod
-    def slot(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> TokenSlot:
-        """Return one owner's token in the backend."""
-
-    @abstractmethod
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
+    ) -> tuple[str, PendingLogin]:
         """Return the URL that a new login continues at, and what to remember of it."""
 
     @abstractmethod
@@ -195,17 +202,74 @@ class DanceViews(Blueprint, ABC):
     def _exchange(self, login: PendingLogin) -> Token:
         """Fetch the token of an approved login, or raise :class:`DanceFailure`."""
 
-    @abstractmethod
-    def _store_login(self, token: Token) -> TokenSlot:
-        """Put the token that a dance has given into the backend. Returns whose it is."""
-
-    @abstractmethod
-    def _next_url(self) -> str:
-        """Return where the visitor goes after the dance."""
-
-    @abstractmethod
     def view_endpoint(self, view: str) -> str:
-        """Return the full endpoint of a view of this blueprint on the current app."""
+        """Return the full endpoint of a view of this blueprint on the current app.
+
+        Args:
+            view: ``"login"`` or ``"authorized"``.
+
+        Raises:
+            ConfigurationError: If the blueprint is not registered on the app.
+        """
+        names: dict[Blueprint, str] = current_app.extensions.get("flask_dance_nosql", {})
+        if self not in names:
+            raise ConfigurationError(
+                f"Blueprint {self.name!r} is not registered on the app {current_app.name!r}: call "
+                "app.register_blueprint() with it."
+            )
+        return f"{names[self]}.{view}"
+
+    def callback_url(self) -> str:
+        """Return the full URL of the callback view, as it is sent to the provider."""
+        if self.redirect_uri:
+            return self.redirect_uri
+        return iri_to_uri(url_for(self.view_endpoint("authorized"), _external=True))
+
+    def _next_url(self) -> str:
+        if self.redirect_url:
+            return self.redirect_url
+        if not self.redirect_to:
+            return own_path("/")
+        try:
+            url = url_for(self.redirect_to)
+        except BuildError as error:
+            raise ConfigurationError(f"redirect_to names no page of the app: {error}") from None
+        if url == url_for(self.view_endpoint("login")):
+            raise ConfigurationError("redirect_to leads to the login view again.")
+        return url
+
+    def forget_visitor(self) -> None:
+        """Forget what this browser has of its dances: the next visitor gets nothing of it."""
+        if has_request_context():
+            self._pending().forget()
+            LastEnding(self.name).forget()
+            AskedPage(self.name).forget()
+
+    def _finished(self) -> tuple[PendingLogin, TokenSlot | None, Token]:
+        """Return the login that this request answers, its user's slot if known, and its token.
+
+        Raises:
+            DanceFailure: If there is no such login, or no token.
+        """
+        begun = self._pending().all()
+        try:
+            with quiet():
+                login = self._accept_response()
+                slot = None if login.user is None else self.slot()
+                if login.user != _digest(slot):
+                    raise DanceFailure(MISMATCHING_USER, "The login was begun by another user.")
+                return login, slot, self._exchange(login)
+        except DanceFailure as failure:
+            # The refusal of an unnamed login is most likely that of the newest.
+            left = begun[:-1] if failure.is_unnamed else self._pending().all()
+            if failure.error != MISMATCHING_USER:
+                failure.page = next((each.next for each in begun if each not in left), None)
+            raise
+
+    def _after_view(self, response: Response) -> Response:
+        # Also what has become of an error, and what comes in place of a view.
+        view = str(request.endpoint).rpartition(".")[2]
+        return unstored(response) if view in VIEWS else response
 
     def _taken(self, handle: str | None, parameter: str) -> PendingLogin:
         """Return the pending login with a handle and forget it, or raise ``DanceFailure``."""
@@ -219,24 +283,16 @@ class DanceViews(Blueprint, ABC):
         raise DanceFailure(MISSING_STATE, "No login was begun here.")
 
     def _remember(self, login: PendingLogin) -> None:
-        pending = self._pending()
         known = current_app.extensions.get("flask_dance_nosql", {})
-        everywhere = [each._pending() for each in known]
-        pending.add(login)
-        excess = make_room(login, everywhere)
-        if excess and login.next is not None:
-            # The page that was asked for is less than the login.
-            pending.add(login._replace(next=None))
-            excess = make_room(login, everywhere)
+        excess = remember(login, self._pending(), [each._pending() for each in known])
         if excess:
-            pending.take(login.handle)
             raise DanceFailure(
                 "session_too_large",
                 f"The session cookie would be {excess} bytes too large, and browsers would drop "
                 "it. Keep tokens, and what else is large, on the server.",
             )
 
-    def _failed(self, failure: DanceFailure, page: str | None = None) -> Response:
+    def _failed(self, failure: DanceFailure) -> Response:
         error, description = failure.error, failure.description
         log.warning("OAuth dance with %r failed: %r, %r", self.name, error, description)
         results = oauth_error.send(
@@ -246,46 +302,49 @@ class DanceViews(Blueprint, ABC):
         is_ours = error not in (MISSING_STATE, MISMATCHING_STATE) and not failure.is_unnamed
         # After the receivers, of which one may have cleared the session.
         is_noted = error != MISSING_STATE and LastEnding(self.name).note(
-            error_code(error), is_ours=is_ours
+            error_code(error), failure.page, is_ours=is_ours
         )
         # A browser that has brought no session may keep none: then a note is of no use.
         is_kept = current_app.session_interface.get_cookie_name(current_app) in request.cookies
         response = _first_response(results)
         if response is not None and (is_kept or not 300 <= response.status_code < 400):
-            return _unstored(response)
-        if error == MISSING_STATE:
-            # Who has a token has come back here by the browser's history.
-            with suppress(FlaskDanceNoSQLError):
-                is_noted = bool(self.session.authorized)
+            return make_response(response)
         # What tells nothing of itself is no browser of today, and most likely keeps its cookies.
-        if is_noted and (is_kept or "Sec-Fetch-Mode" not in request.headers):
-            return _unstored(redirect(self._next_url()))
-        return self._page(error, page)
+        is_browser = "Sec-Fetch-Mode" in request.headers
+        goes_on = is_noted and (is_kept or not is_browser)
+        if error == MISSING_STATE or (is_browser and error == MISMATCHING_STATE):
+            # Who has a token has come back here by the browser's history. Who has none may have a
+            # cookie that no answer changes, so that a note would be of no use.
+            goes_on = False
+            with suppress(FlaskDanceNoSQLError):
+                goes_on = bool(self.session.authorized)
+        if goes_on:
+            return make_response(redirect(self._next_url()))
+        return self._page(error, failure.page)
 
     def _page(self, error: str, page: str | None = None) -> Response:
         query: dict[str, Any] = {RETRY: "", "next": page}
         retry_url = url_for(self.view_endpoint("login"), **query)
-        return _unstored(failure_page(self.name, error, retry_url, self._next_url()))
+        return failure_page(self.name, error, retry_url, self._next_url())
+
+
+def _digest(slot: TokenSlot | None) -> str | None:
+    """Return a digest of the id of a slot's user, or ``None`` if it is of nobody."""
+    if slot is None or slot.user_id is None:
+        return None
+    return sha256(slot.user_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _odd_ending(login: PendingLogin, slot: TokenSlot, token: Token) -> str:
     """Return the error of a dance that ended well, and left what leads to a login at once."""
-    # Not every backend keeps what it is given.
-    kept = token if slot.is_shared else slot.read().token
+    kept: Token | None = token
+    # Not every backend keeps what it is given. One that does not answer now has taken it.
+    with suppress(Exception):
+        kept = token if slot.is_shared else slot.read().token
     if not kept or (token_status(kept, 0.0) == "expired" and not kept.get("refresh_token")):
         return TOKEN_NOT_KEPT
     is_narrow = login.scope and set(login.scope.split()) - set(scopes_of(token.get("scope")))
     return SCOPE_NOT_GRANTED if is_narrow else ""
-
-
-def _query() -> str:
-    """Return the query for what was posted to the callback, short enough for any server."""
-    given = [*request.args.items(multi=True), *request.form.items(multi=True)]
-    for parameters in (given, [(name, value) for name, value in given if name in _PARAMETERS]):
-        query = urlencode(parameters)
-        if len(query) <= _LONGEST_QUERY:
-            return query
-    return ""
 
 
 def _first_response(results: Iterable[tuple[Any, Any]]) -> Any:
@@ -293,8 +352,10 @@ def _first_response(results: Iterable[tuple[Any, Any]]) -> Any:
     return next((result for _, result in results if isinstance(result, kinds)), None)
 
 
-def _unstored(response: Any) -> Response:
-    """Keep an answer, whose URL has secrets in it, out of caches (RFC 6749 section 5.1)."""
-    answer = make_response(response)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+def unstored(response: Response) -> Response:
+    """Keep an answer out of caches: its URL, or where it leads, has secrets in it.
+
+    Source: RFC 6749 section 5.1.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -6,16 +6,16 @@ from typing import Any
 
 from flask import request
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_TYPE_AUTH_HEADER, Client
-from requests import RequestException
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
-from .dance import DanceFailure
+from .failure import DanceFailure
+from .oauth1_session import OAuth1Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refusal import Refused, refusal_of
-from .requests import OAuth1Session
 from .settings import Setting
 from .token_endpoint import receives_credentials
 
@@ -65,7 +65,12 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         handle_key = f"{self.name}_oauth_request_token"
         return PendingLogins(handle_key, f"{handle_key}_secret")
 
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self,
+        scope: Any,
+        parameters: dict[str, Any],
+        slot: TokenSlot | None,  # noqa: ARG002 - OAuth 1 asks for no more than before
+    ) -> tuple[str, PendingLogin]:
         if scope is not None:
             raise ConfigurationError("OAuth 1 knows no scope; begin() takes other parameters.")
         if not self.client_key:
@@ -105,14 +110,15 @@ class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """Fetch temporary or token credentials. Source: RFC 5849 sections 2.1 and 2.3."""
         client = session.auth.client
         secrets = (client.client_secret, client.resource_owner_secret, client.verifier)
-        session.receive = receives_credentials(*secrets)
+        redactor = Redactor(*secrets)
+        session.receive = receives_credentials(redactor)
         url = self.endpoint_url(setting)
         try:
             token: Token = fetch(url, timeout=self.timeout, should_load_token=False)
         except FlaskDanceNoSQLError:
             raise
-        except (Refused, RequestException, ValueError, TypeError) as error:
-            refusal = refusal_of(error, Redactor(*secrets))
+        except (Refused, OSError, ValueError, TypeError) as error:
+            refusal = refusal_of(error, redactor)
         else:
             return token
         raise DanceFailure(refusal.error, refusal.description)

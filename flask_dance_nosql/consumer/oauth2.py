@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 from flask import request
@@ -16,16 +18,23 @@ from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
 from .base import BaseOAuthConsumerBlueprint
 from .client_auth import SETTINGS as AUTH_SETTINGS
-from .client_auth import AuthMethod, ClientSecret, check_auth_method, client_authentication
-from .dance import DanceFailure
+from .client_auth import (
+    AuthMethod,
+    ClientSecret,
+    check_auth_method,
+    client_authentication,
+    client_secrets,
+)
+from .ended import EndedErrors
+from .failure import DanceFailure
+from .oauth2_session import OAuth2Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refresh.turns import revoke, store_login
-from .refusal import EndedErrors, callback_refusal, refusal_of
-from .requests import OAuth2Session
+from .refusal import callback_refusal, refusal_of
 from .revocation import Revocation
 from .settings import Setting
-from .token import granted_scope
+from .token import granted_scope, scopes_of
 from .token_endpoint import EXCHANGE_ERRORS
 
 AUTHORIZATION_ERRORS = frozenset(
@@ -56,7 +65,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         import_name: The name of the package it is made in, usually ``__name__``.
         client_id: The client identifier that the provider gave your application.
         client_secret: The client secret, or ``None`` for a public client. A function is called for
-            each call of the token or revocation endpoint, and returns the secret of now.
+            each call of the token or revocation endpoint, and for an error that the callback
+            brings, which must not show it. It returns the secret of now.
         token_endpoint_auth_method: How the client says who it is there: ``"client_secret_basic"``,
             ``"client_secret_post"``, ``"none"``, or what requests takes as ``auth``. ``None``, the
             default, is what ``token_url_params`` say by ``auth`` or ``include_client_id``. If they
@@ -133,6 +143,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         check_auth_method(values["token_endpoint_auth_method"])
+        how = values["revocation"]
+        if how is not None and values["revocation_url"] is None:
+            values["revocation_url"] = how.url
         super()._set_up(values, further)
 
     @property
@@ -172,7 +185,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
 
-    def _begin(self, scope: Any, parameters: dict[str, Any]) -> tuple[str, PendingLogin]:
+    def _begin(
+        self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
+    ) -> tuple[str, PendingLogin]:
         if not self.client_id:
             raise ConfigurationError(
                 f"Blueprint {self.name!r} has no client_id. If it comes from the environment "
@@ -184,8 +199,15 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         authorization_url = self.endpoint_url("authorization_url")
         self.endpoint_url("token_url")
         session.redirect_uri = self.callback_url()
+        asked = None
         if scope is not None:
-            session.scope = self._with_granted(_scopes(scope))
+            scopes = _with_granted(_scopes(scope), slot)
+            asked = " ".join(scopes)
+            # Some blueprints have it in their scope alone that their provider wants commas.
+            uses_commas = any("," in each for each in (scope, self.scope) if isinstance(each, str))
+            session.scope = ",".join(scopes) if uses_commas else scopes
+        if session.scope is not None and not isinstance(session.scope, str):
+            session.scope = self.scope_separator.join(session.scope)
         parameters = {**(self.authorization_url_params or {}), **parameters}
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
@@ -198,21 +220,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         state = self.state() if callable(self.state) else self.state
         if not isinstance(state, str | None):
             raise ConfigurationError(f"state has to be a str, not {type(state).__name__}.")
-        asked = None if scope is None else " ".join(session.scope)
-        if session.scope is not None and not isinstance(session.scope, str):
-            session.scope = self.scope_separator.join(session.scope)
         url, state = session.authorization_url(authorization_url, state=state, **parameters)
         # Not every provider takes a plus sign for a space.
         return url.replace("+", "%20"), PendingLogin(state, verifier, scope=asked)
-
-    def _with_granted(self, scope: list[str]) -> list[str]:
-        """Return scopes together with those that the visitor's token was granted so far."""
-        try:
-            token = self.slot().read().token or {}
-        except FlaskDanceNoSQLError:
-            token = {}
-        granted = granted_scope(token)
-        return [*granted, *(each for each in scope if each not in granted)]
 
     def _accept_response(self) -> PendingLogin:
         state, error = request.args.get("state"), request.args.get("error")
@@ -224,7 +234,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         issuer = request.args.get("iss")
         if issuer is not None and self.issuer is not None and issuer != self.issuer:
             raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
-        refusal = callback_refusal(request.args, self._redactor(login))
+        refusal = callback_refusal(request.args, partial(self._redactor, login))
         if refusal is not None:
             raise DanceFailure(refusal.error, refusal.description, refusal.uri)
         if self.use_pkce and login.secret is None:
@@ -238,18 +248,19 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         session.redirect_uri = self.callback_url()
         if login.scope is not None:
             session.scope = login.scope.split()
-        who = client_authentication(session.client_id, self.settings(*AUTH_SETTINGS))
-        arguments = who.for_exchange(self.token_url_params or {})
-        if self.use_pkce is not False and login.secret is not None:
-            arguments.setdefault("code_verifier", login.secret)
         try:
+            who = client_authentication(session.client_id, self.settings(*AUTH_SETTINGS))
+            session.redactor = self._redactor(login, *who.secrets)
+            arguments = who.for_exchange(self.token_url_params or {})
+            if self.use_pkce is not False and login.secret is not None:
+                arguments.setdefault("code_verifier", login.secret)
             token: Token = session.fetch_token(
                 self.endpoint_url("token_url"), code=request.args["code"], **arguments
             )
         except FlaskDanceNoSQLError:
             raise
         except EXCHANGE_ERRORS as error:
-            refusal = refusal_of(error, self._redactor(login))
+            refusal = refusal_of(error, session.redactor)
         else:
             kept = {
                 name: request.args[name] for name in self.callback_fields if name in request.args
@@ -264,12 +275,11 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             session.token_endpoint().revoke(refusal.issued)
         raise DanceFailure(refusal.error, refusal.description, refusal.uri)
 
-    def _redactor(self, login: PendingLogin) -> Redactor:
+    def _redactor(self, login: PendingLogin, *of_client: object) -> Redactor:
         """Return what keeps the secrets of a login out of what is told of it."""
-        secret, arguments = self.client_secret, request.args
-        return Redactor(
-            *(arguments.get("code"), arguments.get("state")), *(secret, login.handle, login.secret)
-        )
+        known = of_client or client_secrets(self.client_id, self.settings(*AUTH_SETTINGS))
+        came = [*request.args.getlist("code"), *request.args.getlist("state")]
+        return Redactor(*known, *came, login.handle, login.secret)
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         takes_turns = bool(self.refresh_url or self.revocation_url)
@@ -282,9 +292,19 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             raise
 
 
+def _with_granted(scope: list[str], slot: TokenSlot | None) -> list[str]:
+    """Return scopes together with those that the visitor's token was granted so far."""
+    token = None
+    if slot is not None:
+        with suppress(FlaskDanceNoSQLError):
+            token = slot.read().token
+    granted = granted_scope(token or {})
+    return [*granted, *(each for each in scope if each not in granted)]
+
+
 def _scopes(scope: Any) -> list[str]:
     """Return the scopes that a view asks for."""
-    given = scope.split() if isinstance(scope, str) else scope
+    given = scopes_of(scope) if isinstance(scope, str) else scope
     if isinstance(given, Iterable) and not isinstance(given, bytes):
         scopes = list(given)
         if all(isinstance(each, str) for each in scopes):

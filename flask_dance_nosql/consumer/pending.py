@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hmac import compare_digest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
+from urllib.parse import urlencode
 
 from flask import current_app, request
 from flask import session as flask_session
@@ -37,6 +37,7 @@ class PendingLogin(NamedTuple):
         begun: When it began, in seconds since the epoch.
         next: The page of this site to go to in the end, or ``None``.
         scope: The scope that was asked for, if it is not the blueprint's.
+        user: A digest of the id of the user who began it, or ``None`` if nobody was signed in.
     """
 
     handle: str
@@ -44,9 +45,13 @@ class PendingLogin(NamedTuple):
     begun: float = 0.0
     next: str | None = None
     scope: str | None = None
+    user: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} begun at {self.begun}>"
 
 
-_KINDS = (str, str | None, int | float, str | None, str | None)
+_LOGIN = (str, str | None, int | float, str | None, str | None, str | None)
 
 
 class PendingLogins:
@@ -99,7 +104,8 @@ class PendingLogins:
                 *(rest if isinstance(rest, list | tuple) else ()),
             ]
         )
-        return [PendingLogin(*entry) for entry in entries if _is_login(entry)]
+        # The session may hold anything, and entries of other versions.
+        return [PendingLogin(*entry) for entry in entries if _fits(entry, _LOGIN) and entry[0]]
 
     def _write(self, logins: list[PendingLogin]) -> None:
         newest = logins[-1] if logins else PendingLogin("", None)
@@ -116,38 +122,38 @@ class PendingLogins:
                 flask_session.pop(key, None)
 
 
-def _is_login(entry: Any) -> bool:
-    """Whether this is a dance: the session may hold anything, and entries of other versions."""
-    if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= len(_KINDS) or not entry[0]:
-        return False
-    return all(isinstance(part, kind) for part, kind in zip(entry, _KINDS, strict=False))
+def remember(login: PendingLogin, pending: PendingLogins, everywhere: list[PendingLogins]) -> int:
+    """Remember a dance that begins now, in a session that fits into its cookie.
 
+    For that, the page that was asked for is forgotten if need be, which is less than the login.
 
-def make_room(newest: PendingLogin, everywhere: Iterable[PendingLogins]) -> int:
-    """Forget the oldest dances, of whatever provider, until the session fits into its cookie.
+    Args:
+        login: The dance.
+        pending: Those of its provider.
+        everywhere: Those of all providers, of which the oldest are forgotten first.
 
     Returns:
-        By how many bytes it is too large even when ``newest`` is the only one left; then nothing
-        was forgotten.
+        By how many bytes the session is too large even so; then nothing has changed.
     """
-    before = dict(flask_session)
-    logins = [(login, pending) for pending in everywhere for login in pending.all()]
-    logins.sort(key=lambda each: each[0].begun)
-    excess = cookie_excess({})
-    for login, pending in logins:
+    before, excess = dict(flask_session), 0
+    for each in dict.fromkeys((login, login._replace(next=None))):
+        pending.add(each)
+        begun = [(old, its) for its in everywhere for old in its.all() if old.handle != each.handle]
+        begun.sort(key=lambda pair: pair[0].begun)
+        excess = cookie_excess({})
+        for old, its in begun:
+            if excess:
+                its.drop(old)
+                excess = cookie_excess({})
         if not excess:
-            break
-        if login.handle != newest.handle:
-            pending.drop(login)
-            excess = cookie_excess({})
-    if excess:
+            return 0
         flask_session.clear()
         flask_session.update(before)
     return excess
 
 
 class LastEnding:
-    """How the last dance with a provider ended in this browser: its error, and how often so.
+    """How the last dance with a provider ended in this browser: its error, how often so, its page.
 
     With it, a login is not begun that would only follow from how the last one has ended.
     """
@@ -155,25 +161,28 @@ class LastEnding:
     def __init__(self, provider: str) -> None:
         self._key = f"{provider}_oauth_ended"
 
-    def note(self, error: str = "", *, is_ours: bool = True) -> bool:
+    def note(self, error: str = "", page: str | None = None, *, is_ours: bool = True) -> bool:
         """Remember an ending. Returns whether the browser will.
 
         Args:
             error: The error; none is a success.
+            page: The page that the visitor had asked for; it is left out if the cookie is full.
             is_ours: Whether it was that of a login begun here. Others are counted once only: they
                 may be the work of somebody else.
         """
         last = _noted(self._key, LOOP_SECONDS)
         is_again = is_ours and last is not None and last.text == error
         times = last.times + 1 if last is not None and is_again else 1
-        value = [clock.timestamp(), error, times]
+        value = [clock.timestamp(), error, times, page]
+        if page is not None and not _can_keep({self._key: value}):
+            value[-1] = None
         if not _can_keep({self._key: value}):
             return False
         flask_session[self._key] = value
         return True
 
-    def repeats(self) -> str | None:
-        """Return the error to tell in place of a login that would only lead to the same again."""
+    def repeats(self) -> tuple[str, str | None] | None:
+        """Return the error and page to tell of in place of a login that would lead to it again."""
         last = _noted(self._key, LOOP_SECONDS)
         if last is None:
             return None
@@ -182,9 +191,10 @@ class LastEnding:
         is_clicked = request.headers.get("Sec-Fetch-Site") == "same-origin"
         if last.text:
             at_once = age < AT_ONCE_SECONDS and not is_clicked
-            return last.text if at_once or last.times > 1 else None
+            return (last.text, last.page) if at_once or last.times > 1 else None
         most = MOST_CLICKS if is_clicked else MOST_LOGINS
-        return TOKEN_NOT_KEPT if last.times >= most and age < FOLLOWING_SECONDS else None
+        is_loop = last.times >= most and age < FOLLOWING_SECONDS
+        return (TOKEN_NOT_KEPT, last.page) if is_loop else None
 
     def forget(self) -> None:
         """Forget it."""
@@ -192,19 +202,35 @@ class LastEnding:
 
 
 class AskedPage:
-    """The page that a visitor had asked for when they were sent to the login view."""
+    """The page that a visitor had asked for when they were sent to the login view.
+
+    The URL of the login view names it, so that each of several tabs comes back to its own. A
+    client that sends no ``Sec-Fetch-Mode``, such as a test or a browser by plain http, gets the URL
+    that Flask-Dance has, and its page is remembered in the session for a minute.
+    """
 
     def __init__(self, provider: str) -> None:
         self._key = f"{provider}_oauth_next"
 
-    def note(self) -> None:
-        """Remember the current page, if it is one that a browser can be sent to."""
-        page = local_url(current_url())
-        value = [clock.timestamp(), current_url(), 1]
-        if request.method == "GET" and is_navigation() and page and _can_keep({self._key: value}):
+    def note(self, login_url: str) -> str:
+        """Return the URL that leads to the login, and from there back to the current page.
+
+        Args:
+            login_url: The URL of the login view.
+        """
+        self.forget()
+        url = current_url()
+        page = local_url(url)
+        if page is None or request.method != "GET" or not is_navigation():
+            return login_url
+        if "Sec-Fetch-Mode" in request.headers:
+            # A login view on another host needs the whole URL.
+            query = urlencode({"next": url if "://" in login_url else page})
+            return f"{login_url}{'&' if '?' in login_url else '?'}{query}"
+        value = [clock.timestamp(), url]
+        if _can_keep({self._key: value}):
             flask_session[self._key] = value
-        else:
-            self.forget()
+        return login_url
 
     def take(self) -> str | None:
         """Return the page, unless it was asked for long ago, and forget it."""
@@ -221,23 +247,45 @@ class _Noted(NamedTuple):
     moment: float
     text: str
     times: int = 1
+    page: str | None = None
+
+
+_NOTED = (int | float, str, int, str | None)
 
 
 def _noted(key: str, seconds: float) -> _Noted | None:
     """Return what was noted, unless it is too long ago; the session may hold anything."""
     value = flask_session.get(key)
-    if not isinstance(value, list | tuple) or len(value) != len(_Noted._fields):
+    if not _fits(value, _NOTED):
         return None
-    moment, text, times = value
-    if not isinstance(moment, int | float) or not isinstance(text, str) or type(times) is not int:
-        return None
-    now = clock.timestamp()
-    return _Noted(moment, text, times) if now - seconds < moment <= now else None
+    noted, now = _Noted(*value), clock.timestamp()
+    return noted if now - seconds < noted.moment <= now else None
+
+
+def _fits(entry: Any, kinds: tuple[Any, ...]) -> TypeGuard[list[Any]]:
+    """Whether this is a list of values of these types, of which the third and on may be missing."""
+    if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= len(kinds):
+        return False
+    return all(isinstance(part, kind) for part, kind in zip(entry, kinds, strict=False))
+
+
+def is_ahead() -> bool:
+    """Whether the answer is fetched before anybody wants it, and may never be shown."""
+    names = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+    purpose = " ".join(request.headers.get(name, "") for name in names).lower()
+    return request.method == "HEAD" or "prefetch" in purpose or "preview" in purpose
 
 
 def is_navigation() -> bool:
     """Whether a browser wants to show the answer, unless it does not say."""
-    return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    return not is_ahead() and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+
+
+def lacks_strict_cookie() -> bool:
+    """Whether the session's cookie did not come since it only comes from pages of this site."""
+    interface = current_app.session_interface
+    is_strict = str(interface.get_cookie_samesite(current_app)).lower() == "strict"
+    return is_strict and interface.get_cookie_name(current_app) not in request.cookies
 
 
 def _can_keep(changes: dict[str, Any]) -> bool:

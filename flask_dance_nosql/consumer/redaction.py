@@ -3,47 +3,64 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import html
+import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+
+from requests import PreparedRequest
+from requests.auth import AuthBase
 
 MAX_TEXT = 300
 """How many characters are shown of a foreign text."""
 
 # Less than this is in any text by chance, and nobody's secret.
 _SHORTEST = 4
-# Of a long secret that is escaped, the beginning is looked for; with it goes what follows at once.
-_LONGEST = 128
+# From this length on a secret is found also where white space was put into it.
+_LONG = 8
+# Of a longer secret the beginning is looked for; with it goes what follows of the secret.
 _BEGINNING = 48
-_MARKS = "%\\&+"
-_LONGEST_LOOKED_AT = 5_000
+_MOST_SECRETS = 500
+# How much of a text is put on one line, and how much of that is searched.
+_LONGEST_READ = 100_000
+_LONGEST_SEARCHED = 20_000
+# What is cut off at the end of what is searched could be a part of a secret.
+_UNCERTAIN = 1_000
 _DEPTH = 4
+_DEEPEST = 20
 _ITEMS = 10
-_MESSAGES = ("message", "error_description", "description", "detail", "details", "error", "code")
+
+MESSAGES = (
+    *("error_description", "error_message", "errorMessage", "message", "errmsg"),
+    *("detail", "details", "description"),
+)
+"""The names of fields in which providers say for people what is wrong, the first of them first."""
 
 
 class Redactor:
     """Makes foreign values into text that may be logged, signalled and raised.
 
     The text has at most 300 characters, all of them printable, and ``***`` in place of each secret:
-    as it is, escaped for JSON, Python, HTML or a URL, or within base64, as in an Authorization
-    header.
+    as it is, escaped for JSON, Python, HTML or a URL, broken over lines, or within base64, as in an
+    Authorization header.
 
     Args:
-        *secrets: What must not be shown. ``None`` and what is shorter than four characters is
-            passed over.
+        *secrets: What must not be shown: texts and bytes; of a mapping, such as a token, and of a
+            list of them, the values that are secrets by their names, however deep; of a request all
+            that could be one; of an authentication of requests its attributes. What is shorter than
+            four characters, and anything else, is passed over.
     """
 
     def __init__(self, *secrets: object) -> None:
-        known = {text for each in secrets for text in _texts_of(each)}
-        # The longest first: one secret may be the beginning of another.
-        self._known = sorted(known, key=len, reverse=True)
-        # They are made when they are needed: the second is needed seldom, and takes milliseconds.
-        self._plain: re.Pattern[str] | None = None
-        self._escaped: re.Pattern[str] | None = None
+        found = (text for each in secrets for text in _texts_of(each) if len(text) >= _SHORTEST)
+        self._known = set(islice(found, _MOST_SECRETS))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._known)} secrets>"
@@ -57,19 +74,23 @@ class Redactor:
 
         Of a list its items are told, and of a dict its message if it has one.
         """
-        whole = self._hide(_told(value, _DEPTH))[:_LONGEST_LOOKED_AT]
-        if not (whole.isascii() and whole.isprintable()):
-            parts = (c if c.isprintable() else " " if _is_gap(c) else "" for c in whole)
-            # What stood in the midst of a secret is gone now.
-            whole = self._hide("".join(parts))
-        whole = " ".join(whole.split())
-        if len(whole) > MAX_TEXT:
+        line = _told(value, _DEPTH)[:_LONGEST_READ]
+        if not (line.isascii() and line.isprintable()):
+            line = "".join(c if c.isprintable() else " " if _is_gap(c) else "" for c in line)
+        line = " ".join(line.split())
+        end = len(line) if len(line) <= _LONGEST_SEARCHED else _LONGEST_SEARCHED - _UNCERTAIN
+        parts, shown_to = [], 0
+        for start, stop in self._spans(line[:_LONGEST_SEARCHED]):
+            parts += [line[shown_to : min(start, end)], "***"] if start < end else []
+            shown_to = stop
+        whole = "".join([*parts, line[shown_to:end]])
+        if len(whole) > MAX_TEXT or end < len(line):
             whole = whole[: MAX_TEXT - 3] + "..."
         return whole or None
 
     def finds(self, text: str) -> bool:
         """Whether a text has one of the secrets in it, in whatever form."""
-        return self._hide(text) != text
+        return bool(self._known) and bool(self._spans(text))
 
     def url(self, value: object) -> str | None:
         """Return the address of a web page, or ``None`` if a value is none that may be shown.
@@ -85,73 +106,133 @@ class Redactor:
         is_page = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
         return value if is_page and not re.search(r'[\s"\\<>]', value) else None
 
-    def _hide(self, text: str) -> str:
+    @cached_property
+    def _forms(self) -> tuple[set[str], set[str], set[str]]:
+        """The secrets as they are, their letters and digits, and those of them in base64."""
+        plain = {_lower(secret[:_LONGEST_SEARCHED]) for secret in self._known}
+        bare = {_Bare(secret[:_LONGEST_SEARCHED]).text for secret in self._known}
+        encoded = {
+            form for secret in self._known for form in _forms_in_base64(secret[:_LONGEST_SEARCHED])
+        }
+        return plain, bare, encoded
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where secrets are in a text, in order; none overlaps another."""
         if not self._known:
-            return text
-        if self._plain is None:
-            forms = [re.escape(secret) for secret in self._known]
-            forms += [form for secret in self._known for form in _forms_in_base64(secret)]
-            self._plain = re.compile("|".join(forms), re.IGNORECASE)
-        text = self._plain.sub("***", text)
-        if not any(mark in text for mark in _MARKS):
-            return text
-        if self._escaped is None:
-            forms = [_escaped(secret) for secret in self._known]
-            self._escaped = re.compile("|".join(forms), re.IGNORECASE)
-        return self._escaped.sub("***", text)
+            return []
+        plain, bare, encoded = self._forms
+        lower, read = _lower(text), _Bare(text)
+        found = [span for form in plain for span in _places(lower, form)]
+        for form in bare | encoded:
+            for first, last in _places(read.text, form) if len(form) >= _SHORTEST else ():
+                start, stop = read.span(first, last)
+                if form in encoded:
+                    stop = _BASE64.match(text, stop).end()  # type: ignore[union-attr] # any will do
+                if len(form) >= _LONG or not any(map(str.isspace, text[start:stop])):
+                    found.append((start, stop))
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted(found):
+            if merged and start < merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, stop))
+        return merged
 
 
-def _texts_of(secret: object) -> list[str]:
-    if isinstance(secret, bytes):
-        secret = secret.decode("latin-1")
-    return [secret] if isinstance(secret, str) and len(secret) >= _SHORTEST else []
+def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Yield where a form of a secret begins and ends in a text, or the beginning of a long one."""
+    beginning, at = form[:_BEGINNING], 0
+    while (at := text.find(beginning, at)) >= 0:
+        stop = at + len(beginning)
+        if len(form) > _BEGINNING:
+            pairs = zip(text[stop : at + len(form)], form[_BEGINNING:], strict=False)
+            stop += next((n for n, (a, b) in enumerate(pairs) if a != b), len(form) - _BEGINNING)
+        yield at, min(stop, len(text))
+        at = stop
 
 
-def _escaped(secret: str) -> str:
-    """Return a pattern of a secret of which some characters or all are escaped."""
-    if len(secret) > _LONGEST:
-        return _escaped(secret[:_BEGINNING]) + r"[^\s\"'<>]*"
-    return "".join(map(_escaped_part, re.findall(r"\\+|[^\\]", secret)))
+def _lower(text: str) -> str:
+    """Return a text in lower case, of the same length."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c.lower()[:1] for c in text)
 
 
-def _escaped_part(part: str) -> str:
-    """Return a pattern of a character as it is, and escaped for a URL, JSON, Python or HTML.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*=*")
 
-    Backslashes come as one part, and are never tried in another number: a text full of them would
-    take for ever.
+# What is escaped, and what is not and counts. No part can be tried at a place in many ways.
+_PART = re.compile(
+    r"""
+    (?P<quoted>(?:%(?:25)*[0-9A-Fa-f]{2})+)
+    | \\++(?:(?P<code>u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2})|[nrtbfv0])?
+    | &(?:amp;)*+(?P<entity>\#0*+[0-9]{1,7};?|\#[xX]0*+[0-9A-Fa-f]{1,6};?|(?:lt|gt|quot|apos);)?
+    | (?P<bare>[^\W_]+)
+    """,
+    re.VERBOSE,
+)
+
+
+class _Bare:
+    """The letters and digits of a text in lower case, with escapes undone, and where they are.
+
+    In this form a secret is the same however it was escaped, quoted or broken over lines.
     """
-    if part[0] == "\\":
-        codes = r"%(?:25)?5c|&\#0*92;?|&\#x0*5c;?|\\{1,4}+(?:u005c|x5c)"
-        return rf"(?:\\{{{len(part)},{4 * len(part)}}}+|(?:{codes}){{{len(part)}}})"
-    code = ord(part)
-    forms = [
-        re.escape(part) if part.isalnum() else rf"\\{{0,4}}+{re.escape(part)}",
-        "".join(rf"%(?:25)?{byte:02x}" for byte in part.encode("utf-8", "surrogatepass")),
-        rf"\\{{1,4}}+(?:u{code:04x}|U{code:08x}{f'|x{code:02x}' if code <= 0xFF else ''})",
-        rf"&\#0*{code};?",
-        rf"&\#x0*{code:x};?",
-    ]
-    if code > 0xFFFF:
-        pair = part.encode("utf-16-be").hex()
-        forms.append(rf"\\{{1,4}}+u{pair[:4]}\\{{1,4}}+u{pair[4:]}")
-    named = html.escape(part)
-    more = {" ": ["+"], "'": ["&apos;", named]}.get(part, [] if named == part else [named])
-    return f"(?:{'|'.join(forms + [re.escape(each) for each in more])})"
+
+    def __init__(self, text: str) -> None:
+        parts: list[str] = []
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        for part in _PART.finditer(text):
+            start, stop = part.span()
+            if part["bare"] is not None and part["bare"].isascii():
+                parts.append(part["bare"].lower())
+                self._starts += range(start, stop)
+                self._stops += range(start + 1, stop + 1)
+                continue
+            is_bare = part["bare"] is not None
+            for index, character in enumerate(_unescaped(part)):
+                # What is beyond is written as two characters by some, which are no letters.
+                kept = "" if character > "\uffff" else character.lower()
+                for each in filter(str.isalnum, kept):
+                    parts.append(each)
+                    self._starts.append(start + index if is_bare else start)
+                    self._stops.append(start + index + 1 if is_bare else stop)
+        self.text = "".join(parts)
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Return where in the text a part of this form begins and ends."""
+        return self._starts[first], self._stops[last - 1]
 
 
-def _forms_in_base64(secret: str) -> list[str]:
-    """Return patterns of what base64 of any text has in it, if the text has a secret in it."""
-    encoded = secret.encode("utf-8", "surrogatepass")
-    found = []
-    for before in range(3):
-        text = base64.b64encode(bytes(before) + encoded).decode().rstrip("=")
-        # The characters at both ends depend on what stands there, too.
-        first = math.ceil(before * 8 / 6)
-        last = (before + len(encoded)) * 8 // 6
-        if last - first >= 5:
-            both = re.escape(text[first:last]).replace(r"\+", "[+-]").replace("/", "[/_]")
-            found.append(both + "[a-z0-9+/_-]?=*")
-    return found
+def _unescaped(part: re.Match[str]) -> str:
+    if part["bare"] is not None:
+        return part["bare"]
+    if part["quoted"] is not None:
+        octets = unquote_to_bytes(re.sub("%(?:25)+(?=[0-9A-Fa-f]{2})", "%", part["quoted"]))
+        return _decoded(octets)
+    if part["code"] is not None:
+        code = int(part["code"][1:], 16)
+        return chr(code) if code <= 0xFFFF else ""
+    return html.unescape(f"&{part['entity']}") if part["entity"] else ""
+
+
+def _decoded(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except ValueError:
+        return octets.decode("latin-1")
+
+
+def _forms_in_base64(secret: str) -> Iterator[str]:
+    """Yield what base64 of any text has in it, if the text has a secret in it."""
+    for encoded in {secret.encode(errors="surrogatepass"), secret.encode("latin-1", "replace")}:
+        for before in range(3):
+            text = base64.b64encode(bytes(before) + encoded).decode().rstrip("=")
+            # The characters at both ends depend on what stands there, too.
+            first = math.ceil(before * 8 / 6)
+            last = (before + len(encoded)) * 8 // 6
+            form = re.sub("[^a-z0-9]", "", text[first:last].lower())
+            if len(form) > _SHORTEST:
+                yield form
 
 
 def _is_gap(character: str) -> bool:
@@ -173,34 +254,84 @@ def _told(value: object, depth: int) -> str:
 def _told_of_many(value: Any, depth: int) -> str:
     if not isinstance(value, Mapping):
         return ", ".join(_told(item, depth) for item in list(value)[:_ITEMS])
-    message = next((value[name] for name in _MESSAGES if value.get(name)), None)
+    message = next((value[name] for name in (*MESSAGES, "error", "code") if value.get(name)), None)
     if message is not None:
         return _told(message, depth)
     items = list(value.items())[:_ITEMS]
     return ", ".join(f"{_told(name, 0)}: {_told(item, depth)}" for name, item in items)
 
 
-def issued_in(fields: Mapping[str, Any]) -> list[Any]:
-    """Return the secrets that an answer issues."""
-    return [fields.get(name) for name in _ISSUED]
+def _texts_of(secret: object) -> Iterable[str]:
+    """Return the secrets that are in a value."""
+    if isinstance(secret, str):
+        return [secret]
+    if isinstance(secret, bytes):
+        return [_decoded(secret)]
+    if isinstance(secret, Mapping | list):
+        return _in_fields([("", secret)], _is_secret)
+    if isinstance(secret, PreparedRequest):
+        return _in_request(secret)
+    return _in_fields(vars(secret).items(), _is_secret) if isinstance(secret, AuthBase) else []
 
 
-_ISSUED = (
-    *("access_token", "refresh_token", "id_token", "mac_key"),
-    *("oauth_token", "oauth_token_secret"),
-)
-
-
-def secrets_of(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[str]:
-    """Return those values that are secrets by their names, as parameters of OAuth are named."""
-    pairs = values.items() if isinstance(values, Mapping) else values
-    return [value for name, value in pairs if _is_secret(name) and isinstance(value, str)]
+def _in_fields(
+    fields: Iterable[tuple[object, Any]], is_secret: Callable[[object], bool], depth: int = _DEEPEST
+) -> Iterator[str]:
+    for name, value in fields:
+        if isinstance(value, str | bytes):
+            yield from _texts_of(value) if is_secret(name) else ()
+        elif isinstance(value, Mapping | list | tuple) and depth:
+            # The items of a list are what the list is.
+            items = value.items() if isinstance(value, Mapping) else ((name, v) for v in value)
+            yield from _in_fields(items, is_secret, depth - 1)
 
 
 def _is_secret(name: object) -> bool:
+    """Whether what has this name in a token, an answer or a setting is a secret."""
     text = str(name).lower()
-    if text in ("token_type", "token_type_hint", "issued_token_type", "expires_in"):
+    if "error" in text or text.endswith(("_type", "_type_hint", "_method")):
         return False
-    return text in ("code", "assertion", "state") or any(
-        part in text for part in ("token", "secret", "password", "verifier", "assertion", "key")
-    )
+    return any(part in text for part in _SECRET_NAMES)
+
+
+_SECRET_NAMES = (
+    *("token", "secret", "password", "key", "verifier", "assertion", "signature", "authorization"),
+)
+
+
+def _is_secret_parameter(name: object) -> bool:
+    """Whether it is one in a request, where a code is no error code."""
+    return name in ("code", "state") or _is_secret(name)
+
+
+def _in_request(request: PreparedRequest) -> Iterator[str]:
+    """Yield the secrets that a request was sent with, whoever has put them there."""
+    sent = request.body[:_LONGEST_READ] if isinstance(request.body, str | bytes) else ""
+    body = sent if isinstance(sent, str) else _decoded(sent)
+    pairs = parse_qsl(body) + parse_qsl(urlsplit(request.url or "").query)
+    yield from _in_fields(pairs, _is_secret_parameter)
+    with suppress(ValueError, RecursionError):
+        yield from _texts_of(json.loads(body) if body.startswith("{") else None)
+    for name, value in (request.headers or {}).items():
+        text = _decoded(value) if isinstance(value, bytes) else str(value)
+        if name.lower() not in _COMMON_HEADERS:
+            yield from (text, *text.split()[1:])
+            yield from _in_fields(re.findall(r'([\w-]+)="([^"]*)"', text), _is_secret_parameter)
+            if text.lower().startswith("basic "):
+                yield _password_in(text[6:])
+
+
+def _password_in(credentials: str) -> str:
+    """Return the password of HTTP Basic. Source: RFC 7617."""
+    try:
+        return _decoded(base64.b64decode(credentials)).partition(":")[2]
+    except (ValueError, binascii.Error):
+        return ""
+
+
+_COMMON_HEADERS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "connection", "content-length"),
+        *("content-type", "host", "user-agent"),
+    }
+)

@@ -16,9 +16,6 @@ Token = dict[str, Any]
 TokenStatus = Literal["active", "expiring", "expired", "none"]
 """What a token is good for: ``expiring`` means that it still works, and that its end is near."""
 
-# What is above that is no date in seconds, but one in milliseconds.
-_LATEST = 10.0**11
-
 
 def is_vschar(value: object) -> bool:
     """Whether a value is text that can be a token. Source: RFC 6749 appendix A.12 and A.17."""
@@ -27,30 +24,24 @@ def is_vschar(value: object) -> bool:
     return value.isascii() and value.isprintable()
 
 
-def seconds_of(value: object) -> float | None:
-    """Return a number, or what a text says as a number; ``None`` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        return None
-    except OverflowError:
-        return math.inf if isinstance(value, int) and value > 0 else -math.inf
-    return None if math.isnan(seconds) else seconds
+def is_printable(value: object) -> bool:
+    """Whether a value is text that can be a credential of OAuth 1, which has no other bounds."""
+    return isinstance(value, str) and value.isprintable()
 
 
 def end_of(token: Token) -> float | None:
     """Return when a token ends, in seconds since the epoch, or ``None`` if it does not say so.
 
-    A stored token may hold anything there, also a number in a text.
+    A stored token may hold anything there; see :func:`flask_dance_nosql.clock.moment_of`. One that
+    was issued with no time to live, and does not say when, has ended.
     """
     end = token.get("expires_at")
-    if type(end) is not float:
-        end = seconds_of(end)
-    if end is None or end <= _LATEST:
-        return end
-    return end / 1000 if end < math.inf else None
+    if end is not None and (type(end) is not float or end > clock.LATEST):
+        end = clock.moment_of(end)
+    if end is None and "expires_in" in token:
+        lifetime = clock.seconds_of(token["expires_in"])
+        return 0.0 if lifetime is not None and lifetime <= 0 else None
+    return end if end != math.inf else None
 
 
 def can_be_refreshed(token: Token) -> bool:
@@ -61,11 +52,16 @@ def can_be_refreshed(token: Token) -> bool:
 def token_status(token: Token | None, leeway: float, lifetime: object = None) -> TokenStatus:
     """Return what a token is good for now. One that does not say when it ends is active.
 
+    Without an access token that can be sent it is as good as ended, or none if it can't be
+    refreshed.
+
     It is expiring within ``leeway`` seconds of its end, or within the second half of its life if
     the ``lifetime`` that the provider gave it is known and shorter.
     """
-    if not token or not is_vschar(token.get("access_token")):
+    if not token:
         return "none"
+    if not is_vschar(token.get("access_token")):
+        return "expired" if can_be_refreshed(token) else "none"
     end = end_of(token)
     if end is None:
         return "active"
@@ -74,7 +70,7 @@ def token_status(token: Token | None, leeway: float, lifetime: object = None) ->
         return "expired"
     if left > leeway:
         return "active"
-    whole = seconds_of(lifetime)
+    whole = clock.seconds_of(lifetime)
     return "expiring" if whole is None or whole <= 0 or left <= whole / 2 else "active"
 
 
@@ -105,8 +101,8 @@ def with_expires_at(token: Token) -> Token:
     """Return a copy with ``expires_at``, in seconds since the epoch, from ``expires_in``."""
     if not isinstance(token, dict):
         raise TypeError(f"An OAuth token is a dict, not {type(token).__name__}")
-    lifetime = seconds_of(token.get("expires_in"))
-    if lifetime is None or abs(lifetime) > _LATEST:
+    lifetime = clock.seconds_of(token.get("expires_in"))
+    if lifetime is None or abs(lifetime) > clock.LATEST:
         return dict(token)
     return {**token, "expires_at": clock.timestamp() + int(lifetime)}
 
@@ -121,8 +117,8 @@ def renewed(old: Token, new: Token) -> Token:
 
 
 def scopes_of(value: object) -> list[str]:
-    """Return the scopes in a token's field, which is a list, or text with spaces or commas."""
-    parts = value if isinstance(value, list | tuple) else [value]
+    """Return the scopes in a collection of texts, or in a text with spaces or commas."""
+    parts = value if isinstance(value, list | tuple | set | frozenset) else [value]
     texts = (part for part in parts if isinstance(part, str))
     return [scope for text in texts for scope in text.replace(",", " ").split()]
 
@@ -181,23 +177,18 @@ def missing_scopes(asked: object, token: Token) -> set[str]:
     separate scopes by commas, and some don't list those that something else in the answer shows to
     be granted. Source: RFC 6749 section 3.3.
     """
-    granted = {each.lower() for each in _scopes_of(token.get("scope"))}
+    granted = {each.lower() for each in scopes_of(token.get("scope"))}
     granted |= {name for name, field in _SHOWN_BY.items() if token.get(field)}
     short = {_short_scope(each) for each in granted}
     return {
         each
-        for each in _scopes_of(asked)
+        for each in scopes_of(asked)
         if each.lower() not in granted
         and (_short_scope(each) not in granted if "/" in each else each.lower() not in short)
     }
 
 
 _SHOWN_BY = {"openid": "id_token", "offline_access": "refresh_token"}
-
-
-def _scopes_of(scopes: object) -> set[str]:
-    listed = scopes if isinstance(scopes, list | tuple | set | frozenset) else [scopes or ""]
-    return {part for each in listed for part in str(each).replace(",", " ").split()}
 
 
 def _short_scope(scope: str) -> str:

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from oauthlib.oauth2 import OAuth2Error
-from requests import HTTPError, PreparedRequest, RequestException, Response
-from requests.auth import HTTPBasicAuth
+from requests import HTTPError, RequestException, Response
 from requests_oauthlib import OAuth2Session
 
 from ..errors import FlaskDanceNoSQLError
 from .answer import fields_of, read_credentials, read_token
 from .backend.store.values import Token
 from .client_auth import client_authentication, transport_of
-from .redaction import Redactor, secrets_of
+from .redaction import Redactor
 from .refusal import (
     MISSING,
-    EndedErrors,
     Refusal,
     Refused,
     is_absent,
+    issued_in,
     refusal_in,
     refusal_of,
     shown,
 )
+from .revocation import KINDS, Revocation
 from .token import can_be_refreshed, missing_scopes, with_expires_at
 from .transport import quiet, read_bounded
 
 log = logging.getLogger(__name__)
 
-EXCHANGE_ERRORS = (OAuth2Error, RequestException, ValueError)
+EXCHANGE_ERRORS = (OAuth2Error, OSError, ValueError, Refused)
 """What an exchange of a code or a refresh token may raise, whatever the provider answers."""
 
-# oauthlib takes it for granted that an answer has the right types.
-_SURPRISES = (AttributeError, LookupError, TypeError, OverflowError, RecursionError)
+# What is wrong with a call before there is an answer; anything else is the application's.
+_BEFORE_AN_ANSWER = (*EXCHANGE_ERRORS, AttributeError, LookupError, TypeError)
 
 
 class TokenCalls(OAuth2Session, ABC):
     """A session whose calls to the token endpoint are made by copies of it.
 
     What oauthlib notes on a session meanwhile is no business of its other threads.
+
+    Attributes:
+        redactor: Knows the secrets of the login or the stored token that the calls are about. Each
+            call adds its own.
     """
+
+    redactor = Redactor()
+    receive: Callable[[Response], Response] | None = None
 
     @abstractmethod
     def for_token_call(self) -> Self:
@@ -68,8 +76,8 @@ class TokenCalls(OAuth2Session, ABC):
 
     @property
     @abstractmethod
-    def ended_errors(self) -> EndedErrors:
-        """What means that a grant has ended."""
+    def call_settings(self) -> dict[str, Any]:
+        """The blueprint's settings that calls need."""
 
     def fetch_token(self, token_url: str, *args: Any, **kwargs: Any) -> Token:
         """Exchange an authorization code for a token, which this session uses from then on.
@@ -98,11 +106,15 @@ class TokenCalls(OAuth2Session, ABC):
 
         Source: RFC 6749 section 6.
         """
-        used = refresh_token or (self.token or {}).get("refresh_token")
+        held = ({} if refresh_token else self.token) or {}
+        used = refresh_token or held.get("refresh_token")
         call = self.for_token_call()
+        call.redactor = self.redactor.knowing(held)
         parameters = dict(call.auto_refresh_kwargs or {})
         auth = parameters.pop("auth", None)
         ways = {**({} if auth is None else {"auth": auth}), **transport_of(parameters), **kwargs}
+        # requests-oauthlib has it from the session.
+        call.scope = parameters.pop("scope", call.scope)
         # requests-oauthlib would post these as text.
         call.cert = ways.pop("cert", call.cert)
         call.auto_refresh_kwargs = {n: v for n, v in parameters.items() if n not in ways}
@@ -116,27 +128,23 @@ class TokenCalls(OAuth2Session, ABC):
         self, call: Self, work: Callable[..., Token], *args: Any, **kwargs: Any
     ) -> Token:
         """Call the token endpoint, and use the token that it answers with from then on."""
-        further = secrets_of({**(call.auto_refresh_kwargs or {}), **kwargs})
-        redactor = Redactor(*args[1:], *further, *_secrets_in_auth(kwargs.get("auth")))
+        secrets = (*args[1:], kwargs, kwargs.get("code"), kwargs.get("auth"))
+        redactor = call.redactor.knowing(*secrets, call.auto_refresh_kwargs)
+        answer = _Answer(self, redactor, call)
         asked = call.scope
-        # In requests-oauthlib they are sets, which have no order, and the reader has to be last.
-        hooks: Any = {**self.compliance_hook}
-        for kind in ("access_token_response", "refresh_token_response"):
-            hooks[kind] = [partial(self._read, redactor, tuple(hooks[kind]))]
-        call.compliance_hook = hooks
         failure: Exception | None = None
         try:
             with quiet():
                 token = work(*args, **kwargs)
-        except Warning as change:
+        except Exception as error:
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.
-            if getattr(change, "token", None) is None:
-                raise
-            token = change.token  # type: ignore[attr-defined] # as just seen
-        except FlaskDanceNoSQLError:
-            raise
-        except (*EXCHANGE_ERRORS, *_SURPRISES, Refused) as error:
-            failure = shown(self._refused(error, redactor), redactor)
+            changed = vars(error).get("token") if isinstance(error, Warning) else None
+            if changed is None:
+                is_ours = isinstance(error, FlaskDanceNoSQLError)
+                if answer.raw is None and (is_ours or not isinstance(error, _BEFORE_AN_ANSWER)):
+                    raise
+                failure = shown(error, answer.refusal(error))
+            token = changed or {}
         if failure is not None:
             # Outside of the handler: nobody finds in its context what was not to be shown.
             raise failure
@@ -148,41 +156,70 @@ class TokenCalls(OAuth2Session, ABC):
         self.use(token)
         return token
 
-    def _refused(self, error: Exception, redactor: Redactor) -> Exception:
-        """Return what an error is about: many sessions have a hook that raises for each bad status.
 
-        What the provider has said is in its response then.
-        """
-        response = error.response if isinstance(error, HTTPError) else None
-        if response is None:
-            return error
-        try:
-            fields = fields_of(read_bounded(response))
-        except RequestException as unread:
-            return unread
-        redactor = redactor.knowing(*_secrets_in_request(response.request))
-        return Refused(refusal_in(fields, response, redactor, self.ended_errors))
+class _Answer:
+    """The answer to one call of a session, and what there is to say if no token comes of it.
 
-    def _read(
-        self, redactor: Redactor, hooks: Iterable[Callable[[Any], Any]], response: Response
-    ) -> Response:
+    What an answer issues is known before anybody else reads it: a hook of the application may fail.
+
+    Attributes:
+        raw: The answer as it came, or ``None``.
+    """
+
+    def __init__(self, session: TokenCalls, redactor: Redactor, call: TokenCalls) -> None:
+        self._provider, self._settings = session.provider, session.call_settings
+        self._redactor = redactor
+        self._is_in_hook = False
+        self.raw: Response | None = None
+        call.receive = self._receive
+        # In requests-oauthlib they are sets, which have no order, and the reader has to be last.
+        hooks: Any = {**session.compliance_hook}
+        for kind in ("access_token_response", "refresh_token_response"):
+            hooks[kind] = [partial(self._read, tuple(hooks[kind]))]
+        call.compliance_hook = hooks
+
+    def _receive(self, response: Response) -> Response:
+        self.raw = copy.copy(read_bounded(response))
+        self._redactor = self._redactor.knowing(response.request)
+        return response
+
+    def _read(self, hooks: Iterable[Callable[[Any], Any]], response: Response) -> Response:
         """Take an answer through the user's hooks, and return what of it oauthlib may parse."""
-        redactor = redactor.knowing(*_secrets_in_request(response.request))
-        failed = None
-        try:
-            for hook in hooks:
-                response = hook(response)
-        except (FlaskDanceNoSQLError, OAuth2Error, RequestException):
-            raise
-        except Exception as error:  # noqa: BLE001 - a user's function that met an odd answer
-            failed = f"A compliance hook failed: {type(error).__name__}."
-        if failed is not None:
-            raise Refused(Refusal(MISSING, failed))
-        token, dropped = read_token(response, redactor, self.ended_errors)
+        self._is_in_hook = True
+        for hook in hooks:
+            response = hook(response)
+        fields, change = fields_of(response), self._settings.get("token_answer")
+        if change is not None and isinstance(fields, dict):
+            fields = change(fields)
+        self._is_in_hook = False
+        ended = self._settings.get("ended_errors")
+        token, dropped = read_token(response, fields, self._redactor, ended)
         if dropped:
             message = "The token answer of provider %r has odd fields, which are dropped: %s"
-            log.warning(message, self.provider, ", ".join(dropped))
+            log.warning(message, self._provider, ", ".join(dropped))
         return _saying(json.dumps(token), response)
+
+    def refusal(self, error: Exception) -> Refusal:
+        """Return why there is no token, with what was issued all the same."""
+        raw, redactor, ended = self.raw, self._redactor, self._settings.get("ended_errors")
+        if raw is None:
+            return refusal_of(error, redactor)
+        fields = fields_of(raw)
+        redactor = redactor.knowing(fields)
+        if isinstance(error, HTTPError) and raw.status_code >= 400:
+            # Many sessions have a hook that raises for each bad status.
+            return refusal_in(fields, raw, redactor, ended)
+        if isinstance(error, OAuth2Error):
+            told = {"error": error.error, "error_description": error.description}
+            refusal = refusal_in({**told, "error_uri": error.uri}, raw, redactor, ended)
+        elif self._is_in_hook and not isinstance(error, RequestException):
+            kind = type(error).__name__
+            text = f": {error}" if isinstance(error, FlaskDanceNoSQLError) else "."
+            told_of = redactor.text(f"A compliance hook failed: {kind}{text}")
+            refusal = Refusal(MISSING, told_of)
+        else:
+            refusal = refusal_of(error, redactor)
+        return replace(refusal, issued={**issued_in(fields, raw), **refusal.issued})
 
 
 @dataclass(repr=False)
@@ -206,14 +243,18 @@ class TokenEndpoint:
         session = self.session
         if not can_be_refreshed(token):
             return Refusal(MISSING, "There is no refresh token.", is_definite=True)
-        given = dict(session.auto_refresh_kwargs or {})
-        who = client_authentication(session.client_id, self.settings, given)
-        session.scope = session._client.scope = None
-        for name in ("auth", "include_client_id", *transport_of(given)):
-            given.pop(name, None)
-        session.auto_refresh_kwargs = given
-        auth = {} if who.auth is None else {"auth": who.auth}
+        given = {n: v for n, v in (session.auto_refresh_kwargs or {}).items() if v is not None}
+        session.redactor = session.redactor.knowing(token)
         try:
+            who = client_authentication(session.client_id, self.settings, given)
+            session.redactor = session.redactor.knowing(*who.secrets)
+            for name in ("auth", "include_client_id", *transport_of(given)):
+                given.pop(name, None)
+            if "client_secret" in given:
+                given["client_secret"] = who.secret
+            session.scope = session._client.scope = given.pop("scope", None)
+            session.auto_refresh_kwargs = given
+            auth = {} if who.auth is None else {"auth": who.auth}
             issued = session.refresh_token(
                 session.auto_refresh_url,
                 refresh_token=token["refresh_token"],
@@ -222,7 +263,10 @@ class TokenEndpoint:
         except FlaskDanceNoSQLError:
             raise
         except EXCHANGE_ERRORS as error:
-            return refusal_of(error, Redactor(who.secret, *secrets_of(token)))
+            refusal = refusal_of(error, session.redactor)
+            # Who issues a new refresh token has not ended the grant, whatever else is said.
+            new = refusal.issued.get("refresh_token", token["refresh_token"])
+            return replace(refusal, has_ended=refusal.has_ended and new == token["refresh_token"])
         return with_expires_at(dict(issued))
 
     def revoke(self, token: Token) -> bool:
@@ -230,12 +274,17 @@ class TokenEndpoint:
 
         Source: RFC 7009 section 2.
         """
-        kinds = [kind for kind in ("refresh_token", "access_token") if token.get(kind)]
-        redactor = Redactor(*(token[kind] for kind in kinds))
-        confirmed = [self._revoke(token[kind], kind, redactor) for kind in kinds]
+        how = self.settings.get("revocation") or Revocation("")
+        kinds = [kind for kind in how.kinds if token.get(kind)]
+        self.session.redactor = self.session.redactor.knowing(token)
+        confirmed = [self._revoke(token[kind], kind, how) for kind in kinds]
+        if not kinds and any(token.get(kind) for kind in KINDS):
+            message = "A token of provider %r is not revoked: it has no %s."
+            log.warning(message, self.provider, how.kinds[0])
+            return False
         return all(confirmed)
 
-    def _revoke(self, token: object, kind: str, redactor: Redactor) -> bool:
+    def _revoke(self, token: object, kind: str, how: Revocation) -> bool:
         url = self.settings.get("revocation_url")
         if not isinstance(token, str):
             log.warning("A %s of provider %r is not revoked: it is no text.", kind, self.provider)
@@ -244,27 +293,33 @@ class TokenEndpoint:
             message = "A %s of provider %r is not revoked: there is no revocation_url."
             log.warning(message, kind, self.provider)
             return False
-        who = client_authentication(self.session.client_id, self.settings)
-        data = {"token": token, "token_type_hint": kind, **who.fields}
-        redactor = redactor.knowing(who.secret)
+        redactor, response = self.session.redactor, None
         try:
-            response = self.session.post(
-                url, data=data, withhold_token=True, auth=who.auth, **who.transport
+            client_id = self.session.client_id
+            who = client_authentication(client_id, {**self.settings, **how.auth_settings})
+            redactor = redactor.knowing(*who.secrets)
+            response = self.session.request(
+                how.method,
+                url.replace("{client_id}", quote(client_id or "", safe="")),
+                withhold_token=True,
+                **{**who.transport, **how.arguments(token, kind, who)},
             )
         except FlaskDanceNoSQLError:
             raise
-        except (RequestException, ValueError, OSError, *_SURPRISES) as error:
+        except Exception as error:  # noqa: BLE001 - a hook of the application may raise anything
+            # Many sessions have a hook that raises for each bad status.
+            response = error.response if isinstance(error, HTTPError) else None
             reason = refusal_of(error, redactor).reason
-        else:
+        if response is not None:
             fields = fields_of(response)
             told = fields.get("error") if isinstance(fields, dict) else None
             # Section 2.2: the status tells it; an error beside it makes it doubtful.
-            if response.status_code < 300 and is_absent(told):
+            if response.status_code in how.done or (response.status_code < 300 and is_absent(told)):
                 return True
             # Section 2.2.1: some revoke refresh tokens only, and with one all issued for it.
             if told == "unsupported_token_type" and kind == "access_token":
                 return True
-            redactor = redactor.knowing(*_secrets_in_request(response.request))
+            redactor = redactor.knowing(response.request)
             refusal = refusal_in(fields, response, redactor)
             status = f"HTTP status {response.status_code}"
             reason = status if refusal.error == MISSING else f"{refusal.error}, {status}"
@@ -273,15 +328,15 @@ class TokenEndpoint:
         return False
 
 
-def receives_credentials(*secrets: object) -> Callable[[Response], Response]:
+def receives_credentials(redactor: Redactor) -> Callable[[Response], Response]:
     """Return what takes an answer of OAuth 1, and gives on what requests-oauthlib may parse.
 
     It raises :class:`Refused` if there are no credentials in it.
     """
-    redactor = Redactor(*secrets)
 
     def receive(response: Response) -> Response:
-        fields = read_credentials(read_bounded(response), redactor)
+        known = redactor.knowing(response.request)
+        fields = read_credentials(read_bounded(response), known)
         texts = {name: value for name, value in fields.items() if isinstance(value, str)}
         return _saying(urlencode(texts), response)
 
@@ -296,30 +351,3 @@ def _saying(text: str, response: Response) -> Response:
     said.encoding = "utf-8"
     said.request, said.url = response.request, response.url
     return said
-
-
-def _secrets_in_request(request: PreparedRequest) -> list[str]:
-    """Return the secrets that a request was sent with, whoever has put them there."""
-    body = request.body or b""
-    text = body.decode("latin-1") if isinstance(body, bytes) else str(body)
-    query = urlsplit(request.url or "").query
-    found = secrets_of(parse_qsl(text) + parse_qsl(query))
-    for name, value in (request.headers or {}).items():
-        sent = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        if name.lower() not in _COMMON_HEADERS:
-            found += [sent, *sent.split()[1:]]
-    return found
-
-
-_COMMON_HEADERS = frozenset(
-    {
-        *("accept", "accept-encoding", "accept-language", "connection", "content-length"),
-        *("content-type", "host", "user-agent"),
-    }
-)
-
-
-def _secrets_in_auth(auth: object) -> list[str]:
-    if isinstance(auth, HTTPBasicAuth):
-        return [str(auth.password)]
-    return [str(each) for each in auth[1:]] if isinstance(auth, tuple) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ import requests
 from oauthlib.oauth2 import is_secure_transport
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.exceptions import InvalidSchema
-from requests.hooks import default_hooks
+from requests.exceptions import ChunkedEncodingError, InvalidSchema
+from requests.hooks import default_hooks, dispatch_hook
 from requests.models import DEFAULT_REDIRECT_LIMIT
 from requests.utils import default_headers
+from urllib3 import HTTPResponse
+from urllib3.exceptions import HTTPError as BrokenAnswer
 
 from ..errors import ConfigurationError
 from ..process import PerProcess
@@ -30,6 +33,12 @@ DEFAULT_TIMEOUT: Timeout = (5.0, 30.0)
 
 MAX_ANSWER = 256 * 1024
 """How many bytes of a token endpoint's answer are read."""
+
+MAX_SECONDS = 30.0
+"""How many seconds reading a token endpoint's answer may take, from its headers to its end.
+
+A ``timeout`` is for each wait within it, so that a byte now and then would hold a call for ever.
+"""
 
 _CHUNK = 16 * 1024
 
@@ -73,18 +82,33 @@ class TransportSession(requests.Session):
         return default_headers()
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send a request as requests does."""
+        """Send a request as requests does.
+
+        Hooks of requests come after :attr:`receive`, and see an answer of bounded size, too.
+        """
         if self.receive is None:
             return super().send(request, **kwargs)
-        return self.receive(super().send(request, **{**kwargs, "stream": True}))
+        hooks, request.hooks = request.hooks, default_hooks()
+        kwargs["stream"] = True
+        response = self.receive(super().send(request, **kwargs))
+        request.hooks = hooks
+        kwargs.pop("allow_redirects", None)
+        answer: Response = dispatch_hook("response", hooks, response, **kwargs)
+        return answer if answer is response else self.receive(answer)
 
     def get_redirect_target(self, response: Response) -> str | None:
         """Return where a redirect leads, or ``None`` if it is not to be followed.
 
         A signature or a token that is in the body of a call would go along to another host.
         """
-        target = super().get_redirect_target(response)
-        if target is None or not self.follows_redirects:
+        if not self.follows_redirects:
+            return None
+        try:
+            target = super().get_redirect_target(response)
+        except UnicodeDecodeError:
+            # It leads nowhere.
+            return None
+        if target is None:
             return None
         asked = response.request
         if response.status_code in (307, 308) and self.is_signed_in_body(asked):
@@ -114,21 +138,49 @@ class AnswerTooLarge(RequestException):
     """A token endpoint answers with more than any token can be."""
 
 
-def read_bounded(response: Response) -> Response:
-    """Read an answer, which is of bounded size and then is text in UTF-8 for whoever reads it.
+class AnswerTooSlow(RequestException):
+    """A token endpoint answers by a few bytes at a time, without end."""
 
-    What its headers say of its encoding is not trusted: JSON has one of its own (:rfc:`8259`).
+
+def read_bounded(response: Response) -> Response:
+    """Read an answer within :data:`MAX_SECONDS`, and no more of it than :data:`MAX_ANSWER` bytes.
+
+    It then is text in UTF-8 for whoever reads it. What its headers say of its encoding is not
+    trusted: JSON has one of its own (:rfc:`8259`).
     """
-    body = bytearray()
-    for part in response.iter_content(_CHUNK):
-        body += part
-        if len(body) > MAX_ANSWER:
-            response.close()
-            raise AnswerTooLarge(f"The answer has more than {MAX_ANSWER} bytes.")
+    body, end = bytearray(), time.monotonic() + MAX_SECONDS
+    try:
+        for part in _parts_of(response):
+            body += part
+            if len(body) > MAX_ANSWER:
+                raise AnswerTooLarge(f"The answer has more than {MAX_ANSWER} bytes.")
+            if time.monotonic() > end:
+                raise AnswerTooSlow(f"The answer takes longer than {MAX_SECONDS} seconds.")
+    except BaseException:
+        # What comes yet is nobody's, so that the connection is of no more use.
+        response.close()
+        raise
     response._content = bytes(body)
     response._content_consumed = True
     response.encoding = "utf-8"
     return response
+
+
+def _parts_of(response: Response) -> Iterator[bytes]:
+    """Yield the parts of an answer as they arrive."""
+    raw = response.raw
+    if response._content_consumed or not (isinstance(raw, HTTPResponse) and hasattr(raw, "read1")):
+        # It was read by a hook, it comes from an adapter of the application, or urllib3 is old.
+        yield from response.iter_content(_CHUNK)
+        return
+    broken = None
+    try:
+        while part := raw.read1(_CHUNK, decode_content=True):
+            yield part
+    except BrokenAnswer as error:
+        broken = type(error).__name__
+    if broken is not None:
+        raise ChunkedEncodingError(f"The answer broke off: {broken}.")
 
 
 def require_tls(url: str) -> None:
@@ -185,16 +237,24 @@ _TALKATIVE = (
 _quiet: ContextVar[bool] = ContextVar("flask_dance_nosql_quiet", default=False)
 
 
-_WRITES_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
+# An error in their records may show the URL, or what a broken answer has in place of headers.
+_WRITES_URLS = tuple(
+    f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "util.retry")
+)
 
 
 def _without_queries(record: logging.LogRecord) -> bool:
     if _quiet.get() and isinstance(record.args, tuple):
-        texts = (str(each) for each in record.args)
-        changed = (text.partition("?")[0] + "?***" if "?" in text else None for text in texts)
-        pairs = zip(record.args, changed, strict=True)
-        record.args = tuple(arg if text is None else text for arg, text in pairs)
+        record.args = tuple(map(_without_query, record.args))
+        record.exc_info = record.exc_text = None
     return True
+
+
+def _without_query(value: object) -> object:
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    text = str(value)
+    return text.partition("?")[0] + "?***" if "?" in text else value
 
 
 for _name in _TALKATIVE:

@@ -7,7 +7,7 @@ import hmac
 
 from flask import request
 
-from ..consumer.dance import DanceFailure
+from ..consumer.failure import DanceFailure
 from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..consumer.pending import PendingLogin
 from ..preset import Preset, Profile, TokenHeaderClient, factory, option, proxy

@@ -76,33 +76,58 @@ def json_values() -> SearchStrategy[Any]:
 
 def tokens() -> SearchStrategy[dict[str, Any]]:
     """Return a Hypothesis strategy of tokens."""
-    return st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values())
-
-
-@cache
-def thousand_tokens() -> list[dict[str, Any]]:
-    """Return a thousand tokens that Hypothesis has made: other ones in each process."""
-    made: list[dict[str, Any]] = []
-
-    @hypothesis.settings(
-        max_examples=1000,
-        deadline=None,
-        database=None,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(tokens())
-    def collect(token: dict[str, Any]) -> None:
-        made.append(token)
-
-    collect()
-    return made
+    names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+    return st.dictionaries(names, json_values(), max_size=3)
 
 
 def keys() -> SearchStrategy[TokenKey]:
     """Return a Hypothesis strategy of keys, with characters that need care somewhere."""
     text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
     return st.builds(TokenKey, text, st.none() | text)
+
+
+@cache
+def thousand_tokens() -> list[dict[str, Any]]:
+    """Return a thousand tokens that Hypothesis has made: other ones in each process."""
+    return _made(tokens(), 1000)
+
+
+@cache
+def hundred_pairs() -> list[tuple[TokenKey, TokenKey]]:
+    """Return a hundred pairs of different keys, as :func:`thousand_tokens` does."""
+    return _made(pairs_of_keys(), 100)
+
+
+def pairs_of_keys() -> SearchStrategy[tuple[TokenKey, TokenKey]]:
+    """Return a Hypothesis strategy of pairs of different keys, many of which are much alike."""
+    text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
+    pairs: SearchStrategy[tuple[TokenKey, TokenKey]] = st.tuples(keys(), keys())
+    alike: list[Callable[[str, str, str], tuple[TokenKey, TokenKey]]] = [
+        lambda a, b, c: (TokenKey(a, b), TokenKey(a, b + c)),
+        lambda a, b, c: (TokenKey(a, c), TokenKey(a + b, c)),
+        lambda a, b, c: (TokenKey(a, b + c), TokenKey(a + b, c)),
+    ]
+    for make in alike:
+        pairs |= st.builds(make, text, text, text)
+    return pairs.filter(lambda pair: pair[0] != pair[1])
+
+
+def _made(strategy: SearchStrategy[R], count: int) -> list[R]:
+    made: list[R] = []
+
+    @hypothesis.settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategy)
+    def collect(value: R) -> None:
+        made.append(value)
+
+    collect()
+    return made
 
 
 def same(one: Any, other: Any) -> bool:

@@ -43,7 +43,7 @@ def in_a_thread(
     go_on = threading.Event()
     thread = threading.Thread(target=task, args=(go_on,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     try:
         yield
     finally:
@@ -65,7 +65,7 @@ def test_local_cache(child: Child) -> None:
     def hold(go_on: threading.Event) -> None:
         with cache._memory.get().mutex:
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
 
     with in_a_thread(hold, begun):
         assert child(lambda: not cache.look(NAME)[0])
@@ -80,7 +80,7 @@ def test_keys_from_a_function(child: Child) -> None:
     def ask() -> str:
         if threading.get_ident() != parents:
             begun.set()
-            wait[0].wait(10)
+            wait[0].wait(60)
         return key
 
     cipher = TokenCipher(ask)
@@ -102,7 +102,7 @@ def test_client_from_a_url(
     def open_slowly(url: str) -> Any:
         if threading.get_ident() != parents:
             begun.set()
-            wait[0].wait(10)
+            wait[0].wait(60)
         return open_url(url)
 
     monkeypatch.setattr(client, "open_url", open_slowly)
@@ -177,7 +177,7 @@ def test_store_in_memory(child: Child) -> None:
     def hold(go_on: threading.Event) -> None:
         with store._mutexes.get():
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
 
     def works() -> bool:
         store.save(make_document(KEY))

@@ -35,7 +35,7 @@ from flask_dance_nosql.consumer.backend.sqla import (
 from flask_dance_nosql.consumer.backend.store.base import SCAN_BATCH
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
-from flask_dance_nosql.testing.documents import KEY, thousand_tokens
+from flask_dance_nosql.testing.documents import KEY, hundred_pairs, thousand_tokens
 
 from ..topologies import Topology
 
@@ -82,7 +82,12 @@ class Conformance(StoreConformance):
     @pytest.fixture
     def some_tokens(self, is_bare: bool) -> list[dict[str, Any]]:
         """Return a thousand tokens, or fewer."""
-        return thousand_tokens() if is_bare else thousand_tokens()[::10]
+        return thousand_tokens() if is_bare else thousand_tokens()[::20]
+
+    @pytest.fixture
+    def some_keys(self, is_bare: bool) -> list[tuple[TokenKey, TokenKey]]:
+        """Return a hundred pairs of keys, or fewer."""
+        return hundred_pairs() if is_bare else hundred_pairs()[::5]
 
     @pytest.fixture
     def writes_each(self, is_bare: bool) -> int:

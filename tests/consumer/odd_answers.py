@@ -75,6 +75,15 @@ TOKENS = [
         plus(f"error is {each!r}", each, key="error")
         for each in (0.0, "0", "null", "None", "false")
     ),
+    *(
+        plus(f"error is {each!r}", each, key="error")
+        for each in (
+            "ok",
+            "Success",
+            {"code": 0, "message": "ok"},
+            {"code": "0", "message": "Done"},
+        )
+    ),
     plus("error_description is null", None),
     # The end.
     plus("expires_in as text", "3600", 3600),
@@ -131,6 +140,12 @@ TOKENS = [
         {**GOOD, "error": None, "expires_in": None},
         "access_token=at-new-0&refresh_token=rt-new-0&token_type=Bearer&expires_in=&error=",
     ),
+    Odd(
+        "form with many fields",
+        GOOD,
+        b"access_token=at-new-0&refresh_token=rt-new-0&token_type=Bearer" + b"&a=1" * 5_000,
+        kind=FORM,
+    ),
     Odd("status 201", GOOD, GOOD, 201),
 ]
 """Answers that give a token."""
@@ -158,6 +173,12 @@ REFUSALS = [
     raw("access_token is a lone surrogate", '"access_token": "\\ud800"')._replace(
         right="missing_token"
     ),
+    Odd(
+        "error is without success",
+        "missing_token",
+        {**GOOD, "error": {"code": False, "message": "no"}},
+    ),
+    Odd("error has no code", "missing_token", {**GOOD, "error": {"code": "", "message": "no"}}),
     Odd("error is a list", "bad, worse", {"error": ["bad", "worse"]}, 400),
     Odd("error is a number", "7", {"error": 7}, 400),
     Odd("error is true", "True", {"error": True}, 400),

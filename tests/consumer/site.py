@@ -199,7 +199,7 @@ class Pause:
 
     def wait(self) -> None:
         """Wait until somebody has come."""
-        assert self.reached.wait(20), "nobody came"
+        assert self.reached.wait(60), "nobody came"
 
     def go(self) -> None:
         """Let everybody go on, and stop nobody any more."""
@@ -336,6 +336,12 @@ def sign_of(provider: RotatingProvider, index: int = -1, path: str = "/api") -> 
 def soon(seconds: float = 3600.0) -> float:
     """Return the time in so many seconds, as a token states its end."""
     return time.time() + seconds
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let so many seconds pass on the monotonic clock, by which pauses are measured."""
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + seconds)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> str:

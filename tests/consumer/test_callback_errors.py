@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import session as flask_session
+from requests.auth import HTTPBasicAuth
 
 from ..rotating import RotatingProvider
 from .conftest import Signals
@@ -63,12 +64,31 @@ def test_error_is_told(
     assert rotating.asked == []
 
 
+def in_disorder() -> str:
+    """Fail to get a client secret."""
+    raise RuntimeError("client-secret")
+
+
+SECRETS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "function": {"client_secret": lambda: "client-secret"},
+    "parameter": {"client_secret": None, "token_url_params": {"client_secret": "client-secret"}},
+    "pair": {"client_secret": None, "token_endpoint_auth_method": ("id", "client-secret")},
+    "authentication": {"token_endpoint_auth_method": HTTPBasicAuth("id", "client-secret")},
+}
+
+
+@pytest.mark.parametrize("place", SECRETS)
 @pytest.mark.parametrize("name", ["error", "error_description", "error_message", "error_uri"])
 def test_error_shows_no_secret(
-    rotating: RotatingProvider, signals: Signals, caplog: pytest.LogCaptureFixture, name: str
+    rotating: RotatingProvider,
+    signals: Signals,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    place: str,
 ) -> None:
     """A2: code, state, verifier and client secret are shown in none of them."""
-    browser = make_site(rotating, of_user()).browser()
+    browser = make_site(rotating, of_user(), **SECRETS[place]).browser()
     state = browser.begin()
     verifier = browser.do(lambda: flask_session["acme_oauth_code_verifier"])
     secrets = ("CODE123", state, verifier, "client-secret")
@@ -78,3 +98,12 @@ def test_error_shows_no_secret(
     [sent] = signals.of("oauth-error")
     for secret in secrets:
         assert secret not in f"{sent} {caplog.text}"
+
+
+def test_error_is_told_without_a_client_secret(
+    rotating: RotatingProvider, signals: Signals
+) -> None:
+    """Where the secret can't be had, the visitor's error is told all the same."""
+    browser = make_site(rotating, of_user(), client_secret=in_disorder).browser()
+    come_back(browser, browser.begin(), error="access_denied")
+    assert [sent["error"] for sent in signals.of("oauth-error")] == ["access_denied"]

@@ -11,9 +11,10 @@ import pytest
 from requests.auth import AuthBase
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
-from flask_dance_nosql.errors import ConfigurationError
+from flask_dance_nosql.errors import ConfigurationError, TokenRefreshError
 
 from ..rotating import Asked, RotatingProvider
+from .conftest import Signals
 from .site import Browser, make_site, of_user
 
 
@@ -114,6 +115,24 @@ CASES = [
         ("refresh",),
     ),
     Case(
+        "refresh of a public client",
+        {
+            "client_secret": None,
+            "auto_refresh_kwargs": {"client_id": None, "client_secret": None, "scope": "a"},
+        },
+        None,
+        PUBLIC,
+        ("refresh",),
+    ),
+    Case(
+        "secret of a refresh by a function",
+        {"auto_refresh_kwargs": {"client_secret": lambda: "other"}},
+        None,
+        {"client_id": "id", "client_secret": "other"},
+        ("refresh",),
+    ),
+    Case("no secret in parameters", {"token_url_params": {"client_secret": None}}, basic()),
+    Case(
         "include_client_id of a refresh",
         {"auto_refresh_kwargs": {"include_client_id": True}},
         None,
@@ -153,7 +172,7 @@ def test_client_says_who_it_is(rotating: RotatingProvider, case: Case, call: str
     about = {name: value for name, value in form(asked).items() if name.startswith("client_")}
     assert about == case.fields
     others = {"token", "token_type_hint", "grant_type", "refresh_token", "code", "code_verifier"}
-    assert set(form(asked)) <= {*others, "redirect_uri", *case.fields}
+    assert set(form(asked)) <= {*others, "redirect_uri", *case.fields, "scope"}
 
 
 @pytest.mark.parametrize("call", ["exchange", "refresh", "revocation"])
@@ -265,3 +284,41 @@ def test_secret_that_is_none(rotating: RotatingProvider, secret: Any) -> None:
     browser.connect(rotating.grant())
     with pytest.raises(ConfigurationError, match="A client_secret is a str"):
         browser.do(site.blueprint.revoke)
+
+
+def locked() -> str:
+    """Fail to get a client secret."""
+    raise RuntimeError("the vault is locked; its key is k3y")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"client_secret": locked}, "RuntimeError"),
+        ({"token_url_params": {"verify": "/missing.pem"}}, "OSError"),
+    ],
+)
+def test_client_that_can_not_say_who_it_is(
+    rotating: RotatingProvider,
+    signals: Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    told: str,
+) -> None:
+    """A secret or a certificate that can't be had fails a dance, a refresh and a revocation."""
+    if "client_secret" not in options:
+        monkeypatch.setattr(rotating.__class__, "url", "https://127.0.0.1:9")
+    site = make_site(rotating, of_user(), **options)
+    browser = site.browser()
+    assert browser.login().status_code == 302
+    [sent] = signals.of("oauth-error")
+    assert sent["error"] == "temporarily_unavailable"
+    assert told in sent["error_description"]
+    browser.connect(rotating.grant())
+    with pytest.raises(TokenRefreshError, match=told) as caught:
+        browser.call()
+    assert not caught.value.needs_login
+    assert "k3y" not in f"{sent} {caught.value} {caught.value.__cause__!r}"
+    assert caught.value.__context__ is None
+    assert browser.do(site.blueprint.revoke) is False
+    assert browser.stored is None

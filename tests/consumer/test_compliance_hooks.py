@@ -12,7 +12,12 @@ from oauthlib.oauth2 import InvalidGrantError
 from requests import ConnectTimeout
 
 from flask_dance_nosql.consumer import OAuth2Session
-from flask_dance_nosql.errors import ConfigurationError, TokenRefreshError, TokenRevoked
+from flask_dance_nosql.errors import (
+    ConfigurationError,
+    TokenRefreshError,
+    TokenRevoked,
+    UserRequired,
+)
 
 from ..rotating import RotatingProvider
 from .conftest import Signals
@@ -116,13 +121,78 @@ def test_hook_that_says_what_is_wrong(rotating: RotatingProvider, signals: Signa
     assert signals.of("oauth-error")[-1]["error"] == "temporarily_unavailable"
 
 
-def test_hook_that_raises_an_error_of_this_package(rotating: RotatingProvider) -> None:
-    """It is passed on: the application is set up wrongly."""
-    hook = raising(ConfigurationError("mine"))
+def test_hook_that_raises_an_error_of_this_package(
+    rotating: RotatingProvider, signals: Signals
+) -> None:
+    """It fails the dance as any other error does, and tells its text, without secrets."""
+    hook = raising(ConfigurationError("mine, at-new-0"))
     browser = make_site(rotating, of_user(), session_class=hooked(hook)).browser()
     rotating.approve("new")
-    with pytest.raises(ConfigurationError, match="mine"):
-        browser.login()
+    browser.login()
+    [sent] = signals.of("oauth-error")
+    assert "ConfigurationError: mine, ***" in sent["error_description"]
+
+
+def refusing(session: Any) -> None:
+    """Let a hook of requests refuse each answer of the token endpoint."""
+    refuse_at(session, "/token")
+
+
+def refusing_all(session: Any) -> None:
+    """Let it refuse each answer."""
+    refuse_at(session, "/")
+
+
+def refuse_at(session: Any, path: str) -> None:
+    """Let it refuse each answer of an endpoint."""
+
+    def refuse(response: Any, **kwargs: Any) -> None:
+        if path in response.url:
+            raise KeyError(response.text)
+
+    session.hooks["response"].append(refuse)
+
+
+FAILING: dict[str, tuple[Any, dict[str, Any]]] = {
+    "errors is null": (session_with(fixes.fitbit_compliance_fix), {"errors": None}),
+    "errors is a list": (session_with(fixes.fitbit_compliance_fix), {"errors": []}),
+    "errors is an object": (session_with(fixes.fitbit_compliance_fix), {"errors": {}}),
+    "any error": (hooked(raising(ZeroDivisionError("rt-ann-1"))), {}),
+    "no response": (hooked(lambda response: None), {}),
+    "oauthlib's": (hooked(raising(InvalidGrantError(description="no rt-ann-1"))), {}),
+    "oauthlib's warning": (hooked(raising(Warning("at-ann-1"))), {}),
+    "requests'": (hooked(raising(ConnectTimeout("at-ann-1"))), {}),
+    "this package's": (hooked(raising(ConfigurationError("at-ann-1"))), {}),
+    "a hook of requests": (session_with(refusing), {}),
+    "an envelope": (hooked(unwrap), {"data": None}),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_refresh_token_outlives_a_hook_that_fails(rotating: RotatingProvider, name: str) -> None:
+    """What the answer has issued is kept, whatever a hook makes of it: the old one is spent."""
+    session_class, rotating.extra = FAILING[name]
+    browser = make_site(rotating, of_user(), session_class=session_class).browser()
+    browser.connect(rotating.grant())
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert "ann-1" not in f"{caught.value} {caught.value.__cause__!r}"
+    assert browser.stored["refresh_token"] == "rt-ann-1"
+    assert rotating.live()
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_a_failed_login_was_issued_is_revoked(
+    rotating: RotatingProvider, signals: Signals, name: str
+) -> None:
+    """Nobody has it, and nobody will; and the error tells nothing of it."""
+    session_class, extra = FAILING[name]
+    browser = make_site(rotating, of_user(), session_class=session_class, revokes=True).browser()
+    rotating.approve("new", **extra)
+    assert browser.login().status_code == 302
+    assert [each["token"] for each in rotating.revoked] == ["rt-new-0", "at-new-0"]
+    [sent] = signals.of("oauth-error")
+    assert "new-0" not in str(sent)
 
 
 def test_all_hooks_come_before_the_reader(rotating: RotatingProvider) -> None:
@@ -230,3 +300,66 @@ def test_session_that_raises_for_each_bad_status(
         browser.call()
     assert type(caught.value) is kind
     assert caught.value.needs_login
+
+
+@pytest.mark.parametrize(
+    ("body", "confirmed"),
+    [(b'{"error": "unsupported_token_type"}', True), (b'{"error": "invalid_request"}', False)],
+)
+def test_revocation_by_a_session_that_raises_for_each_bad_status(
+    rotating: RotatingProvider, body: bytes, confirmed: bool
+) -> None:
+    """Neither do such hooks keep a revocation from what the provider said."""
+
+    def register(session: Any) -> None:
+        session.hooks["response"].append(lambda response, **kwargs: response.raise_for_status())
+
+    site = make_site(rotating, of_user(), session_class=session_with(register))
+    browser = site.browser()
+    browser.connect({"access_token": "at-ann-0"})
+    rotating.odd = 400, JSON, body
+    assert browser.do(site.blueprint.revoke) is confirmed
+    assert browser.stored is None
+
+
+def test_revocation_by_a_session_whose_hook_fails(rotating: RotatingProvider) -> None:
+    """It is not confirmed, and the token goes all the same."""
+    site = make_site(rotating, of_user(), session_class=session_with(refusing_all))
+    browser = site.browser()
+    browser.connect(rotating.grant())
+    assert browser.do(site.blueprint.revoke) is False
+    assert browser.stored is None
+
+
+def test_hook_that_asks_again(rotating: RotatingProvider) -> None:
+    """What a hook of requests gets by another call, as Digest does, is read like an answer."""
+
+    def register(session: Any) -> None:
+        def again(response: Any, **kwargs: Any) -> Any:
+            rotating.odd = None
+            return response.connection.send(response.request, **kwargs)
+
+        session.hooks["response"].append(again)
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    rotating.approve("new")
+    state = browser.begin()
+    rotating.odd = 401, JSON, b"{}"
+    browser.finish(state)
+    assert browser.stored["access_token"] == "at-new-0"
+
+
+@pytest.mark.parametrize("error", [UserRequired("mine"), ZeroDivisionError("mine")])
+def test_hook_that_fails_before_the_call(rotating: RotatingProvider, error: Exception) -> None:
+    """Nobody was asked anything, so that the application's own error is passed on."""
+
+    def fail(*asked: Any) -> Any:
+        raise error
+
+    def register(session: Any) -> None:
+        session.register_compliance_hook("access_token_request", fail)
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    with pytest.raises(type(error), match="mine"):
+        browser.login()
+    assert rotating.asked == []

@@ -637,6 +637,34 @@ def test_begin_keeps_what_was_granted(rotating: RotatingProvider) -> None:
         assert token["granted_scope"] == ["read", "profile", "write"]
 
 
+@pytest.mark.parametrize(
+    ("own", "more", "asked"),
+    [
+        ("read,profile", "write", "read,profile,write"),
+        ("read,profile", ["write"], "read,profile,write"),
+        (["read", "profile"], "write,admin", "read,profile,write,admin"),
+        (["read", "profile"], "write admin", "read profile write admin"),
+    ],
+)
+def test_begin_asks_with_the_commas_that_the_provider_wants(
+    rotating: RotatingProvider, own: Any, more: Any, asked: str
+) -> None:
+    """V7: what was granted is asked for in the same form as the rest."""
+    backend = UserScopedBackend(MemoryStore(), user_id=1)
+    blueprint = blueprint_at(rotating, scope=own, backend=backend)
+    rotating.approve(scope=asked)
+    app = make_app(blueprint)
+    app.add_url_rule("/more", "more", lambda: blueprint.begin(scope=more))
+    with app.test_request_context():
+        blueprint.token = {"access_token": "x", "scope": "read,profile"}
+    client = app.test_client()
+    query = parse_qs(urlsplit(client.get("/more").location).query)
+    assert query["scope"] == [asked]
+    client.get(f"{CALLBACK}?code=CODE123&state={query['state'][0]}")
+    with client.session_transaction() as flask_session:
+        assert flask_session["acme_oauth_ended"][1] == ""
+
+
 def test_scope_that_is_not_named_is_the_one_asked_for(rotating: RotatingProvider) -> None:
     """V7: an answer without a scope grants what was asked for (RFC 6749 section 5.1)."""
     rotating.approve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,12 +12,12 @@ from oauthlib.oauth1 import SIGNATURE_HMAC
 
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend
-from flask_dance_nosql.errors import TokenRefreshError
+from flask_dance_nosql.errors import TokenRefreshError, TokenRevoked
 
 from ..rotating import RotatingProvider
 from .conftest import Signals, make_app
 from .odd_answers import CREDENTIALS, JSON, ODD_ANSWERS, REFUSALS, TOKENS, Odd
-from .site import make_site, of_user, soon, warnings_of
+from .site import make_site, of_user, pass_time, soon, warnings_of
 
 
 def named(answers: list[Odd]) -> Any:
@@ -194,7 +195,9 @@ def test_what_came_with_an_unusable_access_token_is_revoked(
     assert [each["token"] for each in rotating.revoked] == (["rt-new-0"] if revokes else [])
 
 
-def test_rotated_refresh_token_is_kept(rotating: RotatingProvider) -> None:
+def test_rotated_refresh_token_is_kept(
+    rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A12: a refresh without a usable access token loses no refresh token that came with it."""
     browser = make_site(rotating, of_user()).browser()
     browser.connect({**rotating.grant(), "note": "mine"})
@@ -206,5 +209,50 @@ def test_rotated_refresh_token_is_kept(rotating: RotatingProvider) -> None:
     assert stored["expires_at"] == 1.0
     rotating.grants["ann"].generation = 1
     rotating.odd = None
+    pass_time(monkeypatch, 11)
     assert browser.call() == 200
     assert (browser.stored["refresh_token"], rotating.spent) == ("rt-ann-2", 0)
+
+
+@pytest.mark.parametrize("error", ["invalid_grant", "bad"])
+@pytest.mark.parametrize("status", [200, 201])
+def test_refresh_token_beside_an_error(rotating: RotatingProvider, error: str, status: int) -> None:
+    """Who issues a new refresh token has not ended the grant, whatever the error says."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    answer = {"error": error, "access_token": "at-ann-1", "refresh_token": "rt-ann-1"}
+    rotating.odd = status, JSON, json.dumps(answer).encode()
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert type(caught.value) is TokenRefreshError
+    assert browser.stored["refresh_token"] == "rt-ann-1"
+
+
+def test_old_refresh_token_beside_an_error(rotating: RotatingProvider) -> None:
+    """The old one is none that was issued: the grant has ended."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    rotating.odd = 200, JSON, b'{"error": "invalid_grant", "refresh_token": "rt-ann-0"}'
+    with pytest.raises(TokenRevoked):
+        browser.call()
+    assert browser.stored is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("invalid_request", "InvalidRequestError"),
+        ("invalid_grant", "InvalidGrantError"),
+        ("temporarily_unavailable", "TemporarilyUnavailableError"),
+        ("missing_token", "MissingTokenError"),
+        ("of_their_own", "CustomOAuth2Error"),
+    ],
+)
+def test_cause_of_a_failed_refresh(rotating: RotatingProvider, code: str, kind: str) -> None:
+    """It is oauthlib's error of the provider's code."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    rotating.odd = 400, JSON, json.dumps({"error": code}).encode()
+    with pytest.raises(TokenRefreshError) as caught:
+        browser.call()
+    assert type(caught.value.__cause__).__name__ == kind

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from oauthlib.oauth2 import WebApplicationClient
+from oauthlib.oauth2 import TokenExpiredError, WebApplicationClient
 
+from flask_dance_nosql import clock
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.token import missing_scopes, same_account, with_expires_at
 
 from ..rotating import RotatingProvider
 from .conftest import make_app
-from .site import BACKENDS, make_site, of_user, sign_of, soon
+from .odd_answers import JSON
+from .site import BACKENDS, ThreeMethods, make_site, of_user, sign_of, soon
 from .test_token import id_token
 
 ENDS: list[tuple[Any, str]] = [
@@ -24,10 +28,24 @@ ENDS: list[tuple[Any, str]] = [
     (" 1577836800 ", "expired"),
     (1577836800000, "expired"),
     ("1577836800000", "expired"),
+    (1577836800 * 10**6, "expired"),
+    (1577836800 * 10**9, "expired"),
+    ("1577836800000000", "expired"),
+    ("2020-01-01T00:00:00Z", "expired"),
+    (" 2020-01-01T01:00:00.123456789+01:00 ", "expired"),
+    ("2020-01-01T00:00:00+0000", "expired"),
+    ("2020-01-01 00:00:00", "expired"),
+    ("2020-01-01", "expired"),
+    ("0001-01-01T23:00:00+23:00", "expired"),
     (0, "expired"),
     (-5, "expired"),
     (-(10**400), "expired"),
     ("4102444800", "active"),
+    (4102444800 * 10**3, "active"),
+    (4102444800 * 10**6, "active"),
+    (4102444800 * 10**9, "active"),
+    ("2100-01-01T00:00:00Z", "active"),
+    ("9999-12-31T23:59:59-23:00", "active"),
     (10**400, "active"),
     (10**4_000, "active"),
     (1e300, "active"),
@@ -42,10 +60,14 @@ ENDS: list[tuple[Any, str]] = [
 ]
 
 
+UNTOLD: list[Any] = ["abc", "", None, True, [], {}, [1577836800]]
+"""What tells no end."""
+
+
 @pytest.mark.parametrize(("end", "status"), ENDS, ids=[repr(end)[:20] for end, _ in ENDS])
 @pytest.mark.parametrize("lifetime", [None, 3600, "3600", "abc", 10**400, -1, [], True])
 def test_end(rotating: RotatingProvider, end: Any, status: str, lifetime: Any) -> None:
-    """A11: an end that is a number, also as text, counts; anything else says nothing."""
+    """A11: an end that tells a moment counts; where none does, one without a life has ended."""
     site = make_site(rotating, MemoryBackend())
     token = {"access_token": "at-ann-0", "expires_at": end, "expires_in": lifetime}
     rotating.grant()
@@ -55,6 +77,8 @@ def test_end(rotating: RotatingProvider, end: Any, status: str, lifetime: Any) -
         session = site.blueprint.session
         return session.token_status, session.authorized, site.blueprint.token
 
+    if lifetime == -1 and end in UNTOLD:
+        status = "expired"
     seen, is_authorized, _ = site.browser().do(look)
     assert (seen, is_authorized) == (status, status == "active")
     if status == "active":
@@ -62,7 +86,7 @@ def test_end(rotating: RotatingProvider, end: Any, status: str, lifetime: Any) -
 
 
 @pytest.mark.parametrize("kind", ["session", "memory", "user", "cached"])
-@pytest.mark.parametrize("end", ["1577836800", 1577836800000])
+@pytest.mark.parametrize("end", ["1577836800", 1577836800000, "2020-01-01T00:00:00Z"])
 def test_token_that_has_ended_is_refreshed(
     rotating: RotatingProvider, tmp_path: Any, end: Any, kind: str
 ) -> None:
@@ -71,6 +95,56 @@ def test_token_that_has_ended_is_refreshed(
     browser.connect({**rotating.grant(), "expires_at": end})
     assert browser.call() == 200
     assert rotating.refreshes == 1
+
+
+DATES = [datetime.fromisoformat("2020-01-01"), datetime(2020, 1, 1, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("end", DATES)
+def test_end_that_is_a_datetime(rotating: RotatingProvider, end: datetime) -> None:
+    """A backend of one's own may give what no JSON has; without a zone it is in UTC."""
+    backend = ThreeMethods()
+    site = make_site(rotating, backend)
+    for moment, seen in ((end, "expired"), (end.replace(year=2100), "active")):
+        backend.set(site.blueprint, {**rotating.grant(), "expires_at": moment})
+        assert site.browser().do(lambda: site.blueprint.session.token_status) == seen
+        assert site.browser().call() == 200
+    assert rotating.refreshes == 1
+
+
+@pytest.mark.parametrize("lifetime", [0, -5, "0", "-5", -0.5])
+def test_token_without_a_life_is_refreshed(rotating: RotatingProvider, lifetime: Any) -> None:
+    """One that was issued with no time to live, and is stored without its end, has ended."""
+    browser = make_site(rotating, MemoryBackend()).browser()
+    token = rotating.grant()
+    del token["expires_at"]
+    browser.connect({**token, "expires_in": lifetime})
+    assert browser.do(lambda: browser.site.blueprint.session.token_status) == "expired"
+    assert browser.call() == 200
+    assert rotating.refreshes == 1
+
+
+@pytest.mark.parametrize(
+    "end", [1577836800, "1577836800000", 1577836800 * 10**6, "2020-01-01T00:00:00Z"]
+)
+def test_end_in_an_answer(rotating: RotatingProvider, end: Any) -> None:
+    """An end that a provider states, as Square does in ISO 8601, is stored in seconds."""
+    browser = make_site(rotating, of_user()).browser()
+    answer = {"access_token": "at", "refresh_token": "rt", "expires_at": end}
+    rotating.odd = 200, JSON, json.dumps(answer).encode()
+    browser.login()
+    assert browser.stored["expires_at"] == 1577836800
+
+
+@pytest.mark.parametrize(("end", "status"), ENDS, ids=[repr(end)[:20] for end, _ in ENDS])
+def test_record_of_a_token_ends_with_it(end: Any, status: str) -> None:
+    """``ttl="token"`` reads the end as a session does: a record leaves when its token does."""
+    record_end = of_user(ttl="token").end_of_record({"expires_at": end}, clock.now())
+    if status == "expired" and end != -(10**400):
+        assert record_end is not None
+        assert record_end < clock.now()
+    else:
+        assert record_end is None or record_end > clock.now()
 
 
 TYPES = ["bot", "user", "mac", "MAC", 5, [], "", {}, None, True, "Basic", "\n"]
@@ -130,9 +204,23 @@ def test_access_token(rotating: RotatingProvider, access_token: Any) -> None:
     assert browser.do(lambda: site.blueprint.session.authorized) is False
     assert browser.do(lambda: site.blueprint.session.token_status) == "none"
     assert browser.get("/view").location == "/login/acme"
-    with pytest.raises(ValueError, match=r"^Missing access token\.$"):
+    with pytest.raises(TokenExpiredError):
         browser.call()
     assert rotating.asked == []
+
+
+@pytest.mark.parametrize("kind", ["session", "memory", "user", "cached"])
+@pytest.mark.parametrize("access_token", ["a\nb", "", "é", 5, None])
+@pytest.mark.parametrize("end", [1, None, 4102444800])
+def test_access_token_that_can_be_replaced(
+    rotating: RotatingProvider, tmp_path: Any, access_token: Any, end: Any, kind: str
+) -> None:
+    """A token without an access token that can be sent is refreshed, whatever its end."""
+    browser = make_site(rotating, BACKENDS[kind](tmp_path)).browser()
+    browser.connect({**rotating.grant(), "access_token": access_token, "expires_at": end})
+    assert browser.get("/view").text == "seen"
+    assert browser.call() == 200
+    assert rotating.refreshes == 1
 
 
 @pytest.mark.parametrize("refresh_token", ["a\nb", "", " ", "é", 5, [], {"a": 1}, True])

@@ -54,6 +54,7 @@ from .site import (
     ThreeMethods,
     make_site,
     of_user,
+    pass_time,
     sign_of,
     soon,
     warnings_of,
@@ -368,7 +369,7 @@ class TestSharedTokens:
         site = self.site(rotating, MemoryStore())
         rotating.gate.clear()
         tasks = [Task(lambda: self.call(site, 1))]
-        assert rotating.at_the_gate.wait(20)
+        assert rotating.at_the_gate.wait(60)
         rotating.at_the_gate.clear()
         tasks.append(Task(lambda: self.call(site, 2)))
         assert not rotating.at_the_gate.wait(0.5), "a second one is on its way to the provider"
@@ -391,14 +392,18 @@ class TestSharedTokens:
         assert len(rotating.calls("/token")) == 1
         assert (rotating.refreshes, rotating.spent) == (1, 0)
 
-    def test_failure_is_shared_and_ends(self, rotating: RotatingProvider) -> None:
-        """P11: a provider that is down for the first one is asked again for the second."""
+    def test_failure_is_shared_and_ends(
+        self, rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """P11: a provider that is down for the first one is not asked by the second at once."""
         site = self.site(rotating, MemoryStore())
         rotating.failing = (503, "down")
         for number in (1, 2):
             with pytest.raises(TokenRefreshError):
                 self.call(site, number)
+        assert len(rotating.calls("/token")) == 1
         rotating.failing = None
+        pass_time(monkeypatch, 11)
         assert self.call(site, 2)[0] == 200
         assert self.call(site, 1)[0] == 200
         assert (rotating.refreshes, rotating.spent) == (1, 0)
@@ -500,7 +505,7 @@ class TestTokenThatDiesMeanwhile:
         site.browser().connect(rotating.grant(expires_at=soon(1)))
         rotating.gate.clear()
         first = Task(site.browser().call)
-        assert rotating.at_the_gate.wait(20)
+        assert rotating.at_the_gate.wait(60)
         clock.shift(2)
         second = Task(site.browser().call)
         assert second.waits()
@@ -726,7 +731,7 @@ class TestTokenThatIsDeadAtOnce:
         began = time.monotonic()
         with signal.connected_to(receive):
             outer = attempt(browser.call)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         assert store.waits == []
         assert 1 <= len(outcomes) < 5
         assert all(isinstance(each, TOLD) for each in (outer, *outcomes))
@@ -791,8 +796,7 @@ class TestStreamedAnswer:
         assert browser.get("/stream").text == "begun 200"
         assert browser.stored["refresh_token"] == "rt-ann-0"
         # Minutes later, too.
-        real = time.monotonic
-        monkeypatch.setattr(time, "monotonic", lambda: real() + 300)
+        pass_time(monkeypatch, 300)
         with time_machine.travel(time.time() + 300):
             assert browser.call() == 200
             assert browser.stored["refresh_token"] == "rt-ann-1"

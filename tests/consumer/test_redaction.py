@@ -12,8 +12,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests import Request
+from requests.auth import HTTPBasicAuth
 
-from flask_dance_nosql.consumer.redaction import MAX_TEXT, Redactor, secrets_of
+from flask_dance_nosql.consumer.redaction import MAX_TEXT, Redactor
 
 SECRET = "s3+c/r'e\"t &<ü\\x"
 FORMS: dict[str, Any] = {
@@ -36,13 +38,21 @@ FORMS: dict[str, Any] = {
     "HTML by hexadecimal numbers": lambda s: "".join(f"&#x{ord(c):X};" for c in s),
     "Python's escapes": lambda s: s.encode("unicode_escape").decode(),
     "ASCII by Python": ascii,
+    "broken over lines": lambda s: "\r\n ".join(s[i : i + 3] for i in range(0, len(s), 3)),
+    "broken and escaped": lambda s: json.dumps(
+        "\n".join(s[i : i + 3] for i in range(0, len(s), 3))
+    ),
+    "with invisible characters": "\u200b".join,
+    "after what begins an escape": lambda s: f"\\{s}",
+    "after what begins a quote": lambda s: f"%{s}",
+    "base64 in lines": lambda s: base64.encodebytes(f"id:{s}".encode() * 3).decode(),
 }
 IN_BASE64 = [(before, code) for before in ("", "c", "ci", "cid:", "id:") for code in ("std", "url")]
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
-    "secret", [SECRET, "s3cret", "CODE123", "a-_.~b" * 50, "naïve 秘密 🔑 key"]
+    "secret", [SECRET, "s3cret-of-it", "abc123code", "a-_.~b" * 50, "naïve 秘密 🔑 key"]
 )
 def test_secret_is_hidden_in_each_form(form: str, secret: str) -> None:
     """In whatever way a secret is written, nothing of it is left."""
@@ -117,7 +127,7 @@ def test_secret_is_hidden_before_the_text_is_cut() -> None:
     redactor = Redactor("s3cret-value", "short", "abc")
     assert redactor.text("x" * 292 + "s3cret-value") == "x" * 292 + "***"
     assert redactor.text("s3cret\u200b-value") == "***"
-    assert redactor.text("s3cret-\x00value") == "s3cret- value"
+    assert redactor.text("s3cret-\x00value") == "***"
     assert redactor.text("abc") == "abc"
 
 
@@ -160,15 +170,73 @@ def test_it_shows_no_secret_itself() -> None:
     assert repr(Redactor("s3cret", None, b"bytes", 7)) == "<Redactor of 2 secrets>"
 
 
-def test_parameters_that_are_secrets() -> None:
-    """They are known by their names."""
-    given = {"code": "a", "client_secret": "b", "token_type": "c", "scope": "d", "state": None}
-    assert secrets_of(given) == ["a", "b"]
+SLACK = {"ok": True, "authed_user": {"id": "U123", "access_token": "xoxp-nested", "scope": "chat"}}
 
 
-@pytest.mark.parametrize("text", ["%25" * 80_000, "%2525" * 40_000, "\\" * 200_000, "&#0" * 60_000])
-def test_hostile_text_takes_no_time(text: str) -> None:
-    """A text that is made to be searched slowly is not."""
+@pytest.mark.parametrize(
+    ("known", "told", "shown"),
+    [
+        ({"client_secret": "s3cret", "token_type": "Bearer", "scope": "mail"}, None, "***"),
+        ({"client_secret": "s3cret", "token_type": "Bearer"}, "Bearer s3cret", "Bearer ***"),
+        (SLACK, "xoxp-nested of U123 may chat", "*** of U123 may chat"),
+        ([{"keys": ["first-key", "other-key"]}], "first-key, other-key", "***, ***"),
+        ({"code": "invalid_grant", "state": "bad_state"}, "invalid_grant", "invalid_grant"),
+        (b"s3cret-of-bytes", "s3cret-of-bytes", "***"),
+        (HTTPBasicAuth("user", "pass-word"), "user pass-word", "user ***"),
+        (HTTPBasicAuth(b"user", "p\u00e4ss".encode()), "user p\u00e4ss", "user ***"),
+    ],
+)
+def test_what_is_known_of_a_value(known: Any, told: str | None, shown: str) -> None:
+    """Of fields the secrets are known by their names, and of an authentication its password."""
+    assert Redactor(known).text(told or "s3cret") == shown
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("POST", "https://p.example/?code=c0de-of-it", data={"state": "the-state"}),
+        Request("POST", "https://p.example", json={"code_verifier": "the-verifier"}),
+        Request("POST", "https://p.example", auth=("id", "pass+word/1")),
+        Request("POST", "https://p.example", headers={"X-Own": "own-header"}),
+        Request(
+            "POST", "https://p.example", headers={"Authorization": 'OAuth a_signature="s%2Figned"'}
+        ),
+    ],
+)
+def test_what_is_known_of_a_request(request_: Request) -> None:
+    """All that it was sent with may come back: in its URL, its body, its headers."""
+    redactor = Redactor(request_.prepare())
+    shown = redactor.text("c0de-of-it the-state the-verifier pass+word/1 own-header s/igned") or ""
+    assert shown.count("***") == (2 if request_.data else 1)
+
+
+@pytest.mark.parametrize(
+    "unit", ["%25", "%2525", "%252", "\\", "&#0", "&amp;", "a", "a b", "\u200b", "é"]
+)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "%25%25%25%25%25%25",
+        "\\\\\\\\\\x",
+        "&&&&&",
+        SECRET,
+        "a" * 127 + "b",
+        "a" * 250_000,
+        "xY1" * 21_000,
+    ],
+    ids=lambda secret: secret[:10],
+)
+def test_hostile_text_takes_no_time(secret: str, unit: str) -> None:
+    """A text of a megabyte that is made to be searched slowly is not, nor is a huge secret."""
+    text = unit * (1_000_000 // len(unit))
     began = time.process_time()
-    Redactor("%25%25%25%25%25%25", "\\\\\\\\\\x", "&&&&&", SECRET).text(text)
-    assert time.process_time() - began < 3
+    Redactor(secret, {"tokens": [f"{secret}{each}" for each in range(20)]}).text(text)
+    assert time.process_time() - began < 1
+
+
+def test_what_is_cut_off_shows_no_part_of_a_secret() -> None:
+    """Only the beginning of a text is searched; at its end may be a part of a secret."""
+    for length in (20, 266, 300, 2_000, 30_000):
+        secret = "".join(chr(97 + each * each % 23) for each in range(length))
+        shown = Redactor(secret).text(" ".join([secret] * (60_000 // length))) or ""
+        assert not set(shown) - set("* .")

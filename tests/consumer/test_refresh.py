@@ -17,7 +17,6 @@ from sqlalchemy import Column, Integer
 
 from flask_dance_nosql.consumer import (
     OAuth2ConsumerBlueprint,
-    base,
     token_deleted,
     token_refresh_failed,
     token_refreshed,
@@ -43,6 +42,7 @@ from ..rotating import RotatingProvider
 from ..topologies import wait_until
 from .conftest import at_once, make_app
 from .conftest import make_refreshing as make
+from .site import pass_time
 
 THREADS = 16
 KEY = TokenKey("acme", "1")
@@ -180,14 +180,14 @@ def test_users_do_not_wait_for_each_other(rotating: RotatingProvider) -> None:
     rotating.gate.clear()
     hanging = threading.Thread(target=call, args=("ann",))
     hanging.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     rotating.at_the_gate.clear()
     other = threading.Thread(target=call, args=("bob",))
     other.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     rotating.gate.set()
-    hanging.join(10)
-    other.join(10)
+    hanging.join(60)
+    other.join(60)
     assert (rotating.refreshes, rotating.spent) == (2, 0)
 
 
@@ -199,11 +199,11 @@ def test_nobody_waits_for_a_refresh_within_the_leeway(rotating: RotatingProvider
     rotating.gate.clear()
     refreshing = threading.Thread(target=call)
     refreshing.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     assert at_once(8, call) == [200] * 8
     assert rotating.refreshes == 0
     rotating.gate.set()
-    refreshing.join(10)
+    refreshing.join(60)
     assert rotating.refreshes == 1
 
 
@@ -249,7 +249,8 @@ def test_logout_during_a_refresh_stands(rotating: RotatingProvider, backend: Any
     blueprint = make(rotating, backend)
     app = connect(blueprint, rotating.grant())
     rotating.before_answer = lambda: backend.delete(blueprint)
-    assert caller(app, blueprint)() == 401
+    with pytest.raises(TokenRevoked, match="removed"):
+        caller(app, blueprint)()
     assert backend.get(blueprint) is None
 
 
@@ -260,7 +261,8 @@ def test_logout_before_a_refresh_stands(rotating: RotatingProvider) -> None:
     with app.test_request_context():
         assert blueprint.session.authorized
         MemoryStore.delete(blueprint.backend.store.inner, KEY)
-        assert blueprint.session.get("api").status_code == 401
+        with pytest.raises(TokenRevoked, match="removed"):
+            blueprint.session.get("api")
         assert not blueprint.session.authorized
     assert rotating.refreshes == 0
 
@@ -277,10 +279,10 @@ def test_loser_adopts_the_winners_token(
     result: list[int] = []
     loser = threading.Thread(target=lambda: result.append(caller(app, blueprint)()))
     loser.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     backend.set(blueprint, winners)
     rotating.gate.set()
-    loser.join(10)
+    loser.join(60)
     assert result == [200]
     assert backend.get(blueprint) == winners
     assert sent == []
@@ -289,14 +291,20 @@ def test_loser_adopts_the_winners_token(
 def test_revoked_token_is_dropped_once(
     rotating: RotatingProvider, backend: Any, sent: list[Any]
 ) -> None:
-    """A grant that has ended is asked for once: every request learns it, then there is no token."""
+    """The provider is asked for an ended grant once, and told of once; every request learns it."""
     blueprint = make(rotating, backend)
     app = connect(blueprint, rotating.grant())
     rotating.grants["ann"].has_ended = True
-    results = at_once(4, caller(app, blueprint))
-    revoked = [each for each in results if isinstance(each, TokenRevoked)]
-    assert len(revoked) == 1
-    assert [each for each in results if each not in revoked] == [401] * 3
+    all_there = threading.Barrier(4)
+
+    def call() -> None:
+        with app.test_request_context():
+            assert blueprint.session.token
+            all_there.wait(60)
+            blueprint.session.get("api")
+
+    results = at_once(4, call)
+    assert [type(each) for each in results] == [TokenRevoked] * 4
     assert len(rotating.calls("/token")) == 1
     assert backend.get(blueprint) is None
     user_id = "1" if isinstance(backend, UserScopedBackend) else None
@@ -384,7 +392,11 @@ def test_view_passes_other_errors_on(rotating: RotatingProvider) -> None:
     ],
 )
 def test_provider_that_fails(
-    rotating: RotatingProvider, failing: Any, sent: list[Any], caplog: pytest.LogCaptureFixture
+    rotating: RotatingProvider,
+    failing: Any,
+    sent: list[Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A token that still works is used, with a warning; a dead one is an error; both are kept."""
     rotating.failing = failing
@@ -407,7 +419,9 @@ def test_provider_that_fails(
         assert "rt-bob" not in str(caught.value)
     assert blueprint.backend.get(blueprint) == dead
     assert {name for name, _ in sent} == {"token-refresh-failed"}
+    assert len(rotating.calls("/token")) == 2
     rotating.failing = None
+    pass_time(monkeypatch, 11)
     assert call() == 200
 
 
@@ -427,7 +441,7 @@ def test_waiters_share_a_failure(rotating: RotatingProvider) -> None:
     blueprint = make(rotating, scoped())
     app = connect(blueprint, rotating.grant())
     rotating.gate.clear()
-    opener = threading.Thread(target=lambda: rotating.at_the_gate.wait(10) and waited())
+    opener = threading.Thread(target=lambda: rotating.at_the_gate.wait(60) and waited())
     call, waiting = caller(app, blueprint), threading.Semaphore(0)
 
     def waited() -> None:
@@ -441,7 +455,7 @@ def test_waiters_share_a_failure(rotating: RotatingProvider) -> None:
 
     opener.start()
     results = at_once(THREADS, announced)
-    opener.join(10)
+    opener.join(60)
     assert {type(each) for each in results} == {TokenRefreshError}
     # One that was late to wait may ask for itself.
     assert len(rotating.calls("/token")) <= 3
@@ -563,7 +577,8 @@ def test_status_and_authorized(rotating: RotatingProvider) -> None:
     now = time.time()
     cases = [
         (None, "none", False),
-        ({"refresh_token": "r"}, "none", False),
+        ({"access_token": ""}, "none", False),
+        ({"refresh_token": "r"}, "expired", True),
         ({"access_token": "a"}, "active", True),
         ({"access_token": "a", "expires_at": now + 3600}, "active", True),
         ({"access_token": "a", "expires_at": now + 30}, "expiring", True),
@@ -838,7 +853,7 @@ def test_other_process_that_refreshes_is_waited_for(
     waiting.start()
     blueprint.backend.set(blueprint, rotating.grant("new", expires_at=time.time() + 3600))
     lock.release()
-    waiting.join(10)
+    waiting.join(60)
     assert result == [200]
     assert rotating.refreshes == 0
 
@@ -875,7 +890,7 @@ def test_lock_is_renewed_in_the_apps_context(
     thread.start()
     wait_until(lambda: len(asked) >= 4, "the lock was renewed")
     rotating.gate.set()
-    thread.join(10)
+    thread.join(60)
     assert set(asked) == {app.name}
 
 
@@ -883,7 +898,7 @@ def test_wait_for_another_process_is_bounded(
     rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for too long gets a ``TokenRefreshError``; a token that works waits for nobody."""
-    monkeypatch.setattr(base, "_MARGIN", 0.0)
+    monkeypatch.setattr("flask_dance_nosql.consumer.client._MARGIN", 0.0)
     store = MemoryStore()
     blueprint = make(rotating, scoped(store), timeout=0.05)
     app = connect(blueprint, rotating.grant())
@@ -902,7 +917,7 @@ def test_lease_is_kept_however_slow_the_provider(
     rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token endpoint that is slower than the lease still makes one refresh."""
-    monkeypatch.setattr(attempt, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(attempt, "LEASE_SECONDS", 3.0)
     store = MemoryStore()
     first, second = (make(rotating, scoped(store)) for _ in range(2))
     calls = [caller(connect(each, rotating.grant()), each) for each in (first, second)]
@@ -911,13 +926,13 @@ def test_lease_is_kept_however_slow_the_provider(
     threads = [threading.Thread(target=lambda c=call: results.append(c())) for call in calls]
     for thread in threads:
         thread.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     renewals = CountRenewals(store)
-    wait_until(lambda: renewals.count >= 5, "the lock was renewed for longer than its lease")
+    wait_until(lambda: renewals.count >= 4, "the lock was renewed for longer than its lease")
     assert len(rotating.calls("/token")) == 1
     rotating.gate.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert results == [200, 200]
     assert (rotating.refreshes, rotating.spent) == (1, 0)
 

@@ -8,6 +8,7 @@ import json
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
@@ -23,11 +24,13 @@ from flask_dance_nosql.consumer import (
     token_saved,
 )
 from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.pending import PendingLogin
 from flask_dance_nosql.consumer.transport import quiet
 
 from ..rotating import RotatingProvider
-from .conftest import RealProvider, make_app
+from .conftest import RealProvider, make_app, make_refreshing
 from .odd_answers import ECHOES, JSON, ODD_ANSWERS, Odd
+from .raw_server import answering, sending
 from .site import make_site, of_user, soon
 from .test_odd_answers import of_oauth1
 
@@ -244,3 +247,87 @@ def test_provider_that_is_not_reached_makes_no_secret_seen(
     site.blueprint.revocation_url = url
     attempt(witness, lambda: browser.do(site.blueprint.revoke))
     assert witness.finds(CODE, CLIENT_SECRET, "the-key-of-it", "rt-ann-0", "at-ann-0") == []
+
+
+def test_unfinished_login_shows_neither_state_nor_verifier() -> None:
+    """Whoever logs an unfinished login tells when it has begun."""
+    assert repr(PendingLogin("STATE", "VERIFIER", 5.0)) == "<PendingLogin begun at 5.0>"
+
+
+SLACK = {
+    "access_token": "at-ann-0",
+    "id_token": "header.claims-of-ann.signature",
+    "authed_user": {"access_token": "xoxp-nested-1", "refresh_token": "xoxe-nested-2"},
+}
+BROKEN = b"HTTP/1.1 200 OK\r\nA: 1\r\nyou sent {asked}\r\n\r\n{}"
+
+
+def test_stored_token_that_is_echoed(rotating: RotatingProvider, witness: Witness) -> None:
+    """A refresh that is refused shows no part of the stored token, sent or not, however deep."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect({**rotating.grant(), **SLACK})
+    text = "at-ann-0 header.claims-of-ann.signature xoxp-nested-1 xoxe-nested-2"
+    rotating.odd = 400, JSON, json.dumps({"error": "bad", "message": text}).encode()
+    attempt(witness, browser.call)
+    assert "could not be refreshed: bad" in "".join(witness.seen)
+    assert witness.finds(*text.split()) == []
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_issued_token_that_is_nested(
+    rotating: RotatingProvider, witness: Witness, status: int
+) -> None:
+    """Nor does any call show what an answer issues below its top level."""
+    browser = make_site(rotating, of_user()).browser()
+    answer = {**SLACK, "error": "bad", "error_description": "xoxp-nested-1 for you"}
+    rotating.odd = status, JSON, json.dumps(answer).encode()
+    browser.login()
+    browser.connect(rotating.grant())
+    attempt(witness, browser.call)
+    assert "*** for you" in "".join(witness.seen)
+    assert witness.finds("xoxp-nested-1", "xoxe-nested-2") == []
+
+
+def test_code_in_the_answer_to_the_revocation_of_a_failed_login(
+    rotating: RotatingProvider, witness: Witness
+) -> None:
+    """What a failed login was issued is revoked, and that answer shows no secret of the login."""
+    site = make_site(rotating, of_user())
+    browser = site.browser()
+    state = browser.begin()
+    verifier = browser.do(lambda: flask_session["acme_oauth_code_verifier"])
+    text = f"{CODE} {state} {verifier}"
+    answer = {**SLACK, "error": text, "error_description": text}
+    rotating.odd = 200, JSON, json.dumps(answer).encode()
+    browser.finish(state, quote(CODE, safe=""))
+    assert len(rotating.revoked) == 1
+    assert "did not confirm" in "".join(witness.seen)
+    assert witness.finds(CODE, state, verifier) == []
+
+
+def test_headers_that_are_none(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP library's warning of a broken answer does not tell what is in it."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    with answering(sending(BROKEN)) as url:
+        token = {"access_token": "at-old", "refresh_token": "rt-old", "expires_at": 1.0}
+        blueprint = make_refreshing(SimpleNamespace(url=url), MemoryBackend(token))
+        with make_app(blueprint).test_request_context():
+            attempt(witness, lambda: blueprint.session.get("api"))
+    assert "Failed to parse headers" in "".join(witness.seen)
+    assert witness.finds("rt-old", "client-secret") == []
+
+
+@pytest.mark.parametrize("step", ["request", "access"])
+def test_credentials_that_an_app_fetches_itself(
+    rotating: RotatingProvider, witness: Witness, step: str
+) -> None:
+    """OAuth 1's calls of requests-oauthlib are as quiet as those of the dance."""
+    blueprint = of_oauth1(rotating, MemoryBackend())
+    rotating.odd = 200, JSON, b"oauth_token=the-token&oauth_token_secret=its-secret"
+    with make_app(blueprint).test_request_context():
+        if step == "request":
+            blueprint.session.fetch_request_token(f"{rotating.url}/request")
+        else:
+            blueprint.session.fetch_access_token(f"{rotating.url}/access", "the-verifier")
+    assert len(rotating.asked) == 1
+    assert witness.finds("the-token", "its-secret", "the-verifier") == []

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.backend.base import PlainSlot, StoredToken
+from flask_dance_nosql.consumer.consumer_session import Reading
 from flask_dance_nosql.consumer.refresh.rescue import Exchange, Refreshed
-from flask_dance_nosql.consumer.requests import Reading
 from flask_dance_nosql.consumer.token import same_account
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from oauthlib.oauth2 import WebApplicationClient
 
 from flask_dance_nosql.consumer import token_deleted, token_refresh_failed
 from flask_dance_nosql.consumer.backend import (
@@ -558,3 +559,19 @@ class TestAnswer:
             assert browser.call("closed") == 401
         assert "rt-ann" not in caplog.text
         assert "at-ann" not in caplog.text
+
+
+@pytest.mark.parametrize("place", ["auth_header", "query", "body"])
+def test_token_that_is_escaped_is_known(rotating: RotatingProvider, place: str) -> None:
+    """A token that went out escaped, in the query or in a form, is the one that was refused."""
+    client = WebApplicationClient("id", default_token_placement=place)
+    browser = make_site(rotating, of_user(), client=client).browser()
+    token = {**rotating.grant(expires_at=soon()), "access_token": "at+/=&x"}
+    browser.connect(token)
+
+    def call() -> None:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        browser.site.blueprint.session.post("api", data="a=b", headers=form)
+
+    browser.do(call)
+    assert rotating.refreshes == 1

@@ -19,7 +19,7 @@ from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.contrib.jira import make_jira_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
-from .test_presets import app_with, begun, make
+from .test_presets import app_with, make
 
 
 def connected(module: str, token: dict[str, Any] | None = None, **given: Any) -> Any:
@@ -78,7 +78,7 @@ def test_twitch_header_from_configuration() -> None:
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said of certificates holds for token request and API call, whatever the environment."""
+    """It holds for token request and API call, whatever the environment says."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/an/authority.pem")
     app, blueprint = connected("gitlab", verify_tls_certificates=verify)
     with app.test_request_context(), responses.RequestsMock() as provider:

@@ -40,7 +40,7 @@ def talk(patch: Patch) -> None:
     """Let requests-oauthlib write what it sends and gets."""
     patch.setattr(dance, "quiet", nullcontext)
     patch.setattr(token_endpoint, "quiet", nullcontext)
-    patch.setattr("flask_dance_nosql.consumer.requests.quiet", nullcontext)
+    patch.setattr("flask_dance_nosql.consumer.oauth2_session.quiet", nullcontext)
 
 
 def log_the_code(patch: Patch) -> None:

@@ -323,8 +323,8 @@ class UserScopedBackend(BaseBackend):
             return None
         if self._ttl != "token":
             return now + timedelta(seconds=self._ttl)
-        end = token.get("expires_at")
-        if token.get("refresh_token") or not isinstance(end, int | float):
+        end = clock.moment_of(token.get("expires_at"))
+        if token.get("refresh_token") or end is None:
             return None
         try:
             return datetime.fromtimestamp(end, UTC)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from ...errors import TokenRefreshError, TokenRevoked, VersionConflict
+from ...errors import (
+    BackendError,
+    FlaskDanceNoSQLError,
+    TokenRefreshError,
+    TokenRevoked,
+    VersionConflict,
+)
 from ..backend.base import NOTHING, StoredToken, TokenSlot, issued_digest
 from ..backend.store.values import Token
 from ..context import app_of_context
-from ..refusal import Refusal
+from ..refusal import MISSING, Refusal
 from ..signals import (
     token_deleted,
     token_refresh_failed,
@@ -23,13 +29,14 @@ from ..signals import (
 )
 from ..token import TokenStatus, renewed
 from ..token_endpoint import TokenEndpoint
-from .flights import LEASE_SECONDS, REFUSED_SECONDS, RETRY_SECONDS, Flights, Turn, digest_of
+from .flights import LEASE_SECONDS, Flights, Turn, digest_of
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)
 
 _ROUNDS = 10
 _TOO_LONG = "another refresh of it takes too long"
+_REMOVED = "the token was removed or revoked"
 _OWN = "this was asked for in the midst of its refresh"
 
 
@@ -81,22 +88,26 @@ class Refresh:
         A token that still works is waited for by nobody. For one that has ended it raises
         ``TokenRefreshError``, ``TokenRevoked`` or whatever the backend raises.
         """
-        failure = self._flights.failures.get(digest_of((self.held.token or {})["refresh_token"]))
-        if self._works and failure and self._began - failure[0] < RETRY_SECONDS:
+        failure = self._failure((self.held.token or {})["refresh_token"])
+        if self._works and failure and not failure.has_ended:
             return self.held
         with self._flights.turn(self.slot, self._wait) as turn:
             if turn != "ours":
                 return self._without_turn(turn)
             try:
                 result = self._under_lease()
+                if result.token is None:
+                    # Whoever has removed it has said so to the receivers.
+                    raise TokenRevoked(self.blueprint.name, _REMOVED)
                 self.adopt(result)
             except TokenRevoked:
                 self.adopt(NOTHING)
                 raise
-            except TokenRefreshError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a backend of your own may raise anything
-                result = self._without_store(error)
+            except Exception as error:
+                # A backend, a hook or a function of your own may raise anything.
+                if isinstance(error, FlaskDanceNoSQLError) and not isinstance(error, BackendError):
+                    raise
+                result = self._without_refresh(error)
             finally:
                 # Neither under the lease nor before the session knows: receivers may call the API.
                 for announce in self._announcements:
@@ -112,64 +123,63 @@ class Refresh:
                     return stored
                 current = flights.newest(slot, stored.token)
                 if current is None:
-                    self._end(stored, Refusal("the token was removed or revoked"))
+                    self._end(stored, Refusal(_REMOVED))
                     continue
                 if self._is_fresh(current):
                     return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
-                digest = digest_of(current["refresh_token"])
+                sent = current["refresh_token"]
                 # Another owner's record, or another copy of a cookie, may hold the same one.
-                with flights.locks.held(digest, self._wait) as turn:
+                with flights.locks.held(digest_of(sent), self._wait) as turn:
                     if turn != "ours":
                         return self._without_turn(turn)
                     if self._has_moved(stored, current):
                         continue
-                    failure = flights.failures.get(digest)
-                    if failure and self._stands(*failure):
-                        return self._fail(*failure[1], None)
-                    result = self._exchange(stored, current)
-                if result is not None:
-                    return result
+                    known = self._failure(sent)
+                    issued = known or self._ask(stored, current)
+                    if not isinstance(issued, Refusal):
+                        return self._issued(stored, sent, issued)
+                    if not issued.has_ended:
+                        return self._fail(issued, is_known=known is not None)
+                    self._end(stored, issued)
         return self._without_turn("taken")
 
-    def _exchange(self, stored: StoredToken, current: Token) -> StoredToken | None:
-        """Exchange a refresh token; ``None`` if it has ended and something else is stored now."""
-        sent = current["refresh_token"]
-        issued = self.endpoint.refresh(current)
-        if isinstance(issued, Refusal):
-            if issued.has_ended:
-                self._end(stored, issued)
-                return None
-            return self._refused(stored, sent, issued)
-        exchange = self._flights.remember(self.slot, sent, issued)
-        result = self._store(stored, digest_of(sent), exchange)
-        self._later(token_refreshed)
-        return result
+    def _failure(self, sent: str) -> Refusal | None:
+        return self._flights.failure_of(sent, self._began, works=self._works)
 
-    def _refused(self, stored: StoredToken, sent: str, refusal: Refusal) -> StoredToken:
-        """Remember why there is no new token, and keep a refresh token that has come all the same.
+    def _ask(self, stored: StoredToken, current: Token) -> Token | Refusal:
+        """Exchange a refresh token, and remember why there is no new token if there is none.
 
-        The one that was sent may be spent by it.
+        A refresh token that has come all the same is kept: the one that was sent may be spent.
         """
-        digests = [digest_of(sent)]
-        rotated = refusal.issued.get("refresh_token")
-        if rotated and rotated != sent:
+        sent, failures = current["refresh_token"], self._flights.failures
+        try:
+            issued = self.endpoint.refresh(current)
+        except FlaskDanceNoSQLError:
+            raise
+        except Exception as error:
+            failures.put(digest_of(sent), Refusal(MISSING, cause=type(error).__name__))
+            raise
+        if not isinstance(issued, Refusal):
+            return issued
+        failure = replace(issued, issued={})
+        rotated = issued.issued.get("refresh_token")
+        if rotated and rotated != sent and not issued.has_ended:
             old = stored.token or {}
             kept: Token = {name: old[name] for name in ("expires_at", "expires_in") if name in old}
             kept["refresh_token"] = rotated
             exchange = self._flights.remember(self.slot, sent, kept)
-            self._store(stored, digests[0], exchange)
-            digests.append(digest_of(rotated))
-        for digest in digests:
-            self._flights.failures.put(digest, (refusal.reason, refusal.is_definite))
-        return self._fail(refusal.reason, refusal.is_definite, refusal)
+            self._store(stored, digest_of(sent), exchange)
+            failures.put(digest_of(rotated), failure)
+        failures.put(digest_of(sent), failure)
+        return failure
 
-    def _stands(self, moment: float, failure: tuple[str, bool]) -> bool:
-        """Whether a failure counts for this attempt, too, so that nobody asks again."""
-        if moment >= self._began:
-            return True
-        return failure[1] and not self._works and self._began - moment < REFUSED_SECONDS
+    def _issued(self, stored: StoredToken, sent: str, issued: Token) -> StoredToken:
+        exchange = self._flights.remember(self.slot, sent, issued)
+        result = self._store(stored, digest_of(sent), exchange)
+        self._later(token_refreshed)
+        return result
 
     def _keep(self, stored: StoredToken, current: Token) -> StoredToken:
         """Store what this process knows to be issued in place of a stored token, if it is newer."""
@@ -231,17 +241,18 @@ class Refresh:
         log.warning("A grant of provider %r has ended: %s", self.blueprint.name, reason)
         raise TokenRevoked(self.blueprint.name, reason) from refusal.as_error()
 
-    def _fail(self, reason: str, is_definite: bool, refusal: Refusal | None) -> StoredToken:
+    def _fail(self, refusal: Refusal, *, is_known: bool) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
-        if refusal is not None:
+        reason = refusal.reason
+        if not is_known:
             self._later(token_refresh_failed, error=reason)
             log.warning(
                 "A token of provider %r could not be refreshed: %s", self.blueprint.name, reason
             )
         if self._works:
             return self.held
-        error = TokenRefreshError(self.blueprint.name, reason, needs_login=is_definite)
-        raise error from (None if refusal is None else refusal.as_error())
+        error = TokenRefreshError(self.blueprint.name, reason, needs_login=refusal.is_definite)
+        raise error from refusal.as_error()
 
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""
@@ -250,12 +261,12 @@ class Refresh:
         error = TokenRefreshError(self.blueprint.name, reason)
         return self.held if self._works else self._known(error)
 
-    def _without_store(self, error: Exception) -> StoredToken:
-        """Go on with the token at hand although the backend has refused, else raise its error."""
+    def _without_refresh(self, error: Exception) -> StoredToken:
+        """Go on with the token at hand although something has failed, else raise its error."""
         if not self._works:
             return self._known(error)
         log.warning(
-            "A token of provider %r was not refreshed, since its backend failed (%s).",
+            "A token of provider %r was not refreshed; a backend, hook or setting failed: %s",
             *(self.blueprint.name, type(error).__name__),
         )
         return self._known(None)

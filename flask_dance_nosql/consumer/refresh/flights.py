@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from ...process import PerProcess
 from ..backend.base import TokenSlot
 from ..backend.store.values import Token
+from ..refusal import Refusal
 from ..token import renewed
 from .rescue import Exchange, Rescue
 
@@ -22,7 +24,7 @@ V = TypeVar("V")
 MAX_RECENT = 10_000
 # After how long others go on if a process dies while it has the turn of a slot.
 LEASE_SECONDS = 30.0
-# How long nobody tries again to refresh a token that still works, after it has failed.
+# How long nobody tries again to refresh a token after it has failed.
 RETRY_SECONDS = 10.0
 # How long nobody asks again for a token that has ended, after a refusal that will not change.
 REFUSED_SECONDS = 60.0
@@ -89,6 +91,11 @@ class Recent(Generic[V]):
             if len(self._entries) > MAX_RECENT:
                 self._entries.popitem(last=False)
 
+    def remove(self, key: str) -> None:
+        """Remove an entry, if there is one."""
+        with self._mutex:
+            self._entries.pop(key, None)
+
     def change(self, change: Callable[[V], V | None]) -> None:
         """Replace each entry by what a function makes of it; ``None`` removes it."""
         with self._mutex:
@@ -108,8 +115,7 @@ class Flights:
         exchanges: What refresh tokens were exchanged for, by their digests. With it a refresh token
             is sent once, also where an old copy of it turns up: in a cookie, in a record of another
             owner, or in a store that has not taken the new one.
-        failures: Why refresh tokens could not be exchanged, by their digests, as the reason and
-            whether asking again is of no use.
+        failures: Why refresh tokens could not be exchanged, by their digests.
         forced: Access tokens, by their digests, that the API has refused although they should work.
         rescue: New tokens that the backend has refused.
     """
@@ -117,7 +123,7 @@ class Flights:
     def __init__(self) -> None:
         self.locks = KeyedLocks()
         self.exchanges: Recent[Exchange] = Recent()
-        self.failures: Recent[tuple[str, bool]] = Recent()
+        self.failures: Recent[Refusal] = Recent()
         self.forced: Recent[bool] = Recent()
         self.rescue = Rescue()
 
@@ -143,12 +149,20 @@ class Flights:
             token = renewed(token, known.issued)
         return token
 
+    def failure_of(self, sent: str, moment: float, *, works: bool) -> Refusal | None:
+        """Return why a refresh token was refused, if it is too early at a moment to ask again.
+
+        ``works`` says whether the token that it came with can still be used.
+        """
+        at, failure = self.failures.get(digest_of(sent)) or (-math.inf, None)
+        is_lasting = failure is not None and failure.is_definite and not works
+        pause = REFUSED_SECONDS if is_lasting else RETRY_SECONDS
+        return failure if moment - at < pause else None
+
     def was_refused(self, token: Token) -> bool:
         """Whether the provider has just refused a refresh token in a way that will not change."""
-        failure = self.failures.get(digest_of(token["refresh_token"]))
-        if failure is None or not failure[1][1]:
-            return False
-        return time.monotonic() - failure[0] < REFUSED_SECONDS
+        failure = self.failure_of(token["refresh_token"], time.monotonic(), works=False)
+        return failure is not None and failure.is_definite
 
     def was_forced(self, token: Token) -> bool:
         """Whether the API has refused a token already although it should work."""

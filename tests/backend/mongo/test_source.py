@@ -179,7 +179,7 @@ def test_a_server_that_is_down_is_told_in_seconds(port: str, request: Any) -> No
     began = time.monotonic()
     with pytest.raises(BackendUnavailable):
         store.load(KEY)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
     store._at.wanted.database.client.close()
 
 

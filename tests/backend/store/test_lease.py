@@ -30,7 +30,7 @@ class Stuck(MemoryStore):
         """Take the lock, or wait to be told to."""
         if holder in self.holders:
             self.asked.set()
-            self.go_on.wait(10)
+            self.go_on.wait(60)
         self.holders.add(holder)
         return super().acquire(key, holder, seconds)
 
@@ -59,8 +59,8 @@ def test_store_that_answers_no_more(monkeypatch: pytest.MonkeyPatch, blueprint: 
     began = time.monotonic()
     with scoped(store, user_id=42).slot(blueprint).lease(seconds=0.03) as is_ours:
         assert is_ours
-        assert store.asked.wait(5)
-    assert time.monotonic() - began < 5
+        assert store.asked.wait(30)
+    assert time.monotonic() - began < 30
     store.go_on.set()
 
 
@@ -70,5 +70,5 @@ def test_waiting_has_an_end(real_place: Place) -> None:
     held = store.lock(KEY, lease=60) or pytest.fail("the lock is taken")
     began = time.monotonic()
     assert store.lock(KEY, wait=0.3) is None
-    assert 0.3 <= time.monotonic() - began < 3
+    assert 0.3 <= time.monotonic() - began < 30
     held.release()
