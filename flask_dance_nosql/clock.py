@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 
@@ -26,3 +27,8 @@ def first_version() -> int:
     deletion between them, never have the same. Below 2**53, so that every number type keeps it.
     """
     return int(timestamp() * 1_000_000)
+
+
+def monotonic() -> float:
+    """Return seconds since some moment of this process, for ages of things that it keeps."""
+    return time.monotonic()

@@ -54,6 +54,7 @@ _CALL_SETTINGS = (
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
     "token_endpoint_auth_method",
     "ended_errors",
+    "issuer",
 )
 
 
