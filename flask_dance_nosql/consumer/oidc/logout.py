@@ -35,7 +35,7 @@ _page = Environment(autoescape=True).from_string(PAGE)
 
 def with_query(url: str, fields: dict[str, str]) -> str:
     """Return a URL with further parameters."""
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(fields)}"
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(fields, errors='replace')}"
 
 
 def logout_page(url: str, fields: dict[str, str]) -> Response:

@@ -57,6 +57,7 @@ class OpenIDProvider(RotatingProvider):
         metadata: Fields of the discovery document in place of its own; ``None`` leaves one out.
         down: Paths that answer with 503.
         bodies: What paths answer, in place of their own.
+        redirects: Where paths lead.
         user: What its userinfo says.
         issuer: Its issuer.
     """
@@ -71,6 +72,7 @@ class OpenIDProvider(RotatingProvider):
         self.metadata: dict[str, Any] = {}
         self.down: set[str] = set()
         self.bodies: dict[str, Any] = {}
+        self.redirects: dict[str, str] = {}
         self.user: Any = {"sub": "ann", "name": "Ann"}
         self.nonce: str | None = None
         self.issuer = self.url
@@ -86,6 +88,8 @@ class OpenIDProvider(RotatingProvider):
         if path not in own and path not in self.bodies:
             return super().answer(asked)
         self.asked.append(asked)
+        if path in self.redirects:
+            return 302, self.redirects[path]
         if path in self.down:
             return 503, {"error": "down"}
         return 200, self.bodies[path] if path in self.bodies else own[path]()

@@ -94,6 +94,7 @@ Lie = Callable[[OpenIDProvider], None]
 
 
 def unsigned(openid: OpenIDProvider) -> None:
+    """There is no signature."""
     openid.forge = lambda claims, header: (
         f"{b64(json.dumps({**header, 'alg': 'none'}).encode())}.{b64(json.dumps(claims).encode())}."
     )
@@ -114,11 +115,13 @@ def by_the_public_key(openid: OpenIDProvider) -> None:
 
 
 def by_the_client_secret(openid: OpenIDProvider) -> None:
+    """The blueprint has not asked for that."""
     key = OctKey.import_key(CLIENT_SECRET)
     openid.forge = lambda claims, header: sign(claims, key, {"alg": "HS256"})
 
 
 def by_another_key(openid: OpenIDProvider) -> None:
+    """Its name is known, and the key is another one."""
     openid.bodies["/jwks"] = {"keys": [{**rsa_key(1).as_dict(private=False), "kid": "rsa-0"}]}
 
 
@@ -138,6 +141,7 @@ def token(text: Any) -> Lie:
 
 
 def soon(seconds: float) -> float:
+    """Return the time in so many seconds."""
     return time.time() + seconds
 
 
