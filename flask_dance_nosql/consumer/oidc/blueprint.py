@@ -22,6 +22,7 @@ from ..dance import DanceFailure
 from ..oauth2 import OAuth2ConsumerBlueprint
 from ..pending import PendingLogin
 from ..settings import Setting
+from ..signals import token_deleted
 from ..token import scopes_of
 from .discovery import Metadata, discovery_url, read_metadata
 from .documents import Published, fetch_document
@@ -247,11 +248,16 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
                 f"post_logout_redirect_uri is a full URL, not {redirect_uri!r}. Flask's url_for() "
                 "makes one with _external=True."
             )
+        slot = self.slot()
         try:
-            token = self.slot().read().token
+            token = slot.read().token
         except CorruptToken:
             token = None
-        del self.token
+        slot.erase()
+        self.flights.forget(token)
+        self.forget_token()
+        self.forget_visitor()
+        token_deleted.send(self, user_id=slot.user_id)
         url = self.endpoint_url("end_session_url")
         given = {
             "client_id": self.client_id,

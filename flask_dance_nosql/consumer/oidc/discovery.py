@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import ConfigurationError, ProviderError
 from ..redaction import Redactor
 from ..transport import require_tls
+from .keys import TENANT
 
 ENDPOINTS = {
     "authorization_url": "authorization_endpoint",
@@ -20,8 +21,7 @@ ENDPOINTS = {
 }
 """The settings of a blueprint that have their names in the document."""
 
-_TENANT = "{tenantid}"
-_ALL_TENANTS = ("common", "organizations")
+_ALLTENANTS = ("common", "organizations")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # OpenID Connect Core 1.0 section 15.6.2 tells of it.
 _OTHER_NAMES = {"https://accounts.google.com": "accounts.google.com"}
@@ -45,9 +45,14 @@ class Metadata:
     algorithms: tuple[str, ...]
     names_issuer: bool
 
+    @property
+    def is_for_all_tenants(self) -> bool:
+        """Whether it is Microsoft's document for all tenants."""
+        return TENANT in self.issuer
+
     def is_issuer(self, value: object, tenant: object = None) -> bool:
         """Whether a value names this issuer; for Microsoft's of all tenants, of which tenant."""
-        before, mark, after = self.issuer.partition(_TENANT)
+        before, mark, after = self.issuer.partition(TENANT)
         if not mark:
             return value in (self.issuer, _OTHER_NAMES.get(self.issuer, self.issuer))
         if not isinstance(value, str) or not (value.startswith(before) and value.endswith(after)):
@@ -98,4 +103,4 @@ def read_metadata(provider: str, document: dict[str, Any], issuer: str) -> Metad
 
 def _is_of(said: str, issuer: str) -> bool:
     """Whether a document is of an issuer. Source: Discovery 1.0 section 4.3."""
-    return said == issuer or any(said.replace(_TENANT, each) == issuer for each in _ALL_TENANTS)
+    return said == issuer or any(said.replace(TENANT, each) == issuer for each in _ALLTENANTS)

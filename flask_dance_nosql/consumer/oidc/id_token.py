@@ -104,7 +104,7 @@ def _check_issuer(claims: Claims, metadata: Metadata, key: Key) -> None:
     issuer, tenant = claims.get("iss"), claims.get("tid")
     if not metadata.is_issuer(issuer, tenant or ""):
         raise InvalidIDToken("The ID token is of another issuer.")
-    if key.issuer is not None and key.issuer.replace("{tenantid}", str(tenant)) != issuer:
+    if metadata.is_for_all_tenants and not key.is_of(issuer, tenant):
         raise InvalidIDToken("The ID token is signed by the key of another issuer.")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:

@@ -12,6 +12,9 @@ MOST_KEYS = 100
 SYMMETRIC = ("HS256", "HS384", "HS512")
 """The algorithms whose key is the client secret. They count only if the blueprint says so."""
 
+TENANT = "{tenantid}"
+"""What stands for the tenant in what Microsoft publishes for all of them."""
+
 _KINDS = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
@@ -31,7 +34,7 @@ ALGORITHMS = tuple(_KINDS)
 class Key:
     """A key, with what the provider says of it.
 
-    ``issuer`` is Microsoft's: some keys of a document for all tenants are good for one only.
+    ``issuer`` is Microsoft's: some keys are good for one tenant only.
     """
 
     kind: str
@@ -39,6 +42,10 @@ class Key:
     key_id: str | None = None
     algorithm: str | None = None
     issuer: str | None = None
+
+    def is_of(self, issuer: object, tenant: object) -> bool:
+        """Whether it may sign for an issuer, which is that of a tenant."""
+        return self.issuer is None or self.issuer.replace(TENANT, str(tenant)) == issuer
 
 
 def read_keys(document: dict[str, Any]) -> tuple[Key, ...]:

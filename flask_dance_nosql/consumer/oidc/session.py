@@ -12,7 +12,7 @@ from ...errors import ProviderError
 from ..answer import fields_of
 from ..backend.store.values import Token
 from ..refusal import Refusal
-from ..requests import OAuth2Session
+from ..requests import NO_READING, OAuth2Session
 from ..token_endpoint import TokenEndpoint
 from ..transport import read_bounded
 from .id_token import SEAL, Claims, InvalidIDToken
@@ -64,15 +64,19 @@ class OIDCSession(OAuth2Session):
             ProviderError: If it does not answer with claims, or with those of somebody else than
                 the ID token is of (section 5.3.2).
         """
-        known, url = self.id_claims, self.blueprint.endpoint_url("userinfo_url")
-        if known is None:
-            raise ProviderError(self.provider, "there is no validated ID token of this user.")
+        url = self.blueprint.endpoint_url("userinfo_url")
         response = self.get(url, stream=True, allow_redirects=False)
+        # The token that was sent: whose it is is not asked again.
+        sent = self._assigned if self._is_assigned else (self._reading or NO_READING).stored.token
+        known = self.blueprint.claims_of(sent)
         fields = fields_of(read_bounded(response))
         if response.status_code != 200 or not isinstance(fields, dict):
             is_temporary = response.status_code >= 500
             reason = f"the userinfo is no JSON object (HTTP status {response.status_code})."
             raise ProviderError(self.provider, reason, is_temporary)
+        if known is None:
+            reason = "there is no validated ID token that the userinfo could be compared with."
+            raise ProviderError(self.provider, reason)
         if fields.get("sub") != known["sub"]:
             raise ProviderError(self.provider, "the userinfo is of another user.")
         return fields

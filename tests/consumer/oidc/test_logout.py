@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from flask_dance_nosql.consumer.backend import UserScopedBackend
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import ConfigurationError, ProviderError
 
 from .provider import CLIENT_ID, OpenIDProvider, log_in, make_openid_site
@@ -84,3 +86,25 @@ def test_the_url_to_go_to_is_full(openid: OpenIDProvider) -> None:
     with pytest.raises(ConfigurationError, match="_external"):
         browser.do(lambda: site.blueprint.logout_url("/bye"))
     assert browser.stored is not None
+
+
+def test_the_owner_is_asked_for_once(openid: OpenIDProvider) -> None:
+    """Logging out, and asking for the userinfo, are about one owner from beginning to end."""
+    asked: list[str] = []
+
+    def owner() -> str:
+        asked.append(str(len(asked)))
+        return asked[-1]
+
+    backend = UserScopedBackend(MemoryStore(), user_id=owner)
+    site = make_openid_site(openid, backend=backend)
+    browser = site.browser()
+    log_in(site, openid, browser)
+    for work in (site.blueprint.logout_url, site.blueprint.logout):
+        asked.clear()
+        browser.do(work)
+        assert len(asked) == 1
+    asked.clear()
+    with pytest.raises(ProviderError):
+        browser.do(site.blueprint.session.userinfo)
+    assert len(asked) == 1
