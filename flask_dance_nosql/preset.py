@@ -228,7 +228,12 @@ class BasePreset(Configurable, Generic[B]):
             setattr(self, name, values.pop(name))
             if each.names and getattr(self, name) is not None:
                 values[each.names] = getattr(self, name)
-        unknown = {name: further[name] for name in further.keys() - self.make.arguments.keys()}
+        known = self.make.arguments.keys()
+        if values.get("oidc"):
+            from .consumer.oidc import OIDCConsumerBlueprint
+
+            known = OIDCConsumerBlueprint.arguments.keys()
+        unknown = {name: further[name] for name in further.keys() - known}
         refuse_unknown(type(self), unknown, values["session_class"] or object)
         self.given = {**values, **further}
         self.texts = {"client_id": "{client_id}"}

@@ -66,7 +66,7 @@ def test_each_call_has_a_statement_that_a_server_takes(
         audience="https://own.example" if audience == "own" else None,
     )
     issuer = "https://issuer.example" if audience == "issuer" else None
-    options = {"token_endpoint_auth_method": method, "client_secret": None, "issuer": issuer}
+    options: Any = {"token_endpoint_auth_method": method, "client_secret": None, "issuer": issuer}
     seen = set[str]()
     for call in ("exchange", "refresh", "revocation"):
         browser = make_site(rotating, of_user(), **options).browser()

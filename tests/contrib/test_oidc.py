@@ -14,6 +14,7 @@ from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.contrib.github import make_github_blueprint
 from flask_dance_nosql.contrib.google import google, make_google_blueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
+from flask_dance_nosql.contrib.okta import make_okta_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
 from ..consumer.oidc.conftest import openid  # noqa: F401 - a fixture
@@ -38,11 +39,12 @@ def test_unknown_arguments_are_errors() -> None:
 
 def test_a_preset_validates_with_oidc(openid: OpenIDProvider) -> None:  # noqa: F811 - the fixture
     """Google's, whose endpoints are given: discovery is for the keys only."""
+    further: dict[str, Any] = {"issuer": openid.url}
     blueprint = make_google_blueprint(
         CLIENT_ID,
         CLIENT_SECRET,
         oidc=True,
-        issuer=openid.url,
+        **further,
         authorization_url=f"{openid.url}/authorize",
         token_url=f"{openid.url}/token",
         backend=MemoryBackend(),
@@ -73,6 +75,26 @@ def test_a_preset_without_an_issuer_says_so() -> None:
     """GitHub has no OpenID Connect for users."""
     with pytest.raises(ConfigurationError, match="issuer"):
         make_github_blueprint(oidc=True)
+
+
+def test_a_preset_takes_what_openid_takes() -> None:
+    """With ``oidc=True`` only."""
+    options: dict[str, Any] = {"id_token_algorithms": ["HS256"]}
+    blueprint: Any = make_google_blueprint(oidc=True, **options)
+    assert blueprint.id_token_algorithms == ["HS256"]
+    with pytest.raises(ConfigurationError, match="id_token_algorithms"):
+        make_google_blueprint(**options)
+
+
+@pytest.mark.parametrize(
+    ("server", "issuer"),
+    [(None, "https://dev-1.okta.com"), ("default", "https://dev-1.okta.com/oauth2/default")],
+)
+def test_okta_s_issuers_have_no_slash_at_the_end(server: str | None, issuer: str) -> None:
+    """They are compared exactly."""
+    for oidc in (False, True):
+        blueprint = make_okta_blueprint(domain="dev-1.okta.com", server=server, oidc=oidc)
+        assert blueprint.issuer == issuer
 
 
 BLOCKED = """

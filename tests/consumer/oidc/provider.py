@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
 
 from ...rotating import Asked, RotatingProvider
@@ -166,7 +167,13 @@ class OpenIDProvider(RotatingProvider):
         return dict(parse_qsl(self.calls(path)[-1].body.decode()))
 
 
-def make_openid_site(provider: OpenIDProvider, **options: Any) -> Site:
+class OpenIDSite(Site):
+    """An app with a blueprint for an OpenID provider."""
+
+    blueprint: OIDCConsumerBlueprint
+
+
+def make_openid_site(provider: OpenIDProvider, **options: Any) -> OpenIDSite:
     """Make an app whose blueprint knows the issuer of the provider."""
     options = {
         "client_id": CLIENT_ID,
@@ -176,7 +183,7 @@ def make_openid_site(provider: OpenIDProvider, **options: Any) -> Site:
         "backend": MemoryBackend(),
         **options,
     }
-    return Site(make_oidc_blueprint("acme", **options))
+    return OpenIDSite(make_oidc_blueprint("acme", **options))
 
 
 def log_in(site: Site, provider: OpenIDProvider, browser: Any = None, **more: str) -> Any:

@@ -300,7 +300,8 @@ def test_one_thread_fetches_and_the_others_go_on(ages: Ages) -> None:
 def test_all_threads_share_the_first_fetch(ages: Ages) -> None:
     """Those who come while there is nothing wait for one that fetches, also if that fails."""
     for outcome in ("new", ProviderError("acme", "down", is_temporary=True)):
-        published, barrier, fetches = Published[str](), threading.Barrier(8), []
+        fetches: list[int] = []
+        published, barrier = Published[str](), threading.Barrier(8)
 
         def fetch(outcome: Any = outcome, fetches: list[int] = fetches) -> str:
             fetches.append(1)
