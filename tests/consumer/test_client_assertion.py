@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from authlib.oauth2.rfc6749 import InvalidClientError
-from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
+from authlib.oauth2.rfc6749 import InvalidClientError  # type: ignore[import-untyped] # it has none
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion  # type: ignore[import-untyped] # so
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -26,7 +26,7 @@ RSA, EC = RSAKey.generate_key(2048), ECKey.generate_key("P-256")
 PEM = {"RSA": RSA.as_pem(private=True), "EC": EC.as_pem(private=True)}
 
 
-class Server(JWTBearerClientAssertion):
+class Server(JWTBearerClientAssertion):  # type: ignore[misc] # which is Any
     """What Authlib's server does with a statement."""
 
     def __init__(self, key: Any, *audiences: str) -> None:

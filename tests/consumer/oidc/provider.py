@@ -81,7 +81,7 @@ class OpenIDProvider(RotatingProvider):
     def answer(self, asked: Asked) -> tuple[int, Any]:
         """Answer as the endpoint that is asked."""
         path = urlsplit(asked.path).path
-        own = {
+        own: dict[str, Callable[[], Any]] = {
             "/.well-known/openid-configuration": self.discovery,
             "/jwks": lambda: {"keys": [key.as_dict(private=False) for key in self.keys]},
             "/userinfo": lambda: self.user,
