@@ -24,7 +24,7 @@ from ..pending import PendingLogin
 from ..settings import Setting
 from ..signals import token_deleted
 from ..token import scopes_of
-from .discovery import Metadata, discovery_url, read_metadata
+from .discovery import ENDPOINTS, Metadata, discovery_url, read_metadata
 from .documents import Published, fetch_document
 from .id_token import (
     SEAL,
@@ -37,7 +37,7 @@ from .id_token import (
     sealed_claims,
     validate,
 )
-from .keys import SYMMETRIC, Key, read_keys, secret_key
+from .keys import ALGORITHMS, SYMMETRIC, Key, read_keys, secret_key
 from .logout import logout_page, with_query
 from .session import OIDCSession
 
@@ -47,6 +47,11 @@ log = logging.getLogger(__name__)
 def is_issuer(value: str) -> bool:
     """a full URL without query and fragment, as the provider writes it"""  # noqa: D403, D415 - a message's part
     return is_full_url(value) and not urlsplit(value).query and "#" not in value
+
+
+def are_algorithms(value: list[str]) -> bool:
+    """a list of algorithms of RFC 7518 that sign, without none"""  # noqa: D403, D415 - likewise
+    return bool(value) and all(each in ALGORITHMS for each in value)
 
 
 class Discovered(Setting[str | None]):
@@ -101,7 +106,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
     end_session_url: Discovered = Discovered(default=None)
     jwks_url: Discovered = Discovered(default=None)
     auto_refresh: Setting[bool] = Setting(default=True)
-    id_token_algorithms: Setting[list[str] | None] = Setting(default=None)
+    id_token_algorithms: Setting[list[str] | None] = Setting(default=None, rule=are_algorithms)
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         require("joserfc", feature=type(self).__name__, package="joserfc", extra="oidc")
@@ -139,13 +144,16 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
 
     def endpoint_url(self, setting: str) -> str:
         """Return the full URL of one of the provider's endpoints."""
-        if setting == "revocation_url":
-            try:
-                return super().endpoint_url(setting)
-            except ProviderError:
+        try:
+            if setting in ("authorization_url", "token_url") and not getattr(self, setting):
+                reason = f"its discovery document names no {ENDPOINTS[setting]}."
+                raise ProviderError(self.name, reason)
+            return super().endpoint_url(setting)
+        except ProviderError:
+            if setting == "revocation_url":
                 # The token goes all the same.
                 return ""
-        return super().endpoint_url(setting)
+            raise
 
     @property
     def refresh_url(self) -> str | None:
@@ -254,7 +262,9 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         except CorruptToken:
             token = None
         slot.erase()
-        self.flights.forget(token)
+        if not slot.is_shared:
+            # An old copy of a cookie must not lead to what was issued in its place.
+            self.flights.forget(token)
         self.forget_token()
         self.forget_visitor()
         token_deleted.send(self, user_id=slot.user_id)

@@ -17,6 +17,7 @@ from ... import clock
 from ...errors import ConfigurationError, ProviderError
 from ...process import PerProcess
 from ..answer import fields_of
+from ..client_auth import transport_of
 from ..transport import TransportSession, quiet, read_bounded, require_tls
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,16 @@ class _DocumentSession(TransportSession):
         return target if before[:2] == after[:2] else None
 
 
+def _ways_of(client: Client) -> dict[str, Any]:
+    """Return how a call goes: as those to the token endpoint, without what says who the client is.
+
+    A provider of one's own may have a certificate that nobody else knows.
+    """
+    ways = client.settings("timeout", "proxies", "token_url_params")
+    ways |= transport_of(ways.pop("token_url_params") or {})
+    return {**ways, "headers": {"Accept": "application/json"}, "cert": None}
+
+
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
 
@@ -131,7 +142,7 @@ def fetch_document(client: Client, url: str, what: str) -> dict[str, Any]:
     """Fetch a JSON object of bounded size.
 
     Args:
-        client: The blueprint whose connections, proxies and timeout are used.
+        client: The blueprint whose connections are used, as calls to its token endpoint go.
         url: Where it is.
         what: What it is, for messages.
 
@@ -142,8 +153,7 @@ def fetch_document(client: Client, url: str, what: str) -> dict[str, Any]:
     try:
         require_tls(url)
         with quiet():
-            headers = {"Accept": "application/json"}
-            response = session.get(url, headers=headers, **client.settings("timeout", "proxies"))
+            response = session.get(url, **_ways_of(client))
         fields = fields_of(response)
     except ConfigurationError as error:
         reason, is_temporary = str(error), False

@@ -96,7 +96,7 @@ def allowed_algorithms(metadata: Metadata, chosen: Iterable[str] | None) -> list
     blueprint. Source: RFC 8725 section 3.1.
     """
     if chosen is not None:
-        return [each for each in chosen if each in ALGORITHMS]
+        return list(chosen)
     return [each for each in metadata.algorithms if each in ALGORITHMS and each not in SYMMETRIC]
 
 

@@ -75,7 +75,7 @@ class OpenIDProvider(RotatingProvider):
         self.bodies: dict[str, Any] = {}
         self.redirects: dict[str, str] = {}
         self.user: Any = {"sub": "ann", "name": "Ann"}
-        self.nonce: str | None = None
+        self._nonces: dict[str, str] = {}
         self.issuer = self.url
 
     def answer(self, asked: Asked) -> tuple[int, Any]:
@@ -123,17 +123,17 @@ class OpenIDProvider(RotatingProvider):
     def authorize(self, url: str) -> str:
         """Grant at once, and remember the nonce."""
         query = parse_qs(urlsplit(url).query)
-        self.nonce = query["nonce"][0]
-        self.approve("ann")
-        return super().authorize(url)
+        code = f"code-{query['state'][0]}"
+        self._nonces[code] = query["nonce"][0]
+        self.approve("ann", code)
+        return super().authorize(url).replace("CODE123", code)
 
     def exchange(self, form: dict[str, str]) -> tuple[int, Any]:
         """Answer a token request with an ID token, too."""
         status, answer = super().exchange(form)
         if status != 200:
             return status, answer
-        is_first = form["grant_type"] == "authorization_code"
-        id_token = self.sign(answer["access_token"], self.nonce if is_first else None)
+        id_token = self.sign(answer["access_token"], self._nonces.get(form.get("code", "")))
         return 200, {**answer, "id_token": id_token}
 
     def sign(self, access_token: str, nonce: str | None = None) -> Any:

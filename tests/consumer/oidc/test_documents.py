@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from joserfc.jwk import ECKey
+from requests.adapters import HTTPAdapter
 
 from flask_dance_nosql.consumer.oidc.documents import Published
 from flask_dance_nosql.consumer.oidc.keys import read_keys
@@ -46,6 +47,25 @@ def test_logins_go_on_after_a_key_rotation(
     ages.pass_(61)
     openid.rotate(kind=kind)
     assert log_in(site, openid).location == "/"
+    assert openid.count("/jwks") == 2
+    assert signals.of("oauth-error") == []
+
+
+def test_threads_that_meet_a_rotation_fetch_once(
+    openid: OpenIDProvider, ages: Ages, signals: Signals
+) -> None:
+    """The keys are fetched by one, and the others wait for them."""
+    site = make_openid_site(openid)
+    log_in(site, openid)
+    ages.pass_(61)
+    openid.rotate()
+    barrier = threading.Barrier(6)
+
+    def work() -> Any:
+        barrier.wait(30)
+        return log_in(site, openid).location
+
+    assert [each.result for each in [Task(work) for _ in range(6)]] == ["/"] * 6
     assert openid.count("/jwks") == 2
     assert signals.of("oauth-error") == []
 
@@ -108,6 +128,8 @@ BAD_DOCUMENTS: dict[str, tuple[Any, str]] = {
     "odd endpoint": ({"authorization_endpoint": 5}, "unusable_metadata"),
     "endpoint no URL": ({"token_endpoint": "https://[::1"}, "unusable_metadata"),
     "file": ({"jwks_uri": "file:///etc/passwd"}, "unusable_metadata"),
+    "no authorization endpoint": ({"authorization_endpoint": None}, "unusable_metadata"),
+    "no token endpoint": ({"token_endpoint": None}, "unusable_metadata"),
     "text": (b"not here", "unusable_metadata"),
     "list": ([], "unusable_metadata"),
     "10 MB": (TEN_MB, "temporarily_unavailable"),
@@ -267,6 +289,31 @@ def test_an_issuer_has_to_be_one(issuer: Any) -> None:
     """What can't be an issuer is an error where it is given."""
     with pytest.raises(ConfigurationError, match="issuer"):
         make_oidc_blueprint("acme", issuer=issuer)
+
+
+@pytest.mark.parametrize("algorithms", [[], ["none"], ["RS256", "rs256"], "RS256"])
+def test_algorithms_have_to_be_known(algorithms: Any) -> None:
+    """A typo would refuse every login, and ``none`` none."""
+    with pytest.raises(ConfigurationError, match="id_token_algorithms"):
+        make_oidc_blueprint("acme", issuer="https://p.example", id_token_algorithms=algorithms)
+
+
+def test_documents_are_fetched_as_tokens_are(openid: OpenIDProvider) -> None:
+    """With the authority that the blueprint trusts, and without the client's own certificate."""
+    sent: list[dict[str, Any]] = []
+
+    class Adapter(HTTPAdapter):
+        def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override] # all of them
+            sent.append({**kwargs, "headers": request.headers})
+            return super().send(request, **kwargs)
+
+    params = {"verify": "/ca.pem", "timeout": 7, "cert": "/me.pem", "headers": {"X-Key": "k"}}
+    site = make_openid_site(openid, adapter=Adapter, token_url_params=params)
+    site.browser().get("/login/acme")
+    [call] = sent
+    assert (call["verify"], call["timeout"], call["cert"]) == ("/ca.pem", 7, None)
+    assert "X-Key" not in call["headers"]
+    assert "Authorization" not in call["headers"]
 
 
 def test_plain_http_is_refused(

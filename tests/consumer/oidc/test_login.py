@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from joserfc.jwk import OctKey
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey
 
+from flask_dance_nosql.consumer import PrivateKeyJWT
 from flask_dance_nosql.errors import ConfigurationError
 
 from ..conftest import Signals
@@ -236,6 +238,16 @@ def test_hs256_counts_if_the_blueprint_says_so(openid: OpenIDProvider, signals: 
     openid.algorithm, openid.keys = "RS256", [rsa_key()]
     log_in(site, openid)
     assert len(signals.of("oauth-error")) == 2
+
+
+def test_a_client_with_a_private_key(openid: OpenIDProvider) -> None:
+    """Its statement is for the issuer."""
+    key = ECKey.generate_key("P-256")
+    method = PrivateKeyJWT(key.as_pem(private=True), "ES256")
+    site = make_openid_site(openid, client_secret=None, token_endpoint_auth_method=method)
+    assert log_in(site, openid).location == "/"
+    statement = openid.form()["client_assertion"]
+    assert jwt.decode(statement, key, algorithms=["ES256"]).claims["aud"] == openid.url
 
 
 def test_a_fixed_nonce_is_an_error(openid: OpenIDProvider) -> None:
