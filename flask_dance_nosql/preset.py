@@ -228,12 +228,8 @@ class BasePreset(Configurable, Generic[B]):
             setattr(self, name, values.pop(name))
             if each.names and getattr(self, name) is not None:
                 values[each.names] = getattr(self, name)
-        known = self.make.arguments.keys()
-        if values.get("oidc"):
-            from .consumer.oidc import OIDCConsumerBlueprint
-
-            known = OIDCConsumerBlueprint.arguments.keys()
-        unknown = {name: further[name] for name in further.keys() - known}
+        kind = self.kind(oidc=values.get("oidc", False))
+        unknown = {name: further[name] for name in further.keys() - kind.arguments.keys()}
         refuse_unknown(type(self), unknown, values["session_class"] or object)
         self.given = {**values, **further}
         self.texts = {"client_id": "{client_id}"}
@@ -245,6 +241,14 @@ class BasePreset(Configurable, Generic[B]):
                 # A host may have another option in it.
                 if value or each.ends:
                     self.texts[name] = self.filled(f"{value}{each.ends}") if value else ""
+
+    def kind(self, *, oidc: bool) -> Any:
+        """Return the class of the blueprint, which may have to be one of OpenID Connect."""
+        if not oidc:
+            return self.make
+        from .consumer.oidc import OIDCConsumerBlueprint
+
+        return OIDCConsumerBlueprint
 
     def filled(self, value: Any) -> Any:
         """Return a value of the preset with this blueprint's options in their places."""
@@ -263,7 +267,8 @@ class BasePreset(Configurable, Generic[B]):
     def blueprint(self) -> B:
         """Make a blueprint."""
         arguments = {**self.given}
-        for name in self.make.arguments:
+        make = self.kind(oidc=arguments.pop("oidc", False))
+        for name in make.arguments:
             default = getattr(type(self), name, None)
             default = None if isinstance(default, Argument) else self.filled(default)
             if name in _MERGED:
@@ -273,9 +278,6 @@ class BasePreset(Configurable, Generic[B]):
             if name == "base_url":
                 self.texts[name] = arguments[name]
         self.complete(arguments)
-        make: Any = self.make
-        if arguments.pop("oidc", False):
-            from .consumer.oidc import OIDCConsumerBlueprint as make  # noqa: N813 - in its place
         name, module = arguments.pop("name") or self.module(), type(self).__module__
         blueprint: B = make(name, module, **arguments)
         blueprint.from_config = dict(self.config)

@@ -13,8 +13,10 @@ from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.contrib.github import make_github_blueprint
 from flask_dance_nosql.contrib.google import google, make_google_blueprint
+from flask_dance_nosql.contrib.linkedin_oidc import make_linkedin_oidc_blueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
 from flask_dance_nosql.contrib.okta import make_okta_blueprint
+from flask_dance_nosql.contrib.quickbooks import make_quickbooks_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
 from ..consumer.oidc.conftest import openid  # noqa: F401 - a fixture
@@ -95,6 +97,15 @@ def test_okta_s_issuers_have_no_slash_at_the_end(server: str | None, issuer: str
     for oidc in (False, True):
         blueprint = make_okta_blueprint(domain="dev-1.okta.com", server=server, oidc=oidc)
         assert blueprint.issuer == issuer
+
+
+def test_a_preset_says_what_is_different_with_openid() -> None:
+    """LinkedIn knows no nonce, and Intuit has its document somewhere else."""
+    blueprint: Any = make_linkedin_oidc_blueprint("id", oidc=True)
+    assert blueprint.use_nonce is False
+    blueprint = make_quickbooks_blueprint("id", oidc=True)
+    assert urlsplit(blueprint.discovery_url).netloc == "developer.api.intuit.com"
+    assert make_linkedin_oidc_blueprint("id").issuer == "https://www.linkedin.com/oauth"
 
 
 BLOCKED = """

@@ -86,6 +86,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         id_token_algorithms: How ID tokens may be signed. The default is what the provider
             announces, without ``none`` and HMAC. ``["HS256"]`` takes those signed with the client
             secret.
+        use_nonce: Whether a login has a nonce, which its ID token has to have, too; default: yes.
+            LinkedIn, for one, knows none. State and PKCE tie the answer to the login all the same.
         auto_refresh: As there; default: yes.
         **kwargs: As of :class:`OAuth2ConsumerBlueprint`. The scope ``openid`` is always asked for.
 
@@ -105,6 +107,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
     userinfo_url: Discovered = Discovered(default=None)
     end_session_url: Discovered = Discovered(default=None)
     jwks_url: Discovered = Discovered(default=None)
+    use_nonce: Setting[bool] = Setting(default=True)
     auto_refresh: Setting[bool] = Setting(default=True)
     id_token_algorithms: Setting[list[str] | None] = Setting(default=None, rule=are_algorithms)
 
@@ -281,7 +284,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
             raise ConfigurationError("A login takes no nonce: the blueprint makes it.")
         with self._as_failures():
             url, login = super()._begin(None if scope is None else _with_openid(scope), parameters)
-        return f"{url}&nonce={_nonce_of(login)}", login
+        return f"{url}&nonce={_nonce_of(login)}" if self.use_nonce else url, login
 
     def _check_issuer(self, issuer: str | None) -> None:
         with self._as_failures():
@@ -295,7 +298,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         with self._as_failures():
             token = super()._exchange(login)
             try:
-                token = self.sealed(token, nonce=_nonce_of(login))
+                token = self.sealed(token, nonce=_nonce_of(login) if self.use_nonce else None)
             except (InvalidIDToken, ProviderError):
                 self.forget_token()
                 if self.known_endpoint("revocation_url"):

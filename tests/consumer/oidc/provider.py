@@ -75,7 +75,7 @@ class OpenIDProvider(RotatingProvider):
         self.bodies: dict[str, Any] = {}
         self.redirects: dict[str, str] = {}
         self.user: Any = {"sub": "ann", "name": "Ann"}
-        self._nonces: dict[str, str] = {}
+        self._nonces: dict[str, str | None] = {}
         self.issuer = self.url
 
     def answer(self, asked: Asked) -> tuple[int, Any]:
@@ -124,7 +124,7 @@ class OpenIDProvider(RotatingProvider):
         """Grant at once, and remember the nonce."""
         query = parse_qs(urlsplit(url).query)
         code = f"code-{query['state'][0]}"
-        self._nonces[code] = query["nonce"][0]
+        self._nonces[code] = query.get("nonce", [None])[0]
         self.approve("ann", code)
         return super().authorize(url).replace("CODE123", code)
 

@@ -227,6 +227,13 @@ def test_what_may_be_is_taken(openid: OpenIDProvider) -> None:
     assert log_in(make_openid_site(openid), openid).location == "/"
 
 
+def test_a_provider_that_knows_no_nonce(openid: OpenIDProvider, signals: Signals) -> None:
+    """None is sent and none is needed, if the blueprint says so."""
+    site = make_openid_site(openid, use_nonce=False)
+    assert log_in(site, openid).location == "/"
+    assert "nonce" not in signals.of("oauth-before-login")[0]["url"]
+
+
 def test_hs256_counts_if_the_blueprint_says_so(openid: OpenIDProvider, signals: Signals) -> None:
     """With the client secret, and with nothing else."""
     site = make_openid_site(openid, id_token_algorithms=["HS256"])
