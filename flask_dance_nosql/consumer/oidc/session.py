@@ -12,7 +12,7 @@ from ...errors import ProviderError
 from ..answer import fields_of
 from ..backend.store.values import Token
 from ..refusal import Refusal
-from ..requests import NO_READING, OAuth2Session
+from ..requests import OAuth2Session
 from ..token_endpoint import TokenEndpoint
 from ..transport import read_bounded
 from .id_token import SEAL, Claims, InvalidIDToken
@@ -67,8 +67,8 @@ class OIDCSession(OAuth2Session):
         url = self.blueprint.endpoint_url("userinfo_url")
         response = self.get(url, stream=True, allow_redirects=False)
         # The token that was sent: whose it is is not asked again.
-        sent = self._assigned if self._is_assigned else (self._reading or NO_READING).stored.token
-        known = self.blueprint.claims_of(sent)
+        read = None if self._reading is None else self._reading.stored.token
+        known = self.blueprint.claims_of(self._assigned if self._is_assigned else read)
         fields = fields_of(read_bounded(response))
         if response.status_code != 200 or not isinstance(fields, dict):
             is_temporary = response.status_code >= 500

@@ -211,6 +211,15 @@ def test_bad_keys_end_the_first_login(openid: OpenIDProvider, signals: Signals, 
     assert openid.count("/revoke") == 2
 
 
+def test_a_provider_without_keys_and_revocation(openid: OpenIDProvider, signals: Signals) -> None:
+    """The document names neither: the login fails, and nothing can be revoked."""
+    openid.metadata = {"jwks_uri": None, "revocation_endpoint": None}
+    site = make_openid_site(openid)
+    log_in(site, openid)
+    assert "jwks_uri" in signals.of("oauth-error")[0]["error_description"]
+    assert openid.count("/revoke") == 0
+
+
 @pytest.mark.parametrize("keys", BAD_KEYS.values(), ids=BAD_KEYS.keys())
 def test_bad_keys_don_t_take_the_place_of_good_ones(
     openid: OpenIDProvider, ages: Ages, keys: Any

@@ -166,6 +166,7 @@ REFUSED: dict[str, tuple[str, Lie]] = {
     "exp: text": ("expired", claims(exp="tomorrow")),
     "exp: true": ("expired", claims(exp=True)),
     "exp: NaN": ("expired", claims(exp=float("nan"))),
+    "exp: huge": ("expired", claims(exp=10**400)),
     "iat": ("in the future", lambda openid: openid.claims.update(iat=soon(90))),
     "iat: none": ("in the future", claims(iat=None)),
     "nbf": ("not hold yet", lambda openid: openid.claims.update(nbf=soon(90))),
@@ -245,6 +246,22 @@ def test_hs256_counts_if_the_blueprint_says_so(openid: OpenIDProvider, signals: 
     openid.algorithm, openid.keys = "RS256", [rsa_key()]
     log_in(site, openid)
     assert len(signals.of("oauth-error")) == 2
+
+
+@pytest.mark.parametrize("secret", [None, "", rsa_key().as_pem(private=False).decode()])
+def test_a_secret_that_is_none_signs_nothing(
+    openid: OpenIDProvider, signals: Signals, secret: str | None
+) -> None:
+    """Neither an empty one nor a public key can be what a token is signed with."""
+    site = make_openid_site(openid, client_secret=secret, id_token_algorithms=["HS256"])
+
+    def forge(claims: dict[str, Any], header: dict[str, Any]) -> str:
+        text = ".".join(b64(json.dumps(each).encode()) for each in ({"alg": "HS256"}, claims))
+        return f"{text}.{b64(hmac.digest((secret or '').encode(), text.encode(), 'sha256'))}"
+
+    openid.forge = forge
+    log_in(site, openid)
+    assert "not signed by a key" in signals.of("oauth-error")[0]["error_description"]
 
 
 def test_a_client_with_a_private_key(openid: OpenIDProvider) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from flask_dance_nosql.consumer.backend import UserScopedBackend
+from flask_dance_nosql.consumer.backend import TokenCipher, UserScopedBackend
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import ConfigurationError, ProviderError
 
@@ -108,3 +108,17 @@ def test_the_owner_is_asked_for_once(openid: OpenIDProvider) -> None:
     with pytest.raises(ProviderError):
         browser.do(site.blueprint.session.userinfo)
     assert len(asked) == 1
+
+
+def test_a_record_that_can_t_be_read_goes_too(openid: OpenIDProvider) -> None:
+    """Promise 17: a logout removes it, and says less to the provider."""
+    store = MemoryStore()
+    sealing = UserScopedBackend(store, user_id=1, cipher=TokenCipher(TokenCipher.generate_key()))
+    site = make_openid_site(openid, backend=sealing)
+    browser = site.browser()
+    log_in(site, openid, browser)
+    other = TokenCipher(TokenCipher.generate_key())
+    site.blueprint.backend = UserScopedBackend(store, user_id=1, cipher=other)
+    url = browser.do(site.blueprint.logout_url)
+    assert "logout_hint" not in url
+    assert browser.stored is None

@@ -8,6 +8,7 @@ import pytest
 
 from flask_dance_nosql.consumer import OAuth2Session, oauth_authorized
 from flask_dance_nosql.consumer.oidc import OIDCSession
+from flask_dance_nosql.consumer.oidc.id_token import InvalidIDToken
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
 from flask_dance_nosql.errors import ConfigurationError, ProviderError, TokenRefreshError
 
@@ -78,6 +79,21 @@ def test_claims_outlive_a_new_secret_key(openid: OpenIDProvider) -> None:
     assert claims_in(browser)["sub"] == "ann"
     site.app.config["SECRET_KEY_FALLBACKS"] = None
     assert claims_in(browser) is None
+
+
+def test_without_a_secret_key_there_are_no_claims(
+    openid: OpenIDProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is nothing to mark them with, which is said. Outside of an app it is refused."""
+    blueprint = (site := make_openid_site(openid)).blueprint
+    token = {"access_token": "at", "id_token": openid.sign("at")}
+    with site.app.app_context():
+        assert blueprint.claims_of(blueprint.sealed(token))
+        site.app.config["SECRET_KEY"] = None
+        assert blueprint.claims_of(blueprint.sealed(token)) is None
+    assert "SECRET_KEY" in warnings_of(caplog)
+    with pytest.raises(InvalidIDToken, match="app context"):
+        blueprint.sealed(token)
 
 
 def expired(browser: Any) -> None:
