@@ -6,8 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self, overload
-from urllib.parse import urlsplit
+from typing import Any
 
 from flask import Response, current_app, has_app_context
 
@@ -37,36 +36,12 @@ from .id_token import (
     sealed_claims,
     validate,
 )
-from .keys import ALGORITHMS, SYMMETRIC, Key, read_keys, secret_key
+from .keys import SYMMETRIC, Key, read_keys, secret_key
 from .logout import logout_page, with_query
 from .session import OIDCSession
+from .settings import Discovered, are_algorithms, is_issuer
 
 log = logging.getLogger(__name__)
-
-
-def is_issuer(value: str) -> bool:
-    """a full URL without query and fragment, as the provider writes it"""  # noqa: D403, D415 - a message's part
-    return is_full_url(value) and not urlsplit(value).query and "#" not in value
-
-
-def are_algorithms(value: list[str]) -> bool:
-    """a list of algorithms of RFC 7518 that sign, without none"""  # noqa: D403, D415 - likewise
-    return bool(value) and all(each in ALGORITHMS for each in value)
-
-
-class Discovered(Setting[str | None]):
-    """An endpoint: as it was given, else as the provider's discovery document says."""
-
-    @overload
-    def __get__(self, blueprint: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, blueprint: object, owner: type) -> str | None: ...
-    def __get__(self, blueprint: Any, owner: type) -> Self | str | None:
-        value = super().__get__(blueprint, owner)
-        if blueprint is None or value is not None:
-            return value  # type: ignore[no-any-return] # it is the base's
-        found: str | None = blueprint.metadata().endpoints.get(self._name)
-        return found
 
 
 class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):

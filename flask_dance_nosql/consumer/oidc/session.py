@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from requests import RequestException
@@ -87,11 +86,8 @@ class OIDCSession(OAuth2Session):
             try:
                 token_url = self.blueprint.endpoint_url("token_url")
             except ProviderError as error:
-                reason = str(error)
-            else:
-                reason = ""
-            if reason:
-                raise RequestException(reason)
+                # For a refresh, it is one more way in which the provider does not answer.
+                raise RequestException(str(error)) from None
         return super().refresh_token(token_url, *args, **kwargs)
 
     def token_endpoint(self) -> TokenEndpoint:
@@ -100,4 +96,4 @@ class OIDCSession(OAuth2Session):
         settings = {**endpoint.settings}
         if self.blueprint is not None and not settings.get("revocation_url"):
             settings["revocation_url"] = self.blueprint.known_endpoint("revocation_url")
-        return OIDCTokenEndpoint(**{**vars(replace(endpoint)), "settings": settings})
+        return OIDCTokenEndpoint(**{**vars(endpoint), "settings": settings})
