@@ -274,7 +274,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
             token = super()._exchange(login)
             try:
                 token = self.sealed(token, nonce=_nonce_of(login) if self.use_nonce else None)
-            except (InvalidIDToken, ProviderError):
+            except Exception:
                 self.forget_token()
                 if self.known_endpoint("revocation_url"):
                     # Nobody has it, and nobody will: it must not live on at the provider.

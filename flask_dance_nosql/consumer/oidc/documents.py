@@ -113,7 +113,7 @@ class _DocumentSession(TransportSession):
         self.cookies = RequestsCookieJar()
         self.max_redirects = _MOST_REDIRECTS
         self.receive = read_bounded
-        # Or else requests looks for credentials in ~/.netrc.
+        # Or else requests looks for credentials in ~/.netrc, as it does at a redirect.
         self.auth = _as_it_is
 
     def get_redirect_target(self, response: Response) -> str | None:
@@ -122,6 +122,9 @@ class _DocumentSession(TransportSession):
             return None
         before, after = urlsplit(response.url), urlsplit(urljoin(response.url, target))
         return target if before[:2] == after[:2] else None
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
+        """Add nothing to a call that is redirected."""
 
 
 def _ways_of(client: Client) -> dict[str, Any]:

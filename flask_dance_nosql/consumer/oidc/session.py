@@ -34,7 +34,10 @@ class OIDCTokenEndpoint(TokenEndpoint):
         try:
             return self.session.blueprint.sealed(issued, before=token)  # type: ignore[no-any-return]
         except (InvalidIDToken, ProviderError) as error:
-            log.warning("The ID token of a refresh at provider %r: %s", self.provider, error)
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the refresh token is spent
+            reason = type(error).__name__
+        log.warning("An ID token of a refresh at %r is dropped: %s", self.provider, reason)
         return {name: each for name, each in issued.items() if name not in ("id_token", SEAL)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -174,6 +175,21 @@ def test_a_discovery_document_that_is_down_is_asked_for_again(
     openid.down = set()
     ages.pass_(6)
     assert "/authorize" in site.browser().get("/login/acme").location
+
+
+def test_credentials_of_a_netrc_stay_at_home(
+    openid: OpenIDProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The documents are public: nobody has to say who asks, neither before nor after a redirect."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    openid.bodies["/moved"] = openid.discovery()
+    openid.redirects = {DISCOVERY: "/moved"}
+    assert "/authorize" in make_openid_site(openid).browser().get("/login/acme").location
+    assert [call.path for call in openid.asked] == [DISCOVERY, "/moved"]
+    assert not [call for call in openid.asked if "Authorization" in call.headers]
 
 
 def test_redirects_stay_within_the_origin(openid: OpenIDProvider, signals: Signals) -> None:

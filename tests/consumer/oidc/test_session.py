@@ -143,6 +143,25 @@ def test_an_invalid_id_token_of_a_refresh_costs_nothing_else(
     assert openid.refreshes == 1
 
 
+def test_no_error_of_the_validation_costs_a_refresh(
+    openid: OpenIDProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even one that nobody has thought of; what its text shows is not known."""
+    site = make_openid_site(openid)
+    browser = site.browser()
+    log_in(site, openid, browser)
+    expired(browser)
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("of-a-secret")
+
+    monkeypatch.setattr(site.blueprint, "sealed", fail)
+    assert browser.call() == 200
+    assert browser.stored["access_token"] == "at-ann-1"
+    assert "RuntimeError" in warnings_of(caplog)
+    assert "of-a-secret" not in caplog.text
+
+
 def test_keys_that_are_down_cost_no_refresh(openid: OpenIDProvider) -> None:
     """In a new process, which has no keys yet, the new access token is kept all the same."""
     backend = of_user()
