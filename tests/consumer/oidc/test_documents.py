@@ -155,6 +155,35 @@ def test_a_bad_discovery_document_ends_the_login_at_its_beginning(
     assert told["error"] == error
 
 
+ODD_BODIES = {
+    "empty": b"",
+    "null": b"null",
+    "no UTF-8": b"\xff\xfe\x00",
+    "cut": b'{"issuer": "ht',
+    "number": b"1e999",
+    "text": b'"x"',
+    "deep": b'{"keys": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "form": b"issuer=x&keys=y",
+    "huge number": b'{"issuer": ' + b"9" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", ODD_BODIES.values(), ids=ODD_BODIES.keys())
+@pytest.mark.parametrize("path", [DISCOVERY, "/jwks"])
+def test_no_body_makes_a_500(
+    openid: OpenIDProvider, signals: Signals, path: str, body: bytes
+) -> None:
+    """Whatever is published, the visitor ends on a page, and no token is stored."""
+    site = make_openid_site(
+        openid, authorization_url=f"{openid.url}/authorize", token_url=f"{openid.url}/token"
+    )
+    openid.bodies[path] = body
+    browser = site.browser()
+    assert log_in(site, openid, browser).status_code in (302, 400)
+    assert signals.of("oauth-error")[0]["error"] == "unusable_metadata"
+    assert browser.stored is None
+
+
 def test_the_message_says_which_issuer_to_give(openid: OpenIDProvider, signals: Signals) -> None:
     """It is the most frequent mistake in a configuration."""
     openid.issuer = f"{openid.url}/"
