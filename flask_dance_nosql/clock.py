@@ -64,3 +64,8 @@ def moment_of(value: object) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def monotonic() -> float:
+    """Return seconds since some moment of this process, for ages of things that it keeps."""
+    return time.monotonic()

@@ -167,3 +167,19 @@ class TokenRevoked(TokenRefreshError):
 
     def __init__(self, provider: str, reason: str, needs_login: bool = True) -> None:
         super().__init__(provider, reason, needs_login)
+
+
+class ProviderError(FlaskDanceNoSQLError):
+    """What an OpenID provider publishes, or tells of a user, could not be had or can't be used.
+
+    Args:
+        provider: The blueprint's name.
+        reason: What is wrong, as text that may be shown.
+        is_temporary: Whether the provider just did not answer, so that trying again may help.
+    """
+
+    def __init__(self, provider: str, reason: str, is_temporary: bool = False) -> None:
+        super().__init__(f"Provider {provider!r}: {reason}")
+        self.provider = provider
+        self.reason = reason
+        self.is_temporary = is_temporary

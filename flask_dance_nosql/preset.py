@@ -258,7 +258,8 @@ class BasePreset(Configurable, Generic[B]):
             setattr(self, name, each.default if value is None and each.pattern else value)
             if each.names and getattr(self, name) is not None:
                 values[each.names] = getattr(self, name)
-        unknown = {name: further[name] for name in further.keys() - self.make.arguments.keys()}
+        kind = self.kind(oidc=values.get("oidc", False))
+        unknown = {name: further[name] for name in further.keys() - kind.arguments.keys()}
         refuse_unknown(type(self), unknown, values["session_class"] or object)
         self.given = {**values, **further}
         self.texts = {"client_id": "{client_id}"}
@@ -269,6 +270,14 @@ class BasePreset(Configurable, Generic[B]):
             elif each.pattern and (value or each.ends):
                 # A host may have another option in it.
                 self.texts[name] = self.filled(f"{value}{each.ends}") if value else ""
+
+    def kind(self, *, oidc: bool) -> Any:
+        """Return the class of the blueprint, which may have to be one of OpenID Connect."""
+        if not oidc:
+            return self.make
+        from .consumer.oidc import OIDCConsumerBlueprint
+
+        return OIDCConsumerBlueprint
 
     def filled(self, value: Any) -> Any:
         """Return a value of the preset with this blueprint's options in their places."""
@@ -287,7 +296,8 @@ class BasePreset(Configurable, Generic[B]):
     def blueprint(self) -> B:
         """Make a blueprint."""
         arguments = {**self.given}
-        for name in self.make.arguments:
+        make = self.kind(oidc=arguments.pop("oidc", False))
+        for name in make.arguments:
             default = getattr(type(self), name, None)
             default = None if isinstance(default, Argument) else self.filled(default)
             if name in _MERGED:
@@ -297,11 +307,6 @@ class BasePreset(Configurable, Generic[B]):
             if name == "base_url":
                 self.texts[name] = arguments[name]
         self.complete(arguments)
-        make: Any = self.make
-        if arguments.pop("oidc", False):
-            from .consumer.oidc import OIDCConsumerBlueprint
-
-            make = OIDCConsumerBlueprint
         name, module = arguments.pop("name") or self.module(), type(self).__module__
         blueprint: B = make(name, module, **arguments)
         blueprint.from_config = dict(self.config)

@@ -1,5 +1,6 @@
 """Blueprints, sessions and signals for consuming OAuth providers."""
 
+from .client_assertion import PrivateKeyJWT
 from .oauth1 import OAuth1ConsumerBlueprint
 from .oauth1_session import OAuth1Session
 from .oauth2 import OAuth2ConsumerBlueprint
@@ -21,6 +22,7 @@ __all__ = [
     "OAuth1Session",
     "OAuth2ConsumerBlueprint",
     "OAuth2Session",
+    "PrivateKeyJWT",
     "Setting",
     "oauth_authorized",
     "oauth_before_login",

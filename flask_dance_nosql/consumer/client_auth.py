@@ -11,18 +11,25 @@ from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from .client_assertion import PrivateKeyJWT
 from .refusal import Refusal, Refused
 
 AuthMethodName = Literal["client_secret_basic", "client_secret_post", "none"]
 """A way in which a client says who it is. Source: RFC 7591 section 2."""
 
-AuthMethod = AuthMethodName | tuple[str, str] | Callable[[PreparedRequest], PreparedRequest] | None
+AuthMethod = (
+    AuthMethodName
+    | PrivateKeyJWT
+    | tuple[str, str]
+    | Callable[[PreparedRequest], PreparedRequest]
+    | None
+)
 """One of these ways, or what requests takes as ``auth``; ``None`` is the usual way."""
 
 ClientSecret = str | Callable[[], str | None] | None
 """A client secret, or a function that returns the one of now."""
 
-SETTINGS = ("client_secret", "token_endpoint_auth_method", "token_url_params", "timeout")
+SETTINGS = ("client_secret", "token_endpoint_auth_method", "token_url_params", "timeout", "issuer")
 """The settings of a blueprint that say it."""
 
 TRANSPORT = ("headers", "verify", "proxies", "timeout", "cert")
@@ -93,6 +100,8 @@ def client_authentication(
         headers = {**(params.get("headers") or {}), **(given.get("headers") or {})}
         transport["headers"] = {"Accept": "application/json", **headers}
     method, auth, in_body = _chosen(settings, params, given, secret)
+    if isinstance(auth, PrivateKeyJWT):
+        auth = auth.of(client_id or "", settings.get("issuer"))
     if method == "client_secret_basic" and client_id:
         auth = HTTPBasicAuth(_for_header(client_id), _for_header(secret or ""))
         return ClientAuthentication({}, auth, True, secret, transport)
@@ -135,13 +144,14 @@ def _chosen(
 
 def check_auth_method(method: object) -> None:
     """Raise :class:`ConfigurationError` for a method that is none."""
-    is_auth = callable(method) or (isinstance(method, tuple) and len(method) == 2)
+    is_pair = isinstance(method, tuple) and len(method) == 2
+    is_auth = is_pair or callable(method) or isinstance(method, PrivateKeyJWT)
     if method is not None and not is_auth and method not in get_args(AuthMethodName):
         names = ", ".join(map(repr, get_args(AuthMethodName)))
         given = repr(method) if isinstance(method, str) else f"a {type(method).__name__}"
         raise ConfigurationError(
-            f"token_endpoint_auth_method is {names}, what requests takes as auth, or None, and not "
-            f"{given}."
+            f"token_endpoint_auth_method is {names}, a PrivateKeyJWT, what requests takes as auth, "
+            f"or None, and not {given}."
         )
 
 

@@ -35,7 +35,7 @@ _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
     *("token_endpoint_auth_method", "ended_errors", "headers"),
-    *("token_request", "token_answer", "revocation"),
+    *("token_request", "token_answer", "revocation", "issuer"),
 )
 
 

@@ -68,9 +68,10 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             each call of the token or revocation endpoint, and for an error that the callback
             brings, which must not show it. It returns the secret of now.
         token_endpoint_auth_method: How the client says who it is there: ``"client_secret_basic"``,
-            ``"client_secret_post"``, ``"none"``, or what requests takes as ``auth``. ``None``, the
-            default, is what ``token_url_params`` say by ``auth`` or ``include_client_id``. If they
-            say nothing it is HTTP Basic, or without a secret the ``client_id`` in the body.
+            ``"client_secret_post"``, ``"none"``, a :class:`PrivateKeyJWT`, or what requests takes
+            as ``auth``. ``None``, the default, is what ``token_url_params`` say by ``auth`` or
+            ``include_client_id``. If they say nothing it is HTTP Basic, or without a secret the
+            ``client_id`` in the body.
         client: An oauthlib client to use in place of the default ``WebApplicationClient``. Each
             session works on a copy.
         auto_refresh_url: The endpoint for refreshing tokens; ``None`` never does, unless
@@ -231,9 +232,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             reason = "The provider refused, and did not say which login."
             raise DanceFailure(error, reason, is_unnamed=True)
         login = self._taken(state, "state")
-        issuer = request.args.get("iss")
-        if issuer is not None and self.issuer is not None and issuer != self.issuer:
-            raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
+        self._check_issuer(request.args.get("iss"))
         refusal = callback_refusal(request.args, partial(self._redactor, login))
         if refusal is not None:
             raise DanceFailure(refusal.error, refusal.description, refusal.uri)
@@ -242,6 +241,11 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         if not request.args.get("code"):
             raise DanceFailure("missing_code", "The response has no authorization code.")
         return login
+
+    def _check_issuer(self, issuer: str | None) -> None:
+        """Raise :class:`DanceFailure` if a response is from another issuer. Source: RFC 9207."""
+        if issuer is not None and self.issuer is not None and issuer != self.issuer:
+            raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
 
     def _exchange(self, login: PendingLogin) -> Token:
         session = self.session

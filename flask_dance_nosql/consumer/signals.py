@@ -35,7 +35,8 @@ oauth_error = _signals.signal(
         error (str): An error code of RFC 6749 section 4.1.2.1 or 5.2 if the provider sent one, else
             one of ours: ``missing_state``, ``mismatching_state``, ``mismatching_user``,
             ``missing_code``, ``missing_code_verifier``, ``mismatching_issuer``, ``missing_token``,
-            ``temporarily_unavailable``, ``token_not_stored``, ``session_too_large``.
+            ``temporarily_unavailable``, ``token_not_stored``, ``session_too_large``,
+            ``invalid_id_token``, ``unusable_metadata``.
         error_description (str | None): A sentence for developers, if there is one.
         error_uri (str | None): An http or https page about the error, if the provider named one.
 

@@ -1,20 +1,19 @@
 """Apple.
 
 Apple wants a client secret that is a signed statement, made of the ``team_id``, the ``key_id`` and
-the ``private_key`` (PEM); it is made anew when it is near its end. The name of the user comes with
+the ``private_key`` (PEM); it is made anew for each call. The name of the user comes with
 the first login only, as JSON in the token's field ``user``. There is no API, and no picture.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from .. import clock
-from ..errors import ConfigurationError, MissingDependency
+from ..consumer.client_assertion import Signer
+from ..errors import ConfigurationError
 from ..preset import OPENID, Preset, Revocation, factory, option, proxy
 
-SECRET_LIFE = 3600
-"""How many seconds a client secret lasts. Apple allows six months."""
+SECRET_LIFE = 300
+"""How many seconds a client secret lasts; each call has its own. Apple allows six months."""
 
 
 def apple_client_secret(
@@ -32,32 +31,9 @@ def apple_client_secret(
         MissingDependency: If ``joserfc`` is not installed.
         ConfigurationError: If the key is not one for ES256.
     """
-    try:
-        from joserfc import jwt
-        from joserfc.jwk import ECKey
-    except ImportError:
-        raise MissingDependency("apple_client_secret", "joserfc", "oidc") from None
-    try:
-        key = ECKey.import_key(private_key)
-    except Exception:  # noqa: BLE001 - its text may show the key
-        key = None
-    if key is None or key.curve_name != "P-256":
-        raise ConfigurationError("Apple's private_key has to be an EC key on P-256, in PEM.")
-    made: list[tuple[float, str]] = []
-    lock = threading.Lock()
-
-    def secret() -> str:
-        now = int(clock.timestamp())
-        with lock:
-            if not made or now > made[-1][0] - SECRET_LIFE / 2:
-                claims = {"iss": team_id, "sub": client_id, "aud": Apple.issuer}
-                claims |= {"iat": now, "exp": now + SECRET_LIFE}
-                made[:] = [
-                    (now + SECRET_LIFE, jwt.encode({"alg": "ES256", "kid": key_id}, claims, key))
-                ]
-            return made[-1][1]
-
-    return secret
+    signer = Signer(private_key, "ES256", key_id)
+    claims = {"iss": team_id, "sub": client_id, "aud": Apple.issuer}
+    return lambda: signer.sign(claims, SECRET_LIFE)
 
 
 class Apple(Preset):
@@ -81,13 +57,14 @@ class Apple(Preset):
     def complete(self, arguments: dict[str, Any]) -> None:
         """Make the client secret of what was given for it."""
         super().complete(arguments)
-        if self.private_key:
-            parts = (arguments["client_id"], self.team_id, self.key_id, self.private_key)
-            if not all(parts):
-                raise ConfigurationError(
-                    "make_apple_blueprint: with a private_key give client_id, team_id and key_id."
-                )
-            arguments["client_secret"] = apple_client_secret(*parts)
+        client_id, team, key_id = arguments["client_id"], self.team_id, self.key_id
+        if self.private_key is None:
+            return
+        if not (client_id and team and key_id):
+            raise ConfigurationError(
+                "make_apple_blueprint: with a private_key give client_id, team_id and key_id."
+            )
+        arguments["client_secret"] = apple_client_secret(client_id, team, key_id, self.private_key)
 
 
 make_apple_blueprint, apple = factory(Apple), proxy(Apple)

@@ -1,6 +1,6 @@
 """LinkedIn (OpenID Connect).
 
-A verifier beside the client secret is refused, so that PKCE is off.
+A verifier beside the client secret is refused, so that PKCE is off. ID tokens have no nonce.
 """
 
 from ..preset import Preset, Profile, factory, proxy
@@ -16,6 +16,7 @@ class LinkedInOIDC(Preset):
     scope = ["openid", "profile", "email"]
     token_endpoint_auth_method = "client_secret_post"
     use_pkce = False
+    use_nonce = False
     profile = Profile("v2/userinfo", "sub name email picture email_verified")
     apps_page = "https://www.linkedin.com/psettings/permitted-services"
     console = "https://www.linkedin.com/developers/apps/new"

@@ -12,6 +12,7 @@ class QuickBooks(Preset):
     authorization_url = "https://appcenter.intuit.com/connect/oauth2"
     token_url = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
     issuer = "https://oauth.platform.intuit.com/op/v1"
+    discovery_url = "https://developer.api.intuit.com/.well-known/openid_configuration"
     scope = ["com.intuit.quickbooks.accounting"]
     callback_fields = ("realmId",)
     revocation = Revocation(

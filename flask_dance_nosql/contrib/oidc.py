@@ -1,0 +1,39 @@
+"""Any provider of OpenID Connect, by its issuer."""
+
+import re
+from typing import Any
+
+from ..consumer.client_auth import ClientSecret
+from ..consumer.oidc import OIDCConsumerBlueprint
+
+
+def make_oidc_blueprint(
+    name: str,
+    issuer: str,
+    client_id: str | None = None,
+    client_secret: ClientSecret = None,
+    **arguments: Any,
+) -> OIDCConsumerBlueprint:
+    """Make a blueprint for a provider of OpenID Connect. It needs the extra ``oidc``.
+
+    Args:
+        name: The blueprint's name, which is also the provider under which tokens are stored.
+        issuer: The provider's issuer identifier, exactly as the provider writes it.
+        client_id: The client identifier; else the app's ``<NAME>_OAUTH_CLIENT_ID``, where NAME is
+            the name in capitals with underscores.
+        client_secret: The client secret; else the app's ``<NAME>_OAUTH_CLIENT_SECRET``.
+        **arguments: As of :class:`~flask_dance_nosql.consumer.oidc.OIDCConsumerBlueprint`. The
+            default ``scope`` is ``openid profile email``.
+
+    Raises:
+        ConfigurationError: If the issuer can't be one, or an argument is unknown.
+        MissingDependency: If ``joserfc`` is not installed.
+    """
+    arguments.setdefault("scope", ["openid", "profile", "email"])
+    blueprint = OIDCConsumerBlueprint(
+        name, __name__, client_id, client_secret, issuer=issuer, **arguments
+    )
+    prefix = re.sub(r"\W", "_", name).upper()
+    for setting in ("client_id", "client_secret"):
+        blueprint.from_config[setting] = f"{prefix}_OAUTH_{setting.upper()}"
+    return blueprint
