@@ -24,6 +24,11 @@ class StoreConformance:
         raise NotImplementedError("override the fixture `store`")
 
     @pytest.fixture
+    def key(self) -> TokenKey:
+        """Return the key whose document is written; ``AccountConformance`` has another."""
+        return KEY
+
+    @pytest.fixture
     def some_tokens(self) -> list[dict[str, Any]]:
         """Return a thousand tokens that Hypothesis has made."""
         return thousand_tokens()
@@ -43,47 +48,47 @@ class StoreConformance:
         """Return how many documents a scan goes over: more than a batch."""
         return SCAN_BATCH + 51
 
-    def test_nothing_is_none(self, store: TokenStore) -> None:
+    def test_nothing_is_none(self, store: TokenStore, key: TokenKey) -> None:
         """Loading what was never saved gives ``None``."""
-        assert store.load(KEY) is None
+        assert store.load(key) is None
 
-    def test_what_is_saved_is_loaded(self, store: TokenStore) -> None:
+    def test_what_is_saved_is_loaded(self, store: TokenStore, key: TokenKey) -> None:
         """A document comes back with every field, and ``save`` returns it as it is stored."""
-        document = make_document(seconds=3600)
+        document = make_document(key, seconds=3600)
         saved = store.save(document)
-        assert store.load(KEY) == saved
+        assert store.load(key) == saved
         assert saved.version > 0
         assert saved.token == TOKEN
         assert (saved.expires_at, saved.updated_at) == (document.expires_at, document.updated_at)
 
     def test_tokens_come_back_exactly(
-        self, store: TokenStore, some_tokens: list[dict[str, Any]]
+        self, store: TokenStore, key: TokenKey, some_tokens: list[dict[str, Any]]
     ) -> None:
         """Of a thousand JSON objects each comes back exactly, or is refused and changes nothing."""
         for token in some_tokens:
-            before = store.load(KEY)
+            before = store.load(key)
             try:
-                store.save(make_document(token=token))
+                store.save(make_document(key, token=token))
             except ValueError:
-                assert store.load(KEY) == before, token
+                assert store.load(key) == before, token
                 continue
-            loaded = store.load(KEY) or pytest.fail("nothing is stored")
+            loaded = store.load(key) or pytest.fail("nothing is stored")
             assert same(loaded.token, token), token
 
-    def test_deep_tokens_come_back_exactly(self, store: TokenStore) -> None:
+    def test_deep_tokens_come_back_exactly(self, store: TokenStore, key: TokenKey) -> None:
         """Fifty levels of nesting come back exactly."""
         token: dict[str, Any] = {"deep": None}
         for _ in range(49):
             token = {"a": [token]} if len(str(token)) % 2 else {"b": token}
-        store.save(make_document(token=token))
-        loaded = store.load(KEY) or pytest.fail("nothing is stored")
+        store.save(make_document(key, token=token))
+        loaded = store.load(key) or pytest.fail("nothing is stored")
         assert loaded.token == token
 
-    def test_what_is_loaded_is_the_callers_own(self, store: TokenStore) -> None:
+    def test_what_is_loaded_is_the_callers_own(self, store: TokenStore, key: TokenKey) -> None:
         """Changing a loaded token changes nothing that is stored."""
-        store.save(make_document(token={"a": {"b": [1]}}))
+        store.save(make_document(key, token={"a": {"b": [1]}}))
         for _ in range(2):
-            loaded = store.load(KEY) or pytest.fail("nothing is stored")
+            loaded = store.load(key) or pytest.fail("nothing is stored")
             assert loaded.token == {"a": {"b": [1]}}
             loaded.token["a"]["b"].append(2)
 
@@ -102,128 +107,135 @@ class StoreConformance:
             assert store.load(other) is not None, (one, other)
             store.delete(other)
 
-    def test_replacing_counts_and_keeps_the_first_date(self, store: TokenStore) -> None:
+    def test_replacing_counts_and_keeps_the_first_date(
+        self, store: TokenStore, key: TokenKey
+    ) -> None:
         """A second save replaces the token, counts the version and keeps ``created_at``."""
-        first = store.save(make_document(token={"old": 1, "gone": 1}))
-        second = store.save(make_document(token={"new": 1}))
+        first = store.save(make_document(key, token={"old": 1, "gone": 1}))
+        second = store.save(make_document(key, token={"new": 1}))
         assert second.version == first.version + 1
         assert second.created_at == first.created_at
-        assert store.load(KEY) == second
+        assert store.load(key) == second
         assert second.token == {"new": 1}
 
-    def test_deleting_is_idempotent(self, store: TokenStore) -> None:
+    def test_deleting_is_idempotent(self, store: TokenStore, key: TokenKey) -> None:
         """A deleted document is gone; deleting it again, or what never was, is no error."""
-        store.save(make_document())
+        store.save(make_document(key))
         for _ in range(2):
-            store.delete(KEY)
-            assert store.load(KEY) is None
+            store.delete(key)
+            assert store.load(key) is None
         store.delete(TokenKey("never"))
 
-    def test_written_anew_it_has_another_version(self, store: TokenStore) -> None:
+    def test_written_anew_it_has_another_version(self, store: TokenStore, key: TokenKey) -> None:
         """A document written after a deletion never has a version that its predecessor had."""
         versions = []
         for _ in range(3):
-            versions += [store.save(make_document()).version, store.save(make_document()).version]
-            store.delete(KEY)
+            versions += [
+                store.save(make_document(key)).version,
+                store.save(make_document(key)).version,
+            ]
+            store.delete(key)
         assert len(set(versions)) == 6
 
-    def test_an_ended_record_is_none(self, store: TokenStore) -> None:
+    def test_an_ended_record_is_none(self, store: TokenStore, key: TokenKey) -> None:
         """A record whose time is up is not loaded and not scanned."""
-        store.save(make_document(seconds=-10))
-        assert store.load(KEY) is None
+        store.save(make_document(key, seconds=-10))
+        assert store.load(key) is None
         assert list(store.scan()) == []
 
-    def test_an_ended_record_can_be_written_anew(self, store: TokenStore) -> None:
+    def test_an_ended_record_can_be_written_anew(self, store: TokenStore, key: TokenKey) -> None:
         """A record whose time is up does not stand in the way of a first write."""
-        store.save(make_document(seconds=-10))
-        store.save(make_document(token={"new": 1}), if_version=0)
-        loaded = store.load(KEY) or pytest.fail("nothing is stored")
+        store.save(make_document(key, seconds=-10))
+        store.save(make_document(key, token={"new": 1}), if_version=0)
+        loaded = store.load(key) or pytest.fail("nothing is stored")
         assert loaded.token == {"new": 1}
 
-    def test_a_later_save_can_lift_the_end(self, store: TokenStore) -> None:
+    def test_a_later_save_can_lift_the_end(self, store: TokenStore, key: TokenKey) -> None:
         """A record saved without an end has none, though the one before had."""
-        store.save(make_document(seconds=3600))
-        store.save(make_document())
-        loaded = store.load(KEY) or pytest.fail("nothing is stored")
+        store.save(make_document(key, seconds=3600))
+        store.save(make_document(key))
+        loaded = store.load(key) or pytest.fail("nothing is stored")
         assert loaded.expires_at is None
 
-    def test_save_if_version(self, store: TokenStore) -> None:
+    def test_save_if_version(self, store: TokenStore, key: TokenKey) -> None:
         """A save from an outdated read is refused, and what is stored stands."""
-        first = store.save(make_document(), if_version=0)
-        second = store.save(make_document(token={"n": 2}), if_version=first.version)
+        first = store.save(make_document(key), if_version=0)
+        second = store.save(make_document(key, token={"n": 2}), if_version=first.version)
         for outdated in (first.version, 0, second.version + 1):
             with pytest.raises(VersionConflict):
-                store.save(make_document(token={"n": 3}), if_version=outdated)
-        assert store.load(KEY) == second
+                store.save(make_document(key, token={"n": 3}), if_version=outdated)
+        assert store.load(key) == second
 
-    def test_save_if_version_of_nothing(self, store: TokenStore) -> None:
+    def test_save_if_version_of_nothing(self, store: TokenStore, key: TokenKey) -> None:
         """A save from a read of a document that is gone is refused, and makes none."""
-        first = store.save(make_document())
-        store.delete(KEY)
+        first = store.save(make_document(key))
+        store.delete(key)
         with pytest.raises(VersionConflict):
-            store.save(make_document(), if_version=first.version)
-        assert store.load(KEY) is None
+            store.save(make_document(key), if_version=first.version)
+        assert store.load(key) is None
 
-    def test_delete_if_version(self, store: TokenStore) -> None:
+    def test_delete_if_version(self, store: TokenStore, key: TokenKey) -> None:
         """A deletion from an outdated read is refused; of nothing, it is no error."""
-        first = store.save(make_document())
-        second = store.save(make_document())
+        first = store.save(make_document(key))
+        second = store.save(make_document(key))
         with pytest.raises(VersionConflict):
-            store.delete(KEY, if_version=first.version)
-        assert store.load(KEY) == second
-        store.delete(KEY, if_version=second.version)
-        assert store.load(KEY) is None
-        store.delete(KEY, if_version=second.version)
+            store.delete(key, if_version=first.version)
+        assert store.load(key) == second
+        store.delete(key, if_version=second.version)
+        assert store.load(key) is None
+        store.delete(key, if_version=second.version)
 
-    def test_no_write_is_lost(self, store: TokenStore, writes_each: int) -> None:
+    def test_no_write_is_lost(self, store: TokenStore, key: TokenKey, writes_each: int) -> None:
         """16 threads x 50 writes to one key: one document, its version exactly 800 higher."""
-        start = store.save(make_document()).version
+        start = store.save(make_document(key)).version
 
         def write(by: int) -> list[TokenDocument]:
-            return [store.save(make_document(token={"by": [by, n]})) for n in range(writes_each)]
+            return [
+                store.save(make_document(key, token={"by": [by, n]})) for n in range(writes_each)
+            ]
 
         saved = [document for documents in at_once(16, write) for document in documents]
         counted = list(range(start + 1, start + 1 + 16 * writes_each))
         assert sorted(document.version for document in saved) == counted
-        assert store.load(KEY) == max(saved, key=lambda document: document.version)
+        assert store.load(key) == max(saved, key=lambda document: document.version)
         assert len(list(store.scan())) == 1
 
-    def test_first_writes_at_once_make_one_document(self, store: TokenStore) -> None:
+    def test_first_writes_at_once_make_one_document(self, store: TokenStore, key: TokenKey) -> None:
         """Of sixteen first writes at once, all are counted and one document is there."""
-        saved = at_once(16, lambda n: store.save(make_document(token={"by": n})))
+        saved = at_once(16, lambda n: store.save(make_document(key, token={"by": n})))
         assert len({document.version for document in saved}) == 16
-        assert store.load(KEY) == max(saved, key=lambda document: document.version)
+        assert store.load(key) == max(saved, key=lambda document: document.version)
         assert len(list(store.scan())) == 1
 
     @pytest.mark.parametrize("there_is_one", [True, False])
-    def test_one_of_many_wins(self, store: TokenStore, there_is_one: bool) -> None:
+    def test_one_of_many_wins(self, store: TokenStore, key: TokenKey, there_is_one: bool) -> None:
         """Of sixteen saves from the same read exactly one succeeds."""
-        version = store.save(make_document()).version if there_is_one else 0
+        version = store.save(make_document(key)).version if there_is_one else 0
 
         def write(thread: int) -> TokenDocument | None:
             try:
-                return store.save(make_document(token={"by": thread}), if_version=version)
+                return store.save(make_document(key, token={"by": thread}), if_version=version)
             except VersionConflict:
                 return None
 
         [winner] = filter(None, at_once(16, write))
-        assert store.load(KEY) == winner
+        assert store.load(key) == winner
 
-    def test_a_lock_has_one_holder(self, store: TokenStore) -> None:
+    def test_a_lock_has_one_holder(self, store: TokenStore, key: TokenKey) -> None:
         """Of sixteen who ask at once one gets the lock; when released, the next one can."""
-        leases = list(filter(None, at_once(16, lambda _: store.lock(KEY))))
+        leases = list(filter(None, at_once(16, lambda _: store.lock(key))))
         assert len(leases) == 1
         assert store.lock(TokenKey("other", "42")) is not None
         leases[0].release()
-        assert store.lock(KEY) is not None
+        assert store.lock(key) is not None
 
-    def test_a_lock_is_waited_for(self, store: TokenStore) -> None:
+    def test_a_lock_is_waited_for(self, store: TokenStore, key: TokenKey) -> None:
         """Those who wait get the lock one after the other, and never two at once."""
         inside: list[int] = []
         most: list[int] = []
 
         def work(number: int) -> None:
-            with store.lock(KEY, wait=60) or pytest.fail("the lock is taken"):
+            with store.lock(key, wait=60) or pytest.fail("the lock is taken"):
                 inside.append(number)
                 most.append(len(inside))
                 inside.remove(number)
@@ -231,25 +243,27 @@ class StoreConformance:
         at_once(8, work)
         assert most == [1] * 8
 
-    def test_a_lock_ends_by_itself(self, store: TokenStore) -> None:
+    def test_a_lock_ends_by_itself(self, store: TokenStore, key: TokenKey) -> None:
         """A lock that nobody releases is free after its lease; its old holder can't undo that."""
-        lost = store.lock(KEY, lease=0.2)
+        lost = store.lock(key, lease=0.2)
         assert lost is not None
-        assert store.lock(KEY) is None
-        taken = store.lock(KEY, lease=60, wait=30)
+        assert store.lock(key) is None
+        taken = store.lock(key, lease=60, wait=30)
         assert taken is not None
         assert not lost.renew()
         lost.release()
-        assert store.lock(KEY) is None
+        assert store.lock(key) is None
         assert taken.renew()
 
-    def test_a_lock_and_its_document_do_not_disturb_each_other(self, store: TokenStore) -> None:
+    def test_a_lock_and_its_document_do_not_disturb_each_other(
+        self, store: TokenStore, key: TokenKey
+    ) -> None:
         """A lock makes no document and hides none, and writing goes on under it."""
-        with store.lock(KEY) or pytest.fail("the lock is taken"):
-            assert store.load(KEY) is None
+        with store.lock(key) or pytest.fail("the lock is taken"):
+            assert store.load(key) is None
             assert list(store.scan()) == []
-            saved = store.save(make_document())
-        assert store.load(KEY) == saved
+            saved = store.save(make_document(key))
+        assert store.load(key) == saved
         assert list(store.scan()) == [saved]
 
     def test_scan_selects(self, store: TokenStore) -> None:

@@ -37,6 +37,7 @@ def make_document(
     return TokenDocument(
         provider=key.provider,
         user_id=key.user_id,
+        account=key.account,
         token=dict(TOKEN) if token is None else token,
         created_at=now,
         updated_at=now,
@@ -84,6 +85,32 @@ def keys() -> SearchStrategy[TokenKey]:
     """Return a Hypothesis strategy of keys, with characters that need care somewhere."""
     text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
     return st.builds(TokenKey, text, st.none() | text)
+
+
+def pairs_of_accounts() -> SearchStrategy[tuple[TokenKey, TokenKey]]:
+    """Return a Hypothesis strategy of pairs of different keys, of which some have an account."""
+    text = st.text(st.sampled_from(HOSTILE), min_size=1, max_size=6)
+    pairs: SearchStrategy[tuple[TokenKey, TokenKey]] = st.tuples(
+        *[st.builds(TokenKey, text, st.none() | text, st.none() | text)] * 2
+    )
+    alike: list[Callable[[str, str, str], tuple[TokenKey, TokenKey]]] = [
+        lambda a, b, c: (TokenKey(a, b), TokenKey(a, b, c)),
+        lambda a, b, c: (TokenKey(a, None, c), TokenKey(a, b, c)),
+        lambda a, b, c: (TokenKey(a, b, c), TokenKey(a, b, b + c)),
+        lambda a, b, c: (TokenKey(a, b, c), TokenKey(a, f"{b}:a:{c}")),
+        lambda a, b, c: (TokenKey(a, b, c), TokenKey(f"{a}:{c}", b)),
+        lambda a, b, c: (TokenKey(a, b, c), TokenKey(a, c, b)),
+        lambda a, b, c: (TokenKey(a, "app", c), TokenKey(f"{a}:{b}", None, c)),
+    ]
+    for make in alike:
+        pairs |= st.builds(make, text, text, text)
+    return pairs.filter(lambda pair: pair[0] != pair[1])
+
+
+@cache
+def hundred_account_pairs() -> list[tuple[TokenKey, TokenKey]]:
+    """Return a hundred pairs of different keys, of which some have an account."""
+    return _made(pairs_of_accounts(), 100)
 
 
 @cache

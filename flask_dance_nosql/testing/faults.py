@@ -29,6 +29,11 @@ class CorruptRecords:
         """Return a function that puts text in the place of a key's record, past the store."""
         raise NotImplementedError("override the fixture `raw`")
 
+    @pytest.fixture
+    def key(self) -> TokenKey:
+        """Return the key whose document is written."""
+        return KEY
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -42,18 +47,18 @@ class CorruptRecords:
         ],
     )
     def test_a_corrupt_record_is_told_and_left(
-        self, store: TokenStore, raw: Callable[[TokenKey, str], None], text: str
+        self, store: TokenStore, key: TokenKey, raw: Callable[[TokenKey, str], None], text: str
     ) -> None:
         """What is no document is told by provider and user, without its content, and left."""
-        raw(KEY, text)
+        raw(key, text)
         for _ in range(2):
             with pytest.raises(CorruptToken) as caught:
-                store.load(KEY)
-            assert (caught.value.provider, caught.value.user_id) == (KEY.provider, KEY.user_id)
+                store.load(key)
+            assert (caught.value.provider, caught.value.user_id) == (key.provider, key.user_id)
             assert "at-secret" not in str(caught.value)
         assert list(store.scan()) == []
-        saved = store.save(make_document())
-        assert store.load(KEY) == saved
+        saved = store.save(make_document(key))
+        assert store.load(key) == saved
 
 
 class ServerDown:
@@ -67,16 +72,23 @@ class ServerDown:
         """Return a store whose server is down."""
         raise NotImplementedError("override the fixture `unreachable_store`")
 
-    def test_a_server_that_is_down_is_told(self, unreachable_store: TokenStore) -> None:
+    @pytest.fixture
+    def key(self) -> TokenKey:
+        """Return the key that is asked for."""
+        return KEY
+
+    def test_a_server_that_is_down_is_told(
+        self, unreachable_store: TokenStore, key: TokenKey
+    ) -> None:
         """Each operation of a store whose server is down raises ``BackendUnavailable``."""
         store = unreachable_store
         operations: list[Callable[[], Any]] = [
-            lambda: store.load(KEY),
-            lambda: store.save(make_document()),
-            lambda: store.save(make_document(), if_version=1),
-            lambda: store.delete(KEY),
+            lambda: store.load(key),
+            lambda: store.save(make_document(key)),
+            lambda: store.save(make_document(key), if_version=1),
+            lambda: store.delete(key),
             lambda: list(store.scan()),
-            lambda: store.lock(KEY),
+            lambda: store.lock(key),
             store.ping,
         ]
         for operation in operations:

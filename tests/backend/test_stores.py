@@ -28,14 +28,27 @@ from flask_dance_nosql.consumer.backend.mongo.store import MongoStore
 from flask_dance_nosql.consumer.backend.redis.client import open_url
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.sqla import (
+    OAuthAccountMixin,
     OAuthTokenMixin,
     SQLAlchemyStore,
+    unique_per_account,
     unique_per_user,
 )
 from flask_dance_nosql.consumer.backend.store.base import SCAN_BATCH
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
-from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance, make_document
-from flask_dance_nosql.testing.documents import KEY, hundred_pairs, thousand_tokens
+from flask_dance_nosql.testing import (
+    AccountConformance,
+    CorruptRecords,
+    ServerDown,
+    StoreConformance,
+    make_document,
+)
+from flask_dance_nosql.testing.documents import (
+    KEY,
+    hundred_account_pairs,
+    hundred_pairs,
+    thousand_tokens,
+)
 
 from ..topologies import Topology
 
@@ -98,6 +111,15 @@ class Conformance(StoreConformance):
     def many(self, is_bare: bool) -> int:
         """Return how many documents a scan goes over: more than a batch, or fewer."""
         return SCAN_BATCH + 51 if is_bare else 60
+
+
+class Accounts(AccountConformance):
+    """The suite with an account in the key; to be the first base of a class."""
+
+    @pytest.fixture
+    def some_keys(self, is_bare: bool) -> list[tuple[TokenKey, TokenKey]]:
+        """Return a hundred pairs of keys, or fewer."""
+        return hundred_account_pairs() if is_bare else hundred_account_pairs()[::5]
 
 
 class TestMemoryStore(Conformance):
@@ -209,18 +231,35 @@ class OAuth(OAuthTokenMixin, Base):
     version: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class OAuthAccount(OAuthAccountMixin, Base):
+    """The same, with several accounts for each user."""
+
+    __table_args__ = unique_per_account()
+
+    user_id: Mapped[str | None]
+    token: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime | None] = mapped_column(DateTime)
+    updated_at: Mapped[datetime | None] = mapped_column(DateTime)
+    version: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class SQLAlchemyConformance(Conformance, CorruptRecords, ServerDown):
     """What differs for SQLAlchemy: how a corrupt record is written."""
 
     @pytest.fixture
-    def bare(self, engine: Engine) -> Iterator[TokenStore]:
+    def model(self) -> type[Any]:
+        """The model of the tokens."""
+        return OAuth
+
+    @pytest.fixture
+    def bare(self, engine: Engine, model: type[Any]) -> Iterator[TokenStore]:
         with Session(engine) as session:
-            store = SQLAlchemyStore(OAuth, session)
+            store = SQLAlchemyStore(model, session)
             store.prepare()
             yield store
 
     @pytest.fixture
-    def raw(self, engine: Engine, as_json: Callable[[str], Any]) -> Raw:
+    def raw(self, engine: Engine, model: type[Any], as_json: Callable[[str], Any]) -> Raw:
         def write(key: TokenKey, text: str) -> None:
             try:
                 fields = json.loads(text)
@@ -230,8 +269,9 @@ class SQLAlchemyConformance(Conformance, CorruptRecords, ServerDown):
             token = as_json(fields["token"]) if "token" in fields else None
             owner = {"provider": key.provider, "user_id": key.user_id}
             row = {**owner, "token": token, "version": fields.get("version")}
-            values = "VALUES (:provider, :user_id, :token, :version)"
-            insert = f"INSERT INTO flask_dance_oauth (provider, user_id, token, version) {values}"
+            row |= {} if key.account is None else {"account": key.account}
+            values = ", ".join(f":{name}" for name in row)
+            insert = f"INSERT INTO {model.__tablename__} ({', '.join(row)}) VALUES ({values})"
             with engine.begin() as connection:
                 connection.execute(text_of_sql(insert), row)
 
@@ -346,6 +386,51 @@ class TestRedisSentinel(RedisConformance, ServerDown):
     @pytest.fixture
     def unreachable_store(self) -> TokenStore:
         return RedisStore(f"redis+sentinel://127.0.0.1:{free_port()}/tokens")
+
+
+class TestMemoryStoreAccounts(Accounts, TestMemoryStore):
+    """The store in memory, with accounts."""
+
+
+class TestMongomockAccounts(Accounts, TestMongomock):
+    """The MongoDB store on a mock, with accounts."""
+
+
+class TestMongoServerAccounts(Accounts, TestMongoServer):
+    """The MongoDB store on a server, with accounts."""
+
+
+class AccountModel:
+    """Has the model with accounts in place of the other."""
+
+    @pytest.fixture
+    def model(self) -> type[Any]:
+        """The model of the tokens."""
+        return OAuthAccount
+
+
+class TestSQLiteAccounts(AccountModel, Accounts, TestSQLite):
+    """The SQLAlchemy store on SQLite, with accounts."""
+
+
+class TestPostgreSQLAccounts(AccountModel, Accounts, TestPostgreSQL):
+    """The SQLAlchemy store on PostgreSQL, with accounts."""
+
+
+class TestSQLiteAccountModel(AccountModel, TestSQLite):
+    """The model with accounts on SQLite, for keys without one."""
+
+
+class TestFakeredisAccounts(Accounts, TestFakeredis):
+    """The Redis store on a fake, with accounts."""
+
+
+class TestRedisServerAccounts(Accounts, TestRedisServer):
+    """The Redis store on a server, with accounts."""
+
+
+class TestRedisClusterAccounts(Accounts, TestRedisCluster):
+    """The Redis store on a cluster, with accounts."""
 
 
 @pytest.mark.parametrize("topology", ["redis_cluster", "redis_sentinel"])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
     from .mongo import MongoBackend
     from .redis import InvalidatedCache, RedisBackend
-    from .sqla import OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
+    from .sqla import OAuthAccountMixin, OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
 
 __all__ = [
     "BaseBackend",
@@ -27,6 +27,7 @@ __all__ = [
     "MemoryBackend",
     "MongoBackend",
     "NullBackend",
+    "OAuthAccountMixin",
     "OAuthConsumerMixin",
     "OAuthTokenMixin",
     "RedisBackend",
@@ -46,6 +47,7 @@ __getattr__ = importer(
         "InvalidatedCache": "redis",
         "LocalCache": "cache.local",
         "MongoBackend": "mongo",
+        "OAuthAccountMixin": "sqla",
         "OAuthConsumerMixin": "sqla",
         "OAuthTokenMixin": "sqla",
         "RedisBackend": "redis",

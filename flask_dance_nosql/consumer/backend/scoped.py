@@ -26,7 +26,7 @@ from .owner import (
 )
 from .store.base import TokenStore
 from .store.document import TokenDocument, TokenKey
-from .store.values import Token, json_token, user_id_text
+from .store.values import Token, id_text, json_token
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
@@ -310,7 +310,7 @@ class UserScopedBackend(BaseBackend):
             TypeError: If it is anything else.
             BackendUnavailable: If the store did not answer.
         """
-        return list(self.store.scan(user_id=user_id_text(user_id)))
+        return list(self.store.scan(user_id=id_text(user_id)))
 
     @property
     def user_required(self) -> bool:

@@ -20,7 +20,7 @@ from redis.crc import key_slot
 
 from flask_dance_nosql.consumer.backend import TokenKey
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
-from flask_dance_nosql.consumer.backend.store.values import json_token, user_id_text
+from flask_dance_nosql.consumer.backend.store.values import id_text, json_token
 from flask_dance_nosql.testing import keys as hostile_keys
 
 from ..places import document
@@ -124,7 +124,7 @@ def test_other_types_are_no_user_ids(user_id: Any) -> None:
 def test_nobody_has_no_text() -> None:
     """``None`` has no text: whoever needs an id must say whose."""
     with pytest.raises(TypeError, match="not NoneType"):
-        user_id_text(None)
+        id_text(None)
 
 
 @pytest.mark.parametrize(

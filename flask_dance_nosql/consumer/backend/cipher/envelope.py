@@ -27,6 +27,8 @@ FALLBACKS_SETTING = "FLASK_DANCE_TOKEN_KEY_FALLBACKS"
 _EXTENSION = "flask_dance_nosql_keyrings"
 _FIELD = "sealed"
 _NONCE_SIZE = 12
+# The format of what is sealed with a token of one account, whose envelope is like any other.
+_WITH_ACCOUNT = b"\x02"
 _NONCE_END = HEADER_SIZE + _NONCE_SIZE
 
 _encode = msgspec.json.Encoder().encode
@@ -36,8 +38,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 class TokenCipher:
     """Seals tokens, so that who reads the database can't use them.
 
-    A token is sealed as a whole by AES-256-GCM. It opens for the provider and user that it was
-    sealed for, and for nobody else: a copy in another's record is an error. What a store gets is a
+    A token is sealed as a whole by AES-256-GCM. It opens for the provider, user and account that it
+    was sealed for, and for nobody else: a copy in another's record is an error. What a store gets is a
     token with the one field ``sealed``, whose text is an envelope in URL-safe base64: a byte for
     the format, 8 bytes that tell which key it is, a random nonce of 12 bytes, the ciphertext of the
     token's JSON, and its tag of 16 bytes.
@@ -187,10 +189,13 @@ class TokenCipher:
 
 
 def _associated_data(header: bytes, key: TokenKey) -> bytes:
-    """What is sealed with a token and not stored with it: the format and the key's two parts."""
+    """What is sealed with a token and not stored with it: a format, and the parts of the key."""
     provider = key.provider.encode()
     owner = b"" if key.user_id is None else b"u" + key.user_id.encode()
-    return header[:1] + len(provider).to_bytes(4) + provider + owner
+    if key.account is None:
+        return header[:1] + len(provider).to_bytes(4) + provider + owner
+    parts = b"".join(len(part).to_bytes(4) + part for part in (provider, owner))
+    return _WITH_ACCOUNT + parts + key.account.encode()
 
 
 def _decrypt_error(key: TokenKey, reason: str) -> TokenDecryptError:

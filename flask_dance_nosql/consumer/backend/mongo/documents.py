@@ -24,6 +24,8 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     """Return the update that puts a document in place of another and counts its version."""
     fields = {name: getattr(document, name) for name in document.__struct_fields__}
     fields["token"] = encode_token(document.token)
+    if document.account is None:
+        del fields["account"]
     first = clock.first_version()
     # The document in place may be corrupt; then count from the start.
     is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}

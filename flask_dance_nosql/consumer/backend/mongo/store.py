@@ -150,7 +150,7 @@ class MongoStore(TokenStore):
         left_out = 0
         for found in self._at.wanted.find(wanted, batch_size=SCAN_BATCH):
             try:
-                key = TokenKey(found["provider"], found["user_id"])
+                key = TokenKey(found["provider"], found["user_id"], found.get("account"))
             except (KeyError, TypeError, ValueError):
                 # Its fields name nobody.
                 key = TokenKey("?")
@@ -211,6 +211,9 @@ class MongoStore(TokenStore):
                 "a collection without one."
             )
 
+    def require_accounts(self) -> None:
+        """Do nothing: the ``_id`` has the account."""
+
     def ping(self) -> None:
         """Check that the server answers."""
         self._at.primary.database.command("ping")
@@ -249,7 +252,12 @@ class MongoStore(TokenStore):
             (document.provider_user_id or "").encode()
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
-        if document.provider != key.provider or document.user_id != key.user_id:
+        # Not is_of(): this is done at each reading.
+        if (
+            document.provider != key.provider
+            or document.user_id != key.user_id
+            or document.account != key.account
+        ):
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
 

@@ -37,6 +37,7 @@ class Written(msgspec.Struct, tag=True):
     place: str
     provider: str
     user_id: str | None
+    account: str | None = None
 
 
 class Beat(msgspec.Struct, tag=True):
@@ -106,7 +107,7 @@ class Subscription:
     def tell(self, source: DriverSource[Any], name: Name) -> None:
         """Tell the others that something was written."""
         place, key = name
-        message = Written(self._sender, place, key.provider, key.user_id)
+        message = Written(self._sender, place, key.provider, key.user_id, key.account)
         try:
             source.get().publish(self.channel, _encode(message))
         except Exception as error:  # noqa: BLE001 - the write itself is done
@@ -153,7 +154,8 @@ class Subscription:
         try:
             message: Written | Beat = _decode(content)
             if isinstance(message, Written) and message.sender != self._sender:
-                self._forget((message.place, TokenKey(message.provider, message.user_id)))
+                key = TokenKey(message.provider, message.user_id, message.account)
+                self._forget((message.place, key))
         except Exception as error:  # noqa: BLE001 - anybody may send anything
             self._warn("read a message", error)
             return None

@@ -16,7 +16,7 @@ class RedisKeys:
 
     def token(self, key: TokenKey) -> str:
         """Return the name of a token."""
-        return f"{self.prefix}:{{{key.owner_text}}}:token:{key.provider_text}"
+        return f"{self.prefix}:{{{key.owner_text}}}:token:{key.token_text}"
 
     def index(self, key: TokenKey) -> str:
         """Return the name of the index of all tokens of a key's user."""
@@ -24,21 +24,30 @@ class RedisKeys:
 
     def lock(self, key: TokenKey) -> str:
         """Return the name of a key's lock."""
-        return f"{self.prefix}:{{{key.owner_text}}}:lock:{key.provider_text}"
+        return f"{self.prefix}:{{{key.owner_text}}}:lock:{key.token_text}"
 
     def pattern(self, provider: str | None, user_id: str | None = None) -> str:
-        """Return the pattern of the names of all tokens, or of a provider's or a user's."""
+        """Return the pattern of the names of all tokens, or of a provider's or a user's.
+
+        Those of a provider are found together with those of others whose names begin alike.
+        """
         prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix)
         key = TokenKey("any" if provider is None else provider, user_id)
         owner = "*" if user_id is None else key.owner_text
-        return f"{prefix}:{{{owner}}}:token:{'*' if provider is None else key.provider_text}"
+        return f"{prefix}:{{{owner}}}:token:{'' if provider is None else key.provider_text}*"
 
     def key(self, name: bytes) -> TokenKey:
         """Return whose token a name is of, or raise ``ValueError`` if it is of no key's."""
         text = name.decode()
-        owner, _, provider = text.removeprefix(f"{self.prefix}:{{").partition("}:token:")
-        key = TokenKey(unquote(provider), unquote(owner[2:]) if owner.startswith("u:") else None)
+        owner, _, token = text.removeprefix(f"{self.prefix}:{{").partition("}:token:")
+        user_id = unquote(owner[2:]) if owner.startswith("u:") else None
+        key = self.of_user(user_id, token)
         # A name that is written in another way leads to a key whose token lies elsewhere.
         if self.token(key) != text:
             raise ValueError("not the name of a token")
         return key
+
+    def of_user(self, user_id: str | None, token: str) -> TokenKey:
+        """Return a key of a user by its ``token_text``, or raise ``ValueError`` if it is none."""
+        provider, has_account, account = token.partition(":")
+        return TokenKey(unquote(provider), user_id, unquote(account) if has_account else None)

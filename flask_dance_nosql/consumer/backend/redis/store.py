@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -33,7 +33,7 @@ _NOT_READY = re.compile(
 # An option of redis-py: without it, a client that decodes by its own encoding garbles the rest.
 _AS_BYTES: Any = {redis.client.NEVER_DECODE: True}
 
-_encode = msgspec.json.Encoder().encode
+_encode_all = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
 
@@ -49,6 +49,8 @@ class RedisStore(TokenStore):
     - ``prefix:{u:user}:token:provider``, the token;
     - ``prefix:{u:user}:tokens``, a sorted set of the providers, for listing;
     - ``prefix:{u:user}:lock:provider``, while a lock is held.
+
+    Where a user has several accounts, it is ``provider:account`` in place of ``provider``.
 
     The braces are a hash tag, which puts all keys of a user into one slot of a cluster.
 
@@ -111,7 +113,7 @@ class RedisStore(TokenStore):
         expected = "" if if_version is None else if_version
         end = document.expires_at
         ttl = "" if end is None else round((end - clock.now()).total_seconds() * 1000)
-        arguments = (_encode(document), expected, clock.first_version(), key.provider_text, ttl)
+        arguments = (_encode(document), expected, clock.first_version(), key.token_text, ttl)
         saved = self._run(SAVE, [self._keys.token(key), self._keys.index(key)], *arguments)
         if saved is None:
             raise self.conflict("save", key)
@@ -129,7 +131,7 @@ class RedisStore(TokenStore):
         """Remove the document under a key, and its entry in the user's index, by one script."""
         expected = "" if if_version is None else if_version
         keys = [self._keys.token(key), self._keys.index(key)]
-        if not self._run(DELETE, keys, expected, key.provider_text):
+        if not self._run(DELETE, keys, expected, key.token_text):
             raise self.conflict("delete", key)
 
     def scan(
@@ -173,16 +175,24 @@ class RedisStore(TokenStore):
                 # Something else lies in the place of the index. The tokens are there all the same.
                 members = None
             if members is not None:
-                # What is no text, or was allowed once and is no longer, names nobody.
-                for member in (unquote(each.decode(errors="replace")) for each in members):
-                    if provider in (None, member) and member and "\0" not in member:
-                        yield self._keys.token(TokenKey(member, user_id)).encode()
+                for member in members:
+                    # What is no text, or was allowed once and is no longer, names nobody.
+                    with suppress(ValueError):
+                        key = self._keys.of_user(user_id, member.decode(errors="replace"))
+                        if provider in (None, key.provider):
+                            yield self._keys.token(key).encode()
                 return
         pattern = self._keys.pattern(provider, user_id).encode()
-        yield from client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES)
+        wanted = None if provider is None else TokenKey(provider).provider_text.encode()
+        for name in client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES):
+            if wanted in (None, name.rpartition(b"}:token:")[2].partition(b":")[0]):
+                yield name
 
     def prepare(self) -> None:
         """Do nothing: Redis needs no preparation."""
+
+    def require_accounts(self) -> None:
+        """Do nothing: names of keys have the account."""
 
     def ping(self) -> None:
         """Check that the server answers."""
@@ -223,9 +233,20 @@ class RedisStore(TokenStore):
             document = _decode(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
-        if document.provider != key.provider or document.user_id != key.user_id:
+        # Not is_of(): this is done at each reading.
+        if (
+            document.provider != key.provider
+            or document.user_id != key.user_id
+            or document.account != key.account
+        ):
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
+
+
+def _encode(document: TokenDocument) -> bytes:
+    """Return the JSON of a document, with the account, its last field, only if there is one."""
+    text = _encode_all(document)
+    return text if document.account is not None else text.removesuffix(b',"account":null}') + b"}"
 
 
 def _not_ready(error: Exception) -> ServerNotReady | None:

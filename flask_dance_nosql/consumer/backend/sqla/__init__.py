@@ -8,13 +8,21 @@ require("sqlalchemy", feature="SQLAlchemyBackend", package="SQLAlchemy", extra="
 
 # Only now, or it would be SQLAlchemy's name that a missing driver is told by.
 from .backend import SQLAlchemyBackend  # noqa: E402
-from .models import OAuthConsumerMixin, OAuthTokenMixin, unique_per_user  # noqa: E402
+from .models import (  # noqa: E402
+    OAuthAccountMixin,
+    OAuthConsumerMixin,
+    OAuthTokenMixin,
+    unique_per_account,
+    unique_per_user,
+)
 from .store import SQLAlchemyStore  # noqa: E402
 
 __all__ = [
+    "OAuthAccountMixin",
     "OAuthConsumerMixin",
     "OAuthTokenMixin",
     "SQLAlchemyBackend",
     "SQLAlchemyStore",
+    "unique_per_account",
     "unique_per_user",
 ]

@@ -19,7 +19,7 @@ from ....errors import ConfigurationError
 from ..store.document import TokenDocument, TokenKey
 from ..store.values import decode_token, is_plain
 from .ids import INT64, UserIds
-from .mapping import kinds_of, mapper_of, refuse_composite_user, user_column
+from .mapping import account_column, kinds_of, mapper_of, refuse_composite_user, user_column
 
 Identity = tuple[Any, ...]
 Values = dict[Any, Any]
@@ -76,6 +76,8 @@ class Columns:
         self.provider: Column[Any] = columns["provider"]
         self.token: Column[Any] = columns["token"]
         self.optional = {name: columns[name] for name in _OPTIONAL if name in columns}
+        # An empty text in it is no account: NULLs would not be unique.
+        self.account = account_column(self.mapper)
         # Where other models share the table: the column that tells them apart.
         self.kind = cast("Column[Any] | None", self.mapper.polymorphic_on)
         self._dialect = dialect
@@ -104,7 +106,7 @@ class Columns:
     @cached_property
     def owner(self) -> list[ColumnElement[Any]]:
         """The columns of a key, labelled ``its_...``."""
-        return _labelled({"provider": self.provider, "user": self.user})
+        return _labelled({"provider": self.provider, "user": self.user, "account": self.account})
 
     @cached_property
     def selected(self) -> list[ColumnElement[Any]]:
@@ -114,8 +116,7 @@ class Columns:
     def conflict_target(self, dialect: str, *, has_user: bool) -> dict[str, Any] | None:
         """Return what ``ON CONFLICT`` names, the constraint for one row an owner, or ``None``."""
         owner, is_null = [self.provider], None
-        if self.kind is not None:
-            owner.append(self.kind)
+        owner += [column for column in (self.kind, self.account) if column is not None]
         if self.user is not None and has_user:
             owner.append(self.user)
         elif self.user is not None:
@@ -170,7 +171,18 @@ class Columns:
             values[self.kind] = self.kinds[0]
         if self.user is not None:
             values[self.user] = self.user_value(document.user_id)
+        if self.account is not None:
+            values[self.account] = document.account or ""
         return values
+
+    def require_accounts(self) -> None:
+        """Raise :class:`ConfigurationError` if the model can't tell accounts apart."""
+        if self.account is None:
+            raise ConfigurationError(
+                f"The model {self.name} has no account, so that it can't keep several accounts of "
+                "a user apart. Base it on OAuthAccountMixin, give it unique_per_account(), and "
+                "see 'Several accounts' in the documentation of SQLAlchemy."
+            )
 
     def identity(self, row: Row[Any]) -> Identity:
         """Return the primary key of a row."""
@@ -179,7 +191,9 @@ class Columns:
     def key(self, row: Row[Any]) -> TokenKey:
         """Return the key of a row; it may be a ``TypeError`` or ``ValueError``."""
         user = row.its_user if self.user is not None else None
-        return TokenKey(row.its_provider, None if user is None else self._user_ids.text(user))
+        user_id = None if user is None else self._user_ids.text(user)
+        account = row.its_account if self.account is not None else None
+        return TokenKey(row.its_provider, user_id, account or None)
 
     def is_of(self, key: TokenKey, row: Row[Any]) -> bool:
         """Whether a row is a key's. With a collation that ignores case, others are found, too."""
@@ -208,7 +222,7 @@ class Columns:
         fields.setdefault("version", self.version(row))
         for name in ("created_at", "updated_at", "expires_at"):
             fields[name] = _aware(fields.get(name))
-        fields |= {"provider": key.provider, "user_id": key.user_id}
+        fields |= {"provider": key.provider, "user_id": key.user_id, "account": key.account}
         fields["token"] = decode_token(row.its_token)
         return msgspec.convert(fields, TokenDocument)
 

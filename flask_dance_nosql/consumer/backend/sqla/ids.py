@@ -11,7 +11,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.schema import Column
 from sqlalchemy.types import TypeDecorator, TypeEngine, Uuid
 
-from ..store.values import user_id_text
+from ..store.values import id_text
 
 INT64 = range(-(2**63), 2**63)
 
@@ -46,7 +46,7 @@ class UserIds:
     def text(self, value: Any) -> str:
         """Return the text of a value that was read; it may be a ``TypeError`` or ``ValueError``."""
         # What a UUID is where the application's model has nothing but its bytes.
-        return user_id_text(UUID(bytes=value) if isinstance(value, bytes) else value)
+        return id_text(UUID(bytes=value) if isinstance(value, bytes) else value)
 
     def _accepted(self, kind: TypeDecorator[Any], user_id: str) -> Iterator[Any]:
         """Yield the forms of an id that a type of the application's writes, and reads again."""

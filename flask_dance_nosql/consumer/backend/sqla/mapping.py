@@ -8,6 +8,7 @@ from sqlalchemy import exc, inspect
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper, RelationshipDirection
 from sqlalchemy.schema import Column, ForeignKeyConstraint, Table, UniqueConstraint
+from sqlalchemy.types import String
 
 from ....errors import ConfigurationError
 
@@ -84,6 +85,17 @@ def user_column(mapper: Mapper[Any]) -> Column[Any] | None:
     if column is None or (column in local and not _is_unique_there(user, column)):
         raise _composite(mapper)
     return column
+
+
+def account_column(mapper: Mapper[Any]) -> Column[Any] | None:
+    """Return the column that tells accounts apart, if it is one like that of the mixin.
+
+    Others of its name are the application's own.
+    """
+    column = mapper.columns.get("account")
+    if not isinstance(column, Column) or column.nullable or not isinstance(column.type, String):
+        return None
+    return column if getattr(column.default, "arg", None) == "" else None
 
 
 def _composite(mapper: Mapper[Any]) -> ConfigurationError:

@@ -65,6 +65,19 @@ class OAuthTokenMixin(OAuthConsumerMixin):
     provider_user_id: Mapped[str | None] = mapped_column(String(256))
 
 
+class OAuthAccountMixin(OAuthTokenMixin):
+    """Those columns, and one by which a user may have several accounts at one provider.
+
+    Attributes:
+        account: The account at the provider, up to 255 characters; an empty text, the default, for
+            a token that is kept without one.
+
+    .. versionadded:: 1.0
+    """
+
+    account: Mapped[str] = mapped_column(String(255), default="", server_default="")
+
+
 def unique_per_user(user: str = "user_id") -> tuple[UniqueConstraint, Index]:
     """Return the ``__table_args__`` by which the database keeps to one token for each owner.
 
@@ -78,8 +91,35 @@ def unique_per_user(user: str = "user_id") -> tuple[UniqueConstraint, Index]:
     Args:
         user: The name of the user's column.
     """
+    return UniqueConstraint("provider", user), _unique_of_nobody(user, "provider")
+
+
+def unique_per_account(user: str = "user_id") -> tuple[UniqueConstraint, Index, UniqueConstraint]:
+    """Return the ``__table_args__`` for a model with several accounts for each user.
+
+    One token for each provider, user and account, as :func:`unique_per_user` has one for each
+    provider and user; and one row for each ``provider_user_id`` of a provider, so that an account
+    that is linked to one user is linked to nobody else::
+
+        class OAuth(OAuthAccountMixin, db.Model):
+            __table_args__ = unique_per_account()
+            user_id = mapped_column(ForeignKey(User.id))
+
+    Args:
+        user: The name of the user's column.
+
+    .. versionadded:: 1.0
+    """
+    return (
+        UniqueConstraint("provider", user, "account"),
+        _unique_of_nobody(user, "provider", "account"),
+        UniqueConstraint("provider", "provider_user_id"),
+    )
+
+
+def _unique_of_nobody(user: str, *columns: str) -> Index:
     nobody = column(user).is_(None)
-    partial = Index(None, "provider", unique=True, sqlite_where=nobody, postgresql_where=nobody)
+    partial = Index(None, *columns, unique=True, sqlite_where=nobody, postgresql_where=nobody)
     # Another database would make the index a whole one.
     has_partial = lambda *_, dialect, **__: dialect.name in ("postgresql", "sqlite")  # noqa: E731
-    return UniqueConstraint("provider", user), partial.ddl_if(callable_=has_partial)
+    return partial.ddl_if(callable_=has_partial)

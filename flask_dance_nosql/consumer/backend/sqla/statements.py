@@ -17,6 +17,7 @@ from .columns import LARGEST_VERSION, Columns, Identity, Values
 
 # The names of parameters must not be those of columns, which would be taken for values to write.
 _PROVIDER, _USER, _PART = "flask_dance_provider", "flask_dance_user", "flask_dance_part_{}"
+_ACCOUNT = "flask_dance_account"
 
 _NOW = {
     # CURRENT_TIMESTAMP would be when the transaction began.
@@ -59,6 +60,8 @@ class Statements:
         of_provider = columns.provider == bindparam(_PROVIDER)
         if columns.kind is not None:
             of_provider &= columns.kind.in_(columns.kinds)
+        if columns.account is not None:
+            of_provider &= columns.account == bindparam(_ACCOUNT)
         of_nobody = of_user = of_provider
         if columns.user is not None:
             of_nobody = of_provider & columns.user.is_(None)
@@ -68,13 +71,18 @@ class Statements:
 
     def of(self, key: TokenKey) -> tuple[RowsStatements, Parameters]:
         """Return the statements about a key's rows."""
+        parameters: Parameters = {_PROVIDER: key.provider}
+        if self._columns.account is not None:
+            parameters[_ACCOUNT] = key.account or ""
+        elif key.account is not None:
+            self._columns.require_accounts()
         if key.user_id is None:
-            return self._rows["nobody"], {_PROVIDER: key.provider}
+            return self._rows["nobody"], parameters
         try:
-            user = self._columns.user_value(key.user_id)
+            parameters[_USER] = self._columns.user_value(key.user_id)
         except ValueError:
             return self._rows["impossible user"], {}
-        return self._rows["user"], {_PROVIDER: key.provider, _USER: user}
+        return self._rows["user"], parameters
 
     def listing(self, provider: str | None, user_id: str | None) -> Select[Any]:
         """Return the query for the rows of a provider, of a user, of both, or of all."""

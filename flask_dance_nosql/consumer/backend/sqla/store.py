@@ -315,6 +315,10 @@ class SQLAlchemyStore(TokenStore):
                 "Base it on OAuthTokenMixin."
             )
 
+    def require_accounts(self) -> None:
+        """Raise a ``ConfigurationError`` if the model has no ``account``."""
+        self._columns.require_accounts()
+
     def is_unavailable(self, error: Exception) -> bool:
         """Whether an error means that there is no answer; SQLite says so of a missing table."""
         return super().is_unavailable(error) and "no such" not in str(error)

@@ -11,7 +11,13 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from ....errors import BackendError, BackendUnavailable, CorruptToken, VersionConflict
+from ....errors import (
+    BackendError,
+    BackendUnavailable,
+    ConfigurationError,
+    CorruptToken,
+    VersionConflict,
+)
 from .document import TokenDocument, TokenKey
 from .lease import Lease
 
@@ -181,6 +187,20 @@ class TokenStore(ABC):
             ConfigurationError: If it can't.
         """
 
+    def require_accounts(self) -> None:
+        """Make sure that the store tells keys with an ``account`` from each other.
+
+        A store that makes all its names of :attr:`TokenKey.text`, and gives the ``account`` of a
+        document back, overrides it with a method that does nothing.
+
+        Raises:
+            ConfigurationError: If it can't, as by default.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__} keeps one token for each user and provider, and can't keep "
+            "several accounts apart. See 'Accounts' in the documentation of writing a backend."
+        )
+
     def is_unavailable(self, error: Exception) -> bool:
         """Whether a driver's error means that the server did not answer."""
         return isinstance(error, self.unavailable_errors)
@@ -237,9 +257,15 @@ def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     @wraps(operation)
     def saving(self: TokenStore, document: TokenDocument, *args: Any, **kwargs: Any) -> Any:
-        if type(document.user_id) not in _TEXT_OR_NONE or type(document.provider) is not str:
+        if (
+            type(document.user_id) not in _TEXT_OR_NONE
+            or type(document.provider) is not str
+            or document.account is not None
+        ):
             key = document.key
-            document = replace(document, provider=key.provider, user_id=key.user_id)
+            document = replace(
+                document, provider=key.provider, user_id=key.user_id, account=key.account
+            )
         try:
             return operation(self, document, *args, **kwargs)
         except self.unavailable_errors + self.driver_errors as error:

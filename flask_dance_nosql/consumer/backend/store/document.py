@@ -10,24 +10,27 @@ from urllib.parse import quote
 import msgspec
 
 from .... import clock
-from .values import Token, require_text, user_id_text
+from .values import Token, id_text, require_text
 
 
 class TokenKey(msgspec.Struct, frozen=True):
-    """Whose token: a provider, and a user or nobody.
+    """Whose token: a provider, a user or nobody, and one of several accounts, if there are several.
 
     Args:
         provider: The blueprint's name.
         user_id: ``None``, or a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``, which becomes
             its text: the user ``42`` of a model and the ``"42"`` of a session are the same.
+        account: The id of one account at the provider, of the same types; ``None``, the default,
+            where a user has one token for each provider.
 
     Raises:
-        TypeError: If ``user_id`` is anything else; a dict, above all, could be a query.
+        TypeError: If an id is anything else; a dict, above all, could be a query.
         ValueError: If a part is empty, is not valid Unicode or contains NUL characters.
     """
 
     provider: str
     user_id: str | None = None
+    account: str | None = None
 
     def __post_init__(self) -> None:
         provider, user_id = self.provider, self.user_id
@@ -35,7 +38,9 @@ class TokenKey(msgspec.Struct, frozen=True):
         if user_id is not None and not (
             type(user_id) is str and user_id and user_id.isascii() and "\0" not in user_id
         ):
-            msgspec.structs.force_setattr(self, "user_id", user_id_text(user_id))
+            msgspec.structs.force_setattr(self, "user_id", id_text(user_id))
+        if self.account is not None:
+            msgspec.structs.force_setattr(self, "account", id_text(self.account, "account"))
         if type(provider) is not str:
             if not isinstance(provider, str):
                 raise TypeError(f"A provider is a str, not {type(provider).__name__}")
@@ -61,9 +66,21 @@ class TokenKey(msgspec.Struct, frozen=True):
         return f"u:{user}" if user.isascii() and user.isalnum() else f"u:{quote(user, safe='')}"
 
     @property
+    def token_text(self) -> str:
+        """The provider, and the account if there is one, as ``provider`` or ``provider:account``."""
+        if self.account is None:
+            return self.provider_text
+        return f"{self.provider_text}:{quote(self.account, safe='')}"
+
+    @property
     def text(self) -> str:
-        """Both, as ``provider:u:user`` or ``provider:app``: no other key has the same text."""
-        provider, user = self.provider, self.user_id
+        """All parts; no other key has the same text.
+
+        It is ``provider:u:user`` or ``provider:app``, and ends in ``:a:account`` if there is one.
+        """
+        provider, user, account = self.provider, self.user_id, self.account
+        if account is not None:
+            return f"{self.provider_text}:{self.owner_text}:a:{quote(account, safe='')}"
         if user is not None and (both := provider + user).isascii() and both.isalnum():
             return f"{provider}:u:{user}"
         return f"{self.provider_text}:{self.owner_text}"
@@ -89,6 +106,7 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         provider_user_id: The account at the provider, or ``None`` if it is not known.
         token: The token.
         format: The version of this layout.
+        account: The account of its key, or ``None``. Stores keep no such field then.
     """
 
     version: int = 0
@@ -100,15 +118,22 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     provider_user_id: str | None = None
     token: Token
     format: Literal[1] = 1
+    account: str | None = None
 
     @property
     def key(self) -> TokenKey:
         """Whose token it is."""
-        return TokenKey(self.provider, self.user_id)
+        if self.account is None:
+            return TokenKey(self.provider, self.user_id)
+        return TokenKey(self.provider, self.user_id, self.account)
 
     def is_of(self, key: TokenKey) -> bool:
         """Whether it is the token of a key."""
-        return self.provider == key.provider and self.user_id == key.user_id
+        return (
+            self.provider == key.provider
+            and self.user_id == key.user_id
+            and self.account == key.account
+        )
 
     @property
     def expired(self) -> bool:
@@ -116,11 +141,13 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         return self.expires_at is not None and self.expires_at <= clock.now()
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        shown = ("provider", "user_id", "version", "updated_at")
-        return [(name, getattr(self, name)) for name in shown]
+        shown = ("provider", "user_id", "account", "version", "updated_at")
+        found = [(name, getattr(self, name)) for name in shown]
+        return [(name, value) for name, value in found if (name, value) != ("account", None)]
 
     def __repr__(self) -> str:
+        account = "" if self.account is None else f"account={self.account!r} "
         return (
             f"<{type(self).__name__} provider={self.provider!r} user_id={self.user_id!r} "
-            f"version={self.version} updated_at={self.updated_at.isoformat()}>"
+            f"{account}version={self.version} updated_at={self.updated_at.isoformat()}>"
         )

@@ -70,6 +70,9 @@ class MemoryStore(TokenStore):
     def prepare(self) -> None:
         """Do nothing: a dict is ready."""
 
+    def require_accounts(self) -> None:
+        """Do nothing: its keys are whole."""
+
     def ping(self) -> None:
         """Do nothing: memory always answers."""
 

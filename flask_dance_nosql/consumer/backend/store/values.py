@@ -16,17 +16,17 @@ MAX_DEPTH = 100
 _EXACT = (bool, int, type(None))
 
 
-def user_id_text(user_id: object) -> str:
-    """Return the canonical text of a user id, or raise what :class:`TokenKey` does."""
-    if isinstance(user_id, str):
-        require_text(user_id, "user_id")
-        return str.__str__(user_id)
-    if isinstance(user_id, int) and not isinstance(user_id, bool):
-        return str(int(user_id))
+def id_text(value: object, what: str = "user_id") -> str:
+    """Return the canonical text of an id, or raise what :class:`TokenKey` does."""
+    if isinstance(value, str):
+        require_text(value, what)
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(int(value))
     bson = sys.modules.get("bson")
-    if isinstance(user_id, UUID) or (bson and isinstance(user_id, bson.ObjectId)):
-        return str(user_id)
-    raise TypeError(f"A user_id is a str, int, UUID or ObjectId, not {type(user_id).__name__}")
+    if isinstance(value, UUID) or (bson and isinstance(value, bson.ObjectId)):
+        return str(value)
+    raise TypeError(f"A {what} is a str, int, UUID or ObjectId, not {type(value).__name__}")
 
 
 def require_text(text: str, what: str) -> None:

@@ -76,3 +76,7 @@ class StoreWrapper(TokenStore):
     def require_expiry(self) -> None:
         """Make sure that the other store keeps when a record ends."""
         self.inner.require_expiry()
+
+    def require_accounts(self) -> None:
+        """Make sure that the other store tells accounts apart."""
+        self.inner.require_accounts()
