@@ -138,6 +138,43 @@ class VersionConflict(BackendError):
         self.user_id = user_id
 
 
+class AccountAlreadyLinked(FlaskDanceNoSQLError, ValueError):
+    """An account at a provider is linked to somebody else already. Nothing was stored.
+
+    Args:
+        provider: The provider.
+        provider_user_id: The id of the account there.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(self, provider: str, provider_user_id: str) -> None:
+        super().__init__(
+            f"An account of provider {provider!r} is linked to another user already. They have to "
+            "disconnect it first."
+        )
+        self.provider = provider
+        self.provider_user_id = provider_user_id
+
+
+class AccountUnknown(FlaskDanceNoSQLError, ValueError):
+    """It can't be told which account at the provider a new token is of. It was not stored.
+
+    Args:
+        provider: The provider.
+        reason: What went wrong: the name of an error.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(self, provider: str, reason: str) -> None:
+        super().__init__(
+            f"The account of a new token of provider {provider!r} is not known ({reason}). Give "
+            "the blueprint an account_id, a function of a session with that token."
+        )
+        self.provider = provider
+
+
 class TokenRefreshError(FlaskDanceNoSQLError):
     """An expired token could not be refreshed; the stored token is untouched.
 

@@ -314,6 +314,31 @@ class BasePreset(Configurable, Generic[B]):
         blueprint.record(self._registered)
         return blueprint
 
+    def account_of(self, session: Any) -> Any:
+        """Return the lasting id of the account that a session's token is of, by its profile.
+
+        It is ``None`` if the answer has none; the call may raise any error of requests.
+        """
+        profile = self.profile
+        if profile is None or profile.url == "id_token":
+            return None
+        if profile.url == "token":
+            answer = session.token
+        else:
+            body = None if profile.query is None else {"query": profile.query}
+            response = session.request(profile.method, self.filled(profile.url), json=body)
+            response.raise_for_status()
+            answer = response.json()
+        within = f"{profile.within}." if profile.within else ""
+        for path in profile.paths.split()[0].split("|"):
+            found = answer
+            for part in f"{within}{path}".split("."):
+                names = found if isinstance(found, list) else dict(found or {})
+                found = names[int(part)] if isinstance(names, list) else names.get(part)
+            if found is not None:
+                return found
+        return None
+
     def complete(self, arguments: dict[str, Any]) -> None:
         """Change the arguments of a blueprint where more has to be said than a class can."""
 

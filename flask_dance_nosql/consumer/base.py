@@ -53,6 +53,13 @@ class BaseOAuthConsumerBlueprint(DanceViews):
         adapter: Makes the :class:`requests.adapters.BaseAdapter` that calls go through, in place of
             one with ``pool_maxsize``; called once in each process. For retries, client
             certificates, or a proxy that needs more than a URL.
+        several_accounts: Whether a user may have several accounts at the provider, each with a
+            token of its own. The backend needs ``user`` or ``user_id``. See :doc:`/multi-user`.
+        exclusive_accounts: Whether an account at the provider is one user's alone, so that a login
+            that would link another user's is refused.
+        account_id: What names the account of a new token, if one of these is on: a function that is
+            given a session with that token, and returns the account's id. Default: what an ID token
+            says, or the answer with the token, or else the profile that a preset knows of.
         headers: Headers of every call to the provider, beside those of requests: texts, or
             functions of the session that return one.
         **kwargs: Further arguments that the session class names.

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SessionClass = Callable[..., ConsumerSession]
 Backend = BaseBackend | Callable[[], BaseBackend]
+SlotMaker = Callable[[Any, Who], TokenSlot]
 
 SESSION_PATH = "session."
 """How a key of ``from_config`` begins that names an attribute of sessions."""
@@ -70,7 +71,8 @@ class BackendSetting(Argument):
         blueprint._backend = value
         # Asked for at each operation, so it is found out once what kind of backend it is.
         plain = partial(PlainSlot, value)
-        blueprint._make_slot = value.slot if isinstance(value, BaseBackend) else plain
+        make = value.slot if isinstance(value, BaseBackend) else plain
+        blueprint._make_slot = blueprint._slot_maker(make)
         # What is known of the tokens in the last one says nothing of those in this one.
         blueprint._flights = flights_of(value)
         blueprint.forget_token()
@@ -99,7 +101,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
 
     def _set_up(self, values: dict[str, Any], further: dict[str, Any]) -> None:
         self._backend: BaseBackend
-        self._make_slot: Callable[[Any, Who], TokenSlot]
+        self._make_slot: SlotMaker
         self._flights: PerProcess[Flights]
         self._config: dict[str, Any] = {}
         self.transport = PerProcess(self._make_adapter)
@@ -140,10 +142,9 @@ class OAuthClient(Configurable, Blueprint, ABC):
                 slot = self._store_login(value)
                 token_saved.send(self, user_id=slot.user_id)
                 return
-        slot = self.slot()
+        slot = self._slot_for(value)
         slot.write(with_expires_at(value))
-        if state is not None and state.session is not None:
-            del cast(ConsumerSession, state.session).token
+        self.forget_token()
         token_saved.send(self, user_id=slot.user_id)
 
     @token.deleter
@@ -163,7 +164,9 @@ class OAuthClient(Configurable, Blueprint, ABC):
         """What is set for the blueprint: within a context it holds there, else everywhere."""
         return config_of(self, self._config)
 
-    def slot(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> TokenSlot:
+    def slot(
+        self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN, account: Any = NOT_GIVEN
+    ) -> TokenSlot:
         """Return one owner's token in the backend: the current user's, or another's.
 
         Whose it is is asked here and never again: all that is done with the slot is about one
@@ -173,18 +176,29 @@ class OAuthClient(Configurable, Blueprint, ABC):
             user: Whose, in place of the user that the backend was given. Somebody who turns out to
                 be nobody, as ``None`` and an anonymous user do, has no token.
             user_id: The same by id; it wins over ``user``.
+            account: The id of one of the user's accounts, or ``None`` for the token that is kept
+                without one; by default the account in use.
 
         Raises:
-            ConfigurationError: If a user is named and the backend keeps no token for each.
+            ConfigurationError: If a user or account is named and the backend keeps no token for
+                each.
         """
-        who = CURRENT if user is user_id is NOT_GIVEN else Who(user, user_id)
+        who = CURRENT if user is user_id is account is NOT_GIVEN else Who(user, user_id, account)
         return self._make_slot(self, who)
+
+    def _slot_maker(self, make: SlotMaker) -> SlotMaker:
+        return make
+
+    def _slot_for(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:  # noqa: ARG002 - for accounts
+        return slot or self.slot()
 
     def forget_token(self) -> None:
         """Have the session read the token anew."""
         state = current_state(self)
-        if state is not None and state.session is not None:
-            del cast(ConsumerSession, state.session).token
+        if state is not None:
+            state.accounts.clear()
+            if state.session is not None:
+                del cast(ConsumerSession, state.session).token
 
     @abstractmethod
     def forget_visitor(self) -> None:
@@ -207,7 +221,9 @@ class OAuthClient(Configurable, Blueprint, ABC):
         return state.session
 
     @contextmanager
-    def user_session(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> Iterator[Any]:
+    def user_session(
+        self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN, account: Any = NOT_GIVEN
+    ) -> Iterator[Any]:
         """Give a session with a user's token, outside of any request of theirs.
 
         For background jobs, scheduled tasks and threads. It needs an app context where the backend
@@ -217,17 +233,20 @@ class OAuthClient(Configurable, Blueprint, ABC):
         Args:
             user: The user.
             user_id: The user's id; it wins over ``user``.
+            account: As of :meth:`slot`.
 
         Raises:
             ConfigurationError: If the backend keeps no token for each user.
             UserRequired: If no user is named, or the user turns out to be nobody.
             TypeError: If the id is of a type that can't be one.
         """
-        who = Who(user, user_id)
-        if not who.is_named or self.slot(*who).key is None:
+        who = Who(user, user_id, account)
+        key = self.slot(*who).key if who.is_named else None
+        if key is None:
             raise UserRequired("get")
         session = self._make_session()
-        session.who = who
+        # It stays with one account, whatever is connected meanwhile.
+        session.who = who._replace(account=key.account)
         with session:
             yield session
 
@@ -323,7 +342,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
         return full
 
     def _store_login(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:
-        slot = slot or self.slot()
+        slot = self._slot_for(token, slot)
         self._write_login(slot, with_expires_at(token))
         self.forget_token()
         if slot.key is not None and slot.key.user_id is None:
@@ -337,6 +356,9 @@ class OAuthClient(Configurable, Blueprint, ABC):
 
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         slot.write(token)
+
+    def _give_up(self, token: Token) -> None:
+        """Do what can be done with a new token that nobody has, and nobody will."""
 
 
 def _is_backend(value: Any) -> bool:

@@ -21,13 +21,15 @@ _KEY = "flask_dance_nosql"
 class ContextState:
     """One blueprint's state in one context."""
 
-    __slots__ = ("arriving", "config", "session")
+    __slots__ = ("accounts", "arriving", "config", "session")
 
     def __init__(self) -> None:
         self.session: Session | None = None
         # The token of a dance that ends now, while receivers may store it themselves.
         self.arriving: dict[str, Any] | None = None
         self.config: dict[str, Any] = {}
+        # Which account of each owner is in use.
+        self.accounts: dict[Any, Any] = {}
 
 
 _Holder = MutableMapping[tuple[Flask | None, Blueprint], ContextState]

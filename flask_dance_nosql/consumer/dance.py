@@ -23,12 +23,19 @@ from werkzeug.routing import BuildError
 from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from ..errors import (
+    AccountAlreadyLinked,
+    AccountUnknown,
+    ConfigurationError,
+    FlaskDanceNoSQLError,
+)
+from .account import AccountClient
 from .backend.base import TokenSlot
 from .backend.store.values import Token
-from .client import OAuthClient
 from .context import ContextState, current_state
 from .failure import (
+    ACCOUNT_ALREADY_LINKED,
+    ACCOUNT_UNKNOWN,
     MISMATCHING_STATE,
     MISMATCHING_USER,
     MISSING_STATE,
@@ -61,11 +68,13 @@ log = logging.getLogger(__name__)
 ARRIVED = "arrived"
 """In the query of the callback view: the visitor comes from a page of this site."""
 
+_REFUSALS = ((AccountAlreadyLinked, ACCOUNT_ALREADY_LINKED), (AccountUnknown, ACCOUNT_UNKNOWN))
+
 RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
 
 
-class DanceViews(OAuthClient):
+class DanceViews(AccountClient):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
@@ -178,7 +187,10 @@ class DanceViews(OAuthClient):
                 reason = f"The backend refused the token: {type(error).__name__}."
                 if isinstance(error, FlaskDanceNoSQLError):
                     reason = str(error)
-                return self._failed(DanceFailure(TOKEN_NOT_STORED, reason, page=login.next))
+                code = next(
+                    (c for kind, c in _REFUSALS if isinstance(error, kind)), TOKEN_NOT_STORED
+                )
+                return self._failed(DanceFailure(code, reason, page=login.next))
             token_saved.send(self, user_id=slot.user_id)
             ending = _odd_ending(login, slot, token)
         LastEnding(self.name).note(ending)

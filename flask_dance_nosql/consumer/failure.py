@@ -15,6 +15,9 @@ MISMATCHING_USER = "mismatching_user"
 TOKEN_NOT_STORED = "token_not_stored"  # noqa: S105 - an error code
 SCOPE_NOT_GRANTED = "scope_not_granted"
 
+ACCOUNT_ALREADY_LINKED = "account_already_linked"
+ACCOUNT_UNKNOWN = "account_unknown"
+
 TEMPLATE = "flask_dance_nosql/failed.html"
 """The name of the template that is used in place of :data:`PAGE` if the application has it.
 
@@ -70,6 +73,8 @@ _REASONS = {
     "server_error": "The provider does not answer at the moment.",
     "token_not_kept": "The provider has agreed, but this site could not use what it gave.",
     SCOPE_NOT_GRANTED: "The provider has not agreed to all that this site asked for.",
+    ACCOUNT_ALREADY_LINKED: "This account is connected to another user of this site.",
+    ACCOUNT_UNKNOWN: "The provider did not tell this site which account it is.",
     "session_too_large": "This browser's cookie for this site is full.",
 }
 _ANY_REASON = "The provider and this site did not come to an agreement."

@@ -12,7 +12,7 @@ from flask import request
 from oauthlib.oauth2 import Client
 from oauthlib.oauth2.rfc6749.utils import scope_to_list
 
-from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from ..errors import AccountAlreadyLinked, ConfigurationError, FlaskDanceNoSQLError
 from .backend.base import TokenSlot
 from .backend.owner import NOT_GIVEN
 from .backend.store.values import Token
@@ -154,7 +154,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         """Where tokens are refreshed, or ``None`` if they are not."""
         return self.auto_refresh_url or (self.token_url if self.auto_refresh else None)
 
-    def revoke(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> bool:
+    def revoke(
+        self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN, account: Any = NOT_GIVEN
+    ) -> bool:
         """End the current user's grant at the provider, and remove the token here.
 
         The refresh token is revoked and then the access token: those that were issued last, for a
@@ -165,6 +167,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         Args:
             user: Whose grant, in place of the current user's.
             user_id: The same by id; it wins over ``user``.
+            account: The id of one of the user's accounts; default: the one in use.
 
         Returns:
             Whether the provider has confirmed it. If not, the grant may live on there, and a
@@ -175,12 +178,12 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             BackendUnavailable: If the store did not answer.
         """
         self.endpoint_url("revocation_url")
-        slot = self.slot(user, user_id)
+        slot = self.slot(user, user_id, account)
         try:
             return revoke(self, self.session.token_endpoint(), slot)
         finally:
             self.forget_token()
-            if user is user_id is NOT_GIVEN:
+            if user is user_id is account is NOT_GIVEN:
                 self.forget_visitor()
 
     def _pending(self) -> PendingLogins:
@@ -275,7 +278,6 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
                 token = {**token, "scope": scope_to_list(session.scope)}
             return token
         if refusal.issued and self.revocation_url:
-            # Nobody has it, and nobody will: it must not live on at the provider.
             session.token_endpoint().revoke(refusal.issued)
         raise DanceFailure(refusal.error, refusal.description, refusal.uri)
 
@@ -289,11 +291,19 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         takes_turns = bool(self.refresh_url or self.revocation_url)
         try:
             store_login(self, slot, token, takes_turns=takes_turns)
-        except Exception:
-            # Nobody has it, and nobody will: it must not live on at the provider.
-            if self.revocation_url:
-                self.session.token_endpoint().revoke(token)
+        except AccountAlreadyLinked:
+            # Who has the account linked would lose the grant where that goes with any token of it.
+            if self.revocation is not None and self.revocation.ends_grant is False:
+                self._give_up(token)
             raise
+        except Exception:
+            self._give_up(token)
+            raise
+
+    def _give_up(self, token: Token) -> None:
+        # Nobody has it, and nobody will: it must not live on at the provider.
+        if self.revocation_url:
+            self.session.token_endpoint().revoke(token)
 
 
 def _with_granted(scope: list[str], slot: TokenSlot | None) -> list[str]:

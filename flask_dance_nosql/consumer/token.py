@@ -139,6 +139,18 @@ def with_granted(old: Token, new: Token) -> Token:
 _ACCOUNT_FIELDS = ("sub", "user_id", "account_id", "open_id")
 
 
+def account_id_of(token: Token) -> str | int | None:
+    """Return the account at the provider that a token names, or ``None`` if it names none.
+
+    The ``sub`` of an ID token comes first.
+    """
+    names = _names(token)
+    found: str | int | None = next(
+        (names[name] for name in ("id_token", *_ACCOUNT_FIELDS) if name in names), None
+    )
+    return found
+
+
 def same_account(old: dict[str, Any], new: dict[str, Any], *, default: bool) -> bool:
     """Whether two tokens name the same account at the provider.
 

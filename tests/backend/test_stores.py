@@ -295,10 +295,10 @@ class TestSQLite(SQLAlchemyConformance):
         return lambda token: token if isinstance(token, str) else json.dumps(token)
 
     @pytest.fixture
-    def unreachable_store(self, tmp_path: Path) -> Iterator[TokenStore]:
+    def unreachable_store(self, tmp_path: Path, model: type[Any]) -> Iterator[TokenStore]:
         engine = create_engine(f"sqlite:///{tmp_path}/no/such/folder/tokens.db")
         with Session(engine) as session:
-            yield SQLAlchemyStore(OAuth, session)
+            yield SQLAlchemyStore(model, session)
         engine.dispose()
 
 
@@ -310,10 +310,10 @@ class TestPostgreSQL(SQLAlchemyConformance):
         return postgresql_engine
 
     @pytest.fixture
-    def unreachable_store(self) -> Iterator[TokenStore]:
+    def unreachable_store(self, model: type[Any]) -> Iterator[TokenStore]:
         engine = create_engine(f"postgresql+psycopg://u:p@127.0.0.1:{free_port()}/tokens")
         with Session(engine) as session:
-            yield SQLAlchemyStore(OAuth, session)
+            yield SQLAlchemyStore(model, session)
         engine.dispose()
 
 

@@ -18,7 +18,7 @@ from ...errors import (
     UserRequired,
     VersionConflict,
 )
-from .owner import CURRENT, Who
+from .owner import CURRENT, NOT_GIVEN, Who
 from .store.document import TokenDocument, TokenKey
 from .store.values import Token, json_token
 
@@ -149,6 +149,11 @@ class PlainSlot(TokenSlot):
             raise ConfigurationError(
                 f"{type(backend).__name__} can't be asked for the token of a user. Use "
                 "MongoBackend, RedisBackend, SQLAlchemyBackend or another UserScopedBackend."
+            )
+        if who is not CURRENT and who.account is not NOT_GIVEN and who.account is not None:
+            raise ConfigurationError(
+                f"{type(backend).__name__} keeps one token, and no accounts. Use MongoBackend, "
+                "RedisBackend, SQLAlchemyBackend or another UserScopedBackend."
             )
         self._backend = backend
         self._blueprint = blueprint

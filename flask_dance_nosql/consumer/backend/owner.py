@@ -38,14 +38,17 @@ class Who(NamedTuple):
         user: The user, or a function or proxy that returns one; by default whoever the backend was
             given. A user that turns out to be ``None`` or anonymous is nobody.
         user_id: The same by id; it comes first.
+        account: The id of one of the user's accounts, or ``None`` for the token that is kept
+            without one; by default the account in use.
     """
 
     user: Any = NOT_GIVEN
     user_id: Any = NOT_GIVEN
+    account: Any = NOT_GIVEN
 
     @property
     def is_named(self) -> bool:
-        """Whether the call names anybody, even if that turns out to be nobody."""
+        """Whether the call names a user, even if that turns out to be nobody."""
         return self.user is not NOT_GIVEN or self.user_id is not NOT_GIVEN
 
 

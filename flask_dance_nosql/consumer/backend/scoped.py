@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ... import clock
-from ...errors import BackendError, UserRequired
+from ...errors import BackendError, ConfigurationError, CorruptToken, UserRequired
 from .base import NOTHING, BaseBackend, BlueprintLike, StoredToken, TokenSlot
 from .cache.base import CachedStore
 from .cipher.sealed import SealedStore
@@ -41,9 +41,16 @@ class StoreSlot(TokenSlot):
         backend: The backend, with the store.
         key: Whose token, or ``None`` for nobody, who has none.
         is_person: Whether the key is of a person.
+
+    Attributes:
+        links: Whether accounts at the provider are nobody else's, so that a removal frees one.
+        provider_user_id: The account that a write links, or ``None``.
     """
 
     is_shared = True
+    links = False
+    provider_user_id: str | None = None
+    _first: StoredToken | None = None
 
     def __init__(
         self, backend: UserScopedBackend, key: TokenKey | None, *, is_person: bool = False
@@ -68,29 +75,72 @@ class StoreSlot(TokenSlot):
             if self._backend.user_required:
                 raise UserRequired("get")
             return NOTHING
+        if self._first is not None and not fresh:
+            first, self._first = self._first, None
+            return first
         load = self._store.load_fresh if fresh else self._store.load
         document = load(self.key)
         return NOTHING if document is None else StoredToken(document.token, document)
 
+    def begin_with(self, document: TokenDocument | None) -> None:
+        """Let the first reading give a document that was read already, if there is one."""
+        self._first = None if document is None else StoredToken(document.token, document)
+
+    def of_account(self, account: object) -> StoreSlot:
+        """Return the slot of one account of the same user, or with ``None`` of the token without.
+
+        Raises:
+            ConfigurationError: If the store keeps no accounts, or the token is a browser's.
+        """
+        if self.key is None or account == self.key.account:
+            return self
+        if account is not None:
+            self._store.require_accounts()
+        key = TokenKey(self.key.provider, self.key.user_id, account)  # type: ignore[arg-type] # as text
+        slot = StoreSlot(self._backend, key, is_person=self.is_person)
+        slot.links = self.links
+        return slot
+
+    def accounts(self) -> list[TokenDocument]:
+        """Return the documents of the user's accounts, the one that was connected last first.
+
+        Raises:
+            ConfigurationError: If it is no user's.
+            BackendUnavailable: If the store did not answer.
+        """
+        if self.key is None:
+            return []
+        if not self.is_person:
+            raise ConfigurationError("Accounts are of users: give the backend user= or user_id=.")
+        found = self._store.scan(self.key.provider, self.key.user_id)
+        return sorted(found, key=lambda each: (each.created_at, each.account or ""), reverse=True)
+
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Save a document."""
+        self._first = None
         plain, now = json_token(token), clock.now()
         if self.key is None:
             raise UserRequired("set")
         old = None if seen is None else seen.document
+        known = None if old is None else old.provider_user_id
+        links = self.provider_user_id not in (None, known)
         document = TokenDocument(
             provider=self.key.provider,
             user_id=self.key.user_id,
-            provider_user_id=None if old is None else old.provider_user_id,
+            account=self.key.account,
+            provider_user_id=self.provider_user_id if links else known,
             token=plain,
             created_at=now,
             updated_at=now,
             expires_at=self._backend.end_of_record(plain, now),
         )
-        if seen is None:
+        if_version = None if seen is None else 0 if old is None else old.version
+        if links:
+            saved = self._store.link(document, if_version)
+        elif seen is None:
             saved = self._store.save(document)
         else:
-            saved = self._store.save_apart(document, 0 if old is None else old.version)
+            saved = self._store.save_apart(document, if_version)
         return StoredToken(plain, saved)
 
     def erase(self, seen: StoredToken | None = None) -> None:
@@ -98,10 +148,21 @@ class StoreSlot(TokenSlot):
         if self.key is None:
             if self._backend.user_required:
                 raise UserRequired("delete")
-        elif seen is None:
+            return
+        document = None if seen is None else seen.document
+        if seen is None:
+            if self.links:
+                with suppress(CorruptToken):
+                    document = self._store.load_fresh(self.key)
             self._store.delete(self.key)
-        elif seen.document is not None:
-            self._store.delete(self.key, if_version=seen.document.version)
+        elif document is not None:
+            self._store.delete(self.key, if_version=document.version)
+        if document is not None and document.provider_user_id is not None:
+            try:
+                self._store.unlink(self.key, document.provider_user_id)
+            except BackendError as error:
+                # The account is free without that.
+                log.warning("The entry of an account stays stored. %s", error)
 
     @contextmanager
     def lease(self, seconds: float = 30.0, wait: float = 0.0) -> Iterator[bool]:
@@ -139,6 +200,12 @@ class BrowserSlot(StoreSlot):
         super().__init__(backend, browser_key(provider))
         self._provider = provider
 
+    def of_account(self, account: object) -> StoreSlot:
+        """Return the slot itself: a browser has one token for each provider."""
+        if account is None:
+            return self
+        raise ConfigurationError("With scope='browser' a visitor has one account at a provider.")
+
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Save a document: under a new id, unless it takes the place of another token."""
         if seen is not None:
@@ -168,7 +235,7 @@ class BrowserSlot(StoreSlot):
 
 
 class UserScopedBackend(BaseBackend):
-    """Keeps one token for each provider and user, in any :class:`TokenStore`.
+    """Keeps a token for each provider and user, and account, in any :class:`TokenStore`.
 
     Args:
         store: Where the documents are kept.
@@ -223,7 +290,11 @@ class UserScopedBackend(BaseBackend):
         self._owners = OwnerResolver(scope=scope, **people)
 
     def get(
-        self, blueprint: BlueprintLike, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN
+        self,
+        blueprint: BlueprintLike,
+        user: Any = NOT_GIVEN,
+        user_id: Any = NOT_GIVEN,
+        account: str | None = None,
     ) -> Token | None:
         """Return the owner's token, or ``None`` if there is none.
 
@@ -232,14 +303,18 @@ class UserScopedBackend(BaseBackend):
             user: Whose token, in place of the user that the backend was given. Somebody who turns
                 out to be nobody, as ``None`` and an anonymous user do, has none.
             user_id: The same by id; it wins over ``user``.
+            account: The id of one of the user's accounts; ``None``, the default, is the token that
+                is kept without one.
 
         Raises:
             UserRequired: If there is no user and one is required.
+            ConfigurationError: If an account is named and the store keeps none.
             BackendUnavailable: If the store did not answer.
             TokenDecryptError: If the cipher can't open it.
             CorruptToken: If what is stored is not a token document.
         """
-        who = CURRENT if user is user_id is NOT_GIVEN else Who(user, user_id)
+        is_current = user is user_id is NOT_GIVEN and account is None
+        who = CURRENT if is_current else Who(user, user_id, account)
         return self.slot(blueprint, who).read().token
 
     def set(
@@ -248,26 +323,38 @@ class UserScopedBackend(BaseBackend):
         token: Token,
         user: Any = NOT_GIVEN,
         user_id: Any = NOT_GIVEN,
+        account: str | None = None,
+        provider_user_id: str | None = None,
     ) -> None:
         """Store the owner's token in place of any other, or raise.
 
-        The arguments are those of :meth:`get`, and the token: a dict that JSON can hold.
+        The arguments are those of :meth:`get`, the token, which is a dict that JSON can hold, and
+        the account at the provider that it links to the user: nobody else can have it then, and
+        :meth:`find_account` finds it. ``None``, the default, links none.
 
         Raises:
+            AccountAlreadyLinked: If somebody else has the account.
             TypeError, ValueError: If JSON can't hold the token.
             UserRequired: If there is no user and one is required, or nobody is named.
             BackendUnavailable: If the store did not answer.
         """
-        self.slot(blueprint, Who(user, user_id)).write(token)
+        slot = self.slot(blueprint, Who(user, user_id, account))
+        if provider_user_id is not None:
+            slot.provider_user_id = id_text(provider_user_id, "provider_user_id")
+        slot.write(token)
 
     def delete(
-        self, blueprint: BlueprintLike, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN
+        self,
+        blueprint: BlueprintLike,
+        user: Any = NOT_GIVEN,
+        user_id: Any = NOT_GIVEN,
+        account: str | None = None,
     ) -> None:
         """Remove the owner's token; it is no error if there is none.
 
         It takes and raises what :meth:`get` does, but for what is stored.
         """
-        self.slot(blueprint, Who(user, user_id)).erase()
+        self.slot(blueprint, Who(user, user_id, account)).erase()
 
     def owner(self, blueprint: BlueprintLike) -> object:
         """Return whose token ``get`` would now give, as a key, or ``None`` for nobody.
@@ -284,12 +371,15 @@ class UserScopedBackend(BaseBackend):
 
         Args:
             blueprint: The blueprint; its name is the provider.
-            who: Whose token; by default the current user's.
+            who: Whose token, and of which account; by default the current user's without one.
 
         Raises:
-            TypeError: If the user's id is of a type that can't be one.
+            ConfigurationError: If an account is named, and the store or the scope keeps none.
+            TypeError: If the user's or the account's id is of a type that can't be one.
             ValueError: If it is empty, or the user has none yet.
         """
+        if who.account is not None and who.account is not NOT_GIVEN:
+            return self.slot(blueprint, who._replace(account=None)).of_account(who.account)
         owners, provider = self._owners, blueprint.name
         user_id = owners.user_of(who, blueprint)
         if user_id is not None:
@@ -301,7 +391,7 @@ class UserScopedBackend(BaseBackend):
         return StoreSlot(self, TokenKey(provider))
 
     def tokens_of(self, user_id: Any) -> list[TokenDocument]:
-        """Return the documents of a user, one for each provider.
+        """Return the documents of a user, one for each provider, and for each account there.
 
         Args:
             user_id: The user's id: a ``str``, ``int``, ``uuid.UUID`` or ``bson.ObjectId``.
@@ -311,6 +401,25 @@ class UserScopedBackend(BaseBackend):
             BackendUnavailable: If the store did not answer.
         """
         return list(self.store.scan(user_id=id_text(user_id)))
+
+    def find_account(
+        self, blueprint: BlueprintLike, provider_user_id: object
+    ) -> TokenDocument | None:
+        """Return the document that an account at the provider is linked to, or ``None``.
+
+        Args:
+            blueprint: The blueprint; its name is the provider.
+            provider_user_id: The account's id at the provider.
+
+        Raises:
+            BackendUnavailable: If the store did not answer.
+            TypeError, ValueError: If the id can't be one.
+        """
+        account = id_text(provider_user_id, "provider_user_id")
+        key = self.store.linked(blueprint.name, account)
+        document = None if key is None else self.store.load_fresh(key)
+        is_linked = document is not None and document.provider_user_id == account
+        return document if is_linked else None
 
     @property
     def user_required(self) -> bool:

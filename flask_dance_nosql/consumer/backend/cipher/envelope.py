@@ -39,10 +39,10 @@ class TokenCipher:
     """Seals tokens, so that who reads the database can't use them.
 
     A token is sealed as a whole by AES-256-GCM. It opens for the provider, user and account that it
-    was sealed for, and for nobody else: a copy in another's record is an error. What a store gets is a
-    token with the one field ``sealed``, whose text is an envelope in URL-safe base64: a byte for
-    the format, 8 bytes that tell which key it is, a random nonce of 12 bytes, the ciphertext of the
-    token's JSON, and its tag of 16 bytes.
+    was sealed for, and for nobody else: a copy in another's record is an error. What a store gets
+    is a token with the one field ``sealed``, whose text is an envelope in URL-safe base64: a byte
+    for the format, 8 bytes that tell which key it is, a random nonce of 12 bytes, the ciphertext of
+    the token's JSON, and its tag of 16 bytes.
 
     The keys come from the app's configuration unless they are given: ``FLASK_DANCE_TOKEN_KEY``,
     and a list ``FLASK_DANCE_TOKEN_KEY_FALLBACKS``. Never from ``SECRET_KEY``. Each is what

@@ -184,6 +184,18 @@ class Columns:
                 "see 'Several accounts' in the documentation of SQLAlchemy."
             )
 
+    def require_links(self) -> None:
+        """Raise :class:`ConfigurationError` if the model can't keep accounts unique."""
+        wanted = {self.provider, self.optional.get("provider_user_id")}
+        unique: list[Any] = [c for c in self.table.constraints if isinstance(c, UniqueConstraint)]
+        unique += [index for index in self.table.indexes if index.unique]
+        if not any(set(each.columns) == wanted for each in unique):
+            raise ConfigurationError(
+                f"The model {self.name} does not keep accounts at a provider unique. Give it a "
+                "provider_user_id, as OAuthTokenMixin has, and the constraint "
+                "UniqueConstraint('provider', 'provider_user_id')."
+            )
+
     def identity(self, row: Row[Any]) -> Identity:
         """Return the primary key of a row."""
         return tuple(row[-len(self.primary_key) :])

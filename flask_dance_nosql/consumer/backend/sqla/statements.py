@@ -100,6 +100,12 @@ class Statements:
             value = None
         return query.where(false() if value is None else columns.user == value)
 
+    def linked(self, provider: str, account: str) -> Select[Any]:
+        """Return the query for the rows that have an account at a provider."""
+        columns = self._columns
+        its = columns.optional["provider_user_id"]
+        return self.listing(provider, None).where(its == account)
+
     def delete(self, identities: Collection[Identity]) -> Delete:
         """Return the statement that removes the rows with these primary keys."""
         table, key = self._columns.table, self._columns.primary_key

@@ -20,12 +20,13 @@ from ....errors import (
 )
 from .document import TokenDocument, TokenKey
 from .lease import Lease
+from .links import Links, tokens_in
 
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
 _OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
-_OPERATIONS = (*_OF_DOCUMENTS, "prepare", "ping", "acquire", "release")
+_OPERATIONS = (*_OF_DOCUMENTS, "prepare", "ping", "acquire", "release", "link", "linked", "unlink")
 # Those that are given a user's id in something else than a key.
 _WITH_IDS = ("save", "save_apart", "scan")
 _TEXT_OR_NONE = (str, type(None))
@@ -180,6 +181,41 @@ class TokenStore(ABC):
         lock = Lease(self, key, lease)
         return lock if lock.wait(wait) else None
 
+    def link(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save a document whose account at the provider may be nobody else's.
+
+        The default keeps an entry beside it that names its owner, which takes some more round
+        trips. It is found by :meth:`linked`, and no scan gives it. A store whose database can keep
+        the account unique by itself overrides the three operations.
+
+        Args:
+            document: What to store, with a ``provider_user_id``.
+            if_version: As of :meth:`save`.
+
+        Raises:
+            AccountAlreadyLinked: If the document of another key has it.
+            VersionConflict: As :meth:`save` does.
+
+        .. versionadded:: 1.0
+        """
+        return Links(self).link(document, if_version)
+
+    def linked(self, provider: str, provider_user_id: str) -> TokenKey | None:
+        """Return the key under which an account was linked last, or ``None``.
+
+        If the document there has another ``provider_user_id``, or is gone, the account is free.
+
+        .. versionadded:: 1.0
+        """
+        return Links(self).owner(provider, provider_user_id)
+
+    def unlink(self, key: TokenKey, provider_user_id: str) -> None:
+        """Forget an account whose document is deleted. It is free without that, too.
+
+        .. versionadded:: 1.0
+        """
+        Links(self).unlink(key, provider_user_id)
+
     def require_expiry(self) -> None:  # noqa: B027 - most stores can
         """Make sure that the store keeps when a record ends.
 
@@ -235,7 +271,7 @@ def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     def documents(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
         try:
-            yield from operation(self, *args, **kwargs)
+            yield from tokens_in(operation(self, *args, **kwargs))
         except self.unavailable_errors + self.driver_errors as error:
             raise _translation(self, name, error) from self.shown(error)
 

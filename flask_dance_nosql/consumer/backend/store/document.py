@@ -67,7 +67,7 @@ class TokenKey(msgspec.Struct, frozen=True):
 
     @property
     def token_text(self) -> str:
-        """The provider, and the account if there is one, as ``provider`` or ``provider:account``."""
+        """The provider as it is, or with an account as ``provider:account``."""
         if self.account is None:
             return self.provider_text
         return f"{self.provider_text}:{quote(self.account, safe='')}"

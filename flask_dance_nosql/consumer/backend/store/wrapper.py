@@ -35,6 +35,18 @@ class StoreWrapper(TokenStore):
         """Save to the other store, outside of any transaction of the application."""
         return self.saved_by(self.inner.save_apart, document, if_version)
 
+    def link(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Link and save in the other store."""
+        return self.saved_by(self.inner.link, document, if_version)
+
+    def linked(self, provider: str, provider_user_id: str) -> TokenKey | None:
+        """Ask the other store who has an account."""
+        return self.inner.linked(provider, provider_user_id)
+
+    def unlink(self, key: TokenKey, provider_user_id: str) -> None:
+        """Forget an account in the other store."""
+        self.inner.unlink(key, provider_user_id)
+
     def loaded_by(
         self, load: Callable[[TokenKey], TokenDocument | None], key: TokenKey
     ) -> TokenDocument | None:

@@ -1,0 +1,271 @@
+"""Several accounts of a user at one provider, and accounts that belong to one user only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from flask import has_request_context
+from flask import session as flask_session
+
+from ..errors import AccountUnknown, BackendError, ConfigurationError, CorruptToken
+from .backend.base import NOTHING, TokenSlot
+from .backend.owner import NOT_GIVEN, Who
+from .backend.scoped import StoreSlot
+from .backend.store.document import TokenDocument, TokenKey
+from .backend.store.values import Token, id_text
+from .client import OAuthClient, SlotMaker
+from .context import current_state
+from .settings import argument
+from .signals import token_deleted, token_saved
+from .token import account_id_of, with_expires_at, with_expires_in
+
+log = logging.getLogger(__name__)
+
+AccountId = Callable[[Any], object] | None
+"""A function of a session with a new token that returns the id of the token's account."""
+
+_IN_USE = "{}_oauth_account"
+
+
+class Account:
+    """One account of a user at a provider, as :meth:`AccountClient.account` gives it.
+
+    Args:
+        blueprint: The blueprint.
+        who: Whose account, and which.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(self, blueprint: AccountClient, who: Who) -> None:
+        self._blueprint: Any = blueprint
+        self._who = who
+
+    @cached_property
+    def session(self) -> Any:
+        """A session that calls the provider with the account's token, and refreshes it."""
+        session = self._blueprint._make_session()
+        session.who = self._who
+        return session
+
+    @property
+    def token(self) -> Token | None:
+        """The account's token, as :attr:`OAuthClient.token` has the current user's."""
+        token = self.slot().read().token
+        return None if token is None else with_expires_in(token)
+
+    @token.setter
+    def token(self, value: Token) -> None:
+        slot = self.slot()
+        slot.write(with_expires_at(value))
+        self._changed()
+        token_saved.send(self._blueprint, user_id=slot.user_id)
+
+    @token.deleter
+    def token(self) -> None:
+        slot = self.slot()
+        slot.erase()
+        self._changed()
+        token_deleted.send(self._blueprint, user_id=slot.user_id)
+
+    def slot(self) -> TokenSlot:
+        """Return the account's token in the backend."""
+        slot: TokenSlot = self._blueprint.slot(*self._who)
+        return slot
+
+    def revoke(self) -> bool:
+        """End the account's grant at the provider, and remove its token, with OAuth 2.
+
+        It returns and raises what :meth:`OAuth2ConsumerBlueprint.revoke` does.
+        """
+        is_over: bool = self._blueprint.revoke(*self._who)
+        self._changed()
+        return is_over
+
+    def _changed(self) -> None:
+        del self.session.token
+        self._blueprint.forget_token()
+
+
+class AccountClient(OAuthClient):
+    """A client whose users may have several accounts each, or accounts of their own alone."""
+
+    several_accounts: bool = argument(default=False)
+    exclusive_accounts: bool = argument(default=False)
+    account_id: AccountId = argument(default=None)
+
+    def accounts(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> list[TokenDocument]:
+        """Return the documents of a user's accounts, the one that was connected last first.
+
+        Args:
+            user: Whose, in place of the current user's.
+            user_id: The same by id; it wins over ``user``.
+
+        Raises:
+            ConfigurationError: If the backend keeps no token for each user.
+            BackendUnavailable: If the store did not answer.
+        """
+        return _store_slot(self.slot(user, user_id, None)).accounts()
+
+    def account(self, account: object, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> Account:
+        """Return one account: its session, its token, and what can be done with it.
+
+        Args:
+            account: The account's id, or ``None`` for the token that is kept without one. It need
+                not be there; then it has no token.
+            user: Whose, in place of the current user's.
+            user_id: The same by id; it wins over ``user``.
+
+        Raises:
+            TypeError, ValueError: If the id can't be one.
+        """
+        known = None if account is None else id_text(account, "account")
+        return Account(self, Who(user, user_id, known))
+
+    def use_account(self, account: object) -> bool:
+        """Let this visitor use one of the current user's accounts, until they choose another one.
+
+        It is kept in the Flask session.
+
+        Returns:
+            Whether the user has this account. If not, nothing is changed.
+        """
+        slot = self.account(account).slot()
+        with suppress(CorruptToken):
+            # A record that can't be read is an account, too.
+            if slot.key is None or slot.read().token is None:
+                return False
+        self._use(slot)
+        return True
+
+    def _use(self, slot: TokenSlot) -> None:
+        if slot.key is not None and has_request_context():
+            owner = TokenKey(slot.key.provider, slot.key.user_id)
+            flask_session[_IN_USE.format(self.name)] = [owner.digest[:16], slot.key.account]
+        self.forget_token()
+
+    def _slot_maker(self, make: SlotMaker) -> SlotMaker:
+        if not self.several_accounts and not self.exclusive_accounts:
+            return make
+
+        def make_slot(blueprint: Any, who: Who) -> TokenSlot:
+            slot = _store_slot(make(blueprint, who))
+            slot.links = self.exclusive_accounts
+            if self.several_accounts and who.account is NOT_GIVEN and slot.key is not None:
+                return self._in_use(slot, slot.key)
+            return slot
+
+        return make_slot
+
+    def _in_use(self, slot: StoreSlot, owner: TokenKey) -> StoreSlot:
+        """Return the slot of the account in use: the chosen one, or the one connected last.
+
+        Within a context it is found out once.
+        """
+        if not slot.is_person:
+            raise ConfigurationError(
+                "several_accounts is for tokens of users: give the backend user= or user_id=."
+            )
+        state = current_state(self)
+        known = {} if state is None else state.accounts
+        if owner in known:
+            return slot.of_account(known[owner])
+        found = self._chosen(slot, owner)
+        if found is None:
+            newest = next(iter(slot.accounts()), None)
+            found = slot.of_account(None if newest is None else newest.account)
+            found.begin_with(newest)
+        known[owner] = None if found.key is None else found.key.account
+        return found
+
+    def _chosen(self, slot: StoreSlot, owner: TokenKey) -> StoreSlot | None:
+        """Return the slot of the account that the visitor has chosen, if the user still has it."""
+        kept = flask_session.get(_IN_USE.format(self.name)) if has_request_context() else None
+        try:
+            digest, account = kept or ("", None)
+            chosen = slot.of_account(account)
+        except (TypeError, ValueError):
+            return None
+        if digest != owner.digest[:16]:
+            return None
+        try:
+            stored = chosen.read()
+        except CorruptToken:
+            return chosen
+        if stored.token is None:
+            return None
+        chosen.begin_with(stored.document)
+        return chosen
+
+    def _slot_for(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:
+        found = super()._slot_for(token, slot)
+        is_plain = not self.several_accounts and not self.exclusive_accounts
+        if is_plain or found.key is None:
+            return found
+        try:
+            account = self._account_id(token)
+        except AccountUnknown:
+            self._give_up(token)
+            raise
+        found = _store_slot(found)
+        if self.several_accounts:
+            found = found.of_account(account)
+            self._adopt(found, account)
+        if self.exclusive_accounts:
+            found.provider_user_id = account
+        return found
+
+    def _store_login(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:
+        slot = super()._store_login(token, slot)
+        if self.several_accounts:
+            self._use(slot)
+        return slot
+
+    def _account_id(self, token: Token) -> str:
+        """Return the id of a token's account, or raise :class:`AccountUnknown`."""
+        try:
+            found: Any = None
+            if self.account_id is None:
+                found = account_id_of(token)
+                if found is None and self.preset is not None:
+                    found = self.preset.account_of(self._session_with(token))
+            else:
+                found = self.account_id(self._session_with(token))
+            return id_text(found, "account")
+        except Exception as error:  # noqa: BLE001 - a function, an answer or a call may do anything
+            # Its text may show the token.
+            raise AccountUnknown(self.name, type(error).__name__) from None
+
+    def _session_with(self, token: Token) -> Any:
+        session = self._make_session()
+        session.use(token)
+        return session
+
+    def _adopt(self, slot: StoreSlot, account: str) -> None:
+        """Give a token that was kept without an account to the account, if it is of that one."""
+        bare = slot.of_account(None)
+        try:
+            stored = bare.read(fresh=True)
+            if stored.token is None or self._account_id(stored.token) != account:
+                return
+            if slot.read(fresh=True).token is None:
+                if stored.document is not None and stored.document.provider_user_id is not None:
+                    # The account can't be in two records.
+                    bare.erase(stored)
+                slot.write(stored.token, NOTHING)
+            bare.erase(stored)
+        except (AccountUnknown, BackendError) as error:
+            log.warning("A token without an account stays as it is. %s", type(error).__name__)
+
+
+def _store_slot(slot: TokenSlot) -> StoreSlot:
+    if isinstance(slot, StoreSlot):
+        return slot
+    raise ConfigurationError(
+        "Accounts are kept by MongoBackend, RedisBackend, SQLAlchemyBackend and other backends on "
+        "a TokenStore. This one keeps one token only."
+    )
