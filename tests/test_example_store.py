@@ -11,7 +11,12 @@ import pytest
 
 from examples.sqlite_store import SQLiteStore
 from flask_dance_nosql.consumer.backend import TokenKey, TokenStore
-from flask_dance_nosql.testing import CorruptRecords, ServerDown, StoreConformance
+from flask_dance_nosql.testing import (
+    AccountConformance,
+    CorruptRecords,
+    ServerDown,
+    StoreConformance,
+)
 
 
 class TestSQLiteStore(StoreConformance, CorruptRecords, ServerDown):
@@ -37,3 +42,7 @@ class TestSQLiteStore(StoreConformance, CorruptRecords, ServerDown):
     @pytest.fixture
     def unreachable_store(self, tmp_path: Path) -> TokenStore:
         return SQLiteStore(str(tmp_path / "no such folder" / "tokens.db"))
+
+
+class TestSQLiteStoreAccounts(AccountConformance, TestSQLiteStore):
+    """The example, with accounts."""

@@ -155,6 +155,7 @@ class AccountClient(OAuthClient):
         def make_slot(blueprint: Any, who: Who) -> TokenSlot:
             slot = _store_slot(make(blueprint, who))
             slot.links = self.exclusive_accounts
+            slot.require_accounts()
             if self.several_accounts and who.account is NOT_GIVEN and slot.key is not None:
                 return self._in_use(slot, slot.key)
             return slot
@@ -166,10 +167,6 @@ class AccountClient(OAuthClient):
 
         Within a context it is found out once.
         """
-        if not slot.is_person:
-            raise ConfigurationError(
-                "several_accounts is for tokens of users: give the backend user= or user_id=."
-            )
         state = current_state(self)
         known = {} if state is None else state.accounts
         if owner in known:
@@ -266,6 +263,6 @@ def _store_slot(slot: TokenSlot) -> StoreSlot:
     if isinstance(slot, StoreSlot):
         return slot
     raise ConfigurationError(
-        "Accounts are kept by MongoBackend, RedisBackend, SQLAlchemyBackend and other backends on "
-        "a TokenStore. This one keeps one token only."
+        f"{type(slot).__name__} keeps one token, and no accounts. Use MongoBackend, RedisBackend, "
+        "SQLAlchemyBackend or another UserScopedBackend."
     )

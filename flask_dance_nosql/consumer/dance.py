@@ -68,6 +68,7 @@ log = logging.getLogger(__name__)
 ARRIVED = "arrived"
 """In the query of the callback view: the visitor comes from a page of this site."""
 
+_TOLD_AT_ONCE = (ACCOUNT_ALREADY_LINKED, ACCOUNT_UNKNOWN)
 _REFUSALS = ((AccountAlreadyLinked, ACCOUNT_ALREADY_LINKED), (AccountUnknown, ACCOUNT_UNKNOWN))
 
 RETRY = "retry"
@@ -323,7 +324,7 @@ class DanceViews(AccountClient):
             return make_response(response)
         # What tells nothing of itself is no browser of today, and most likely keeps its cookies.
         is_browser = "Sec-Fetch-Mode" in request.headers
-        goes_on = is_noted and (is_kept or not is_browser)
+        goes_on = is_noted and (is_kept or not is_browser) and error not in _TOLD_AT_ONCE
         if error == MISSING_STATE or (is_browser and error == MISMATCHING_STATE):
             # Who has a token has come back here by the browser's history. Who has none may have a
             # cookie that no answer changes, so that a note would be of no use.

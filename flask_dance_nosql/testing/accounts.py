@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from ..consumer.backend.store.base import TokenStore
-from ..consumer.backend.store.document import TokenKey
+from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..errors import AccountAlreadyLinked, VersionConflict
 from .conformance import StoreConformance
-from .documents import KEY, hundred_account_pairs, make_document
+from .documents import KEY, at_once, hundred_account_pairs, make_document
 
 
 class AccountConformance(StoreConformance):
@@ -48,3 +50,81 @@ class AccountConformance(StoreConformance):
         locks = [store.lock(TokenKey(key.provider, key.user_id, each)) for each in (None, "1", "2")]
         assert all(locks)
         assert store.lock(TokenKey(key.provider, key.user_id, "1")) is None
+
+    def test_an_account_is_linked_to_one_user(self, store: TokenStore, key: TokenKey) -> None:
+        """Another user's document can't have it, and is not stored; its own can, any time."""
+        other = TokenKey(key.provider, "43")
+        assert store.linked(key.provider, "A:{}*") is None
+        for _ in range(2):
+            saved = store.link(document_of(key, "A:{}*"))
+            assert store.load(key) == saved
+            assert saved.provider_user_id == "A:{}*"
+        with pytest.raises(AccountAlreadyLinked):
+            store.link(document_of(other, "A:{}*"))
+        assert store.load(other) is None
+        assert store.load(key) == saved
+        assert store.linked(key.provider, "A:{}*") == key
+        assert list(store.scan()) == list(store.scan(key.provider)) == [saved]
+
+    def test_the_same_account_of_another_provider(self, store: TokenStore, key: TokenKey) -> None:
+        """Accounts of two providers with the same id are two accounts, and so are a and A."""
+        for number, (provider, account) in enumerate([("a", "a"), ("a", "A"), ("b", "a")]):
+            store.link(document_of(TokenKey(provider, str(number), key.account), account))
+        assert store.linked("a", "a") == TokenKey("a", "0", key.account)
+        assert store.linked("a", "A") == TokenKey("a", "1", key.account)
+        assert store.linked("b", "a") == TokenKey("b", "2", key.account)
+
+    def test_a_removed_document_frees_its_account(self, store: TokenStore, key: TokenKey) -> None:
+        """Whoever comes next can have it, whether it was unlinked or not."""
+        other = TokenKey(key.provider, "43")
+        for one, two in ((key, other), (other, key)):
+            store.link(document_of(one, "A"))
+            store.delete(one)
+            if one == other:
+                store.unlink(other, "A")
+                assert store.linked(key.provider, "A") is None
+            saved = store.link(document_of(two, "A"))
+            assert store.linked(key.provider, "A") == two
+            assert store.load(two) == saved
+            store.unlink(two, "A")
+            assert store.linked(key.provider, "A") == two
+            store.delete(two)
+
+    def test_an_ended_record_frees_its_account(self, store: TokenStore, key: TokenKey) -> None:
+        """So does one whose time is up."""
+        store.link(replace(make_document(key, seconds=-10), provider_user_id="A"))
+        saved = store.link(document_of(TokenKey(key.provider, "43"), "A"))
+        assert store.linked(key.provider, "A") == saved.key
+
+    def test_another_account_frees_the_last(self, store: TokenStore, key: TokenKey) -> None:
+        """A user who links another account in the place of the first leaves the first free."""
+        store.link(document_of(key, "A"))
+        store.link(document_of(key, "B"))
+        assert store.linked(key.provider, "B") == key
+        store.link(document_of(TokenKey(key.provider, "43"), "A"))
+
+    def test_a_link_compares_versions(self, store: TokenStore, key: TokenKey) -> None:
+        """A link from an outdated read is refused, as a save is."""
+        saved = store.link(document_of(key, "A"), if_version=0)
+        for outdated in (0, saved.version + 1):
+            with pytest.raises(VersionConflict):
+                store.link(document_of(key, "A"), if_version=outdated)
+        assert store.load(key) == saved
+
+    def test_one_of_many_links(self, store: TokenStore, key: TokenKey) -> None:
+        """Of sixteen users who link one account at once, one has it, and the others nothing."""
+
+        def link(number: int) -> TokenDocument | None:
+            try:
+                return store.link(document_of(TokenKey(key.provider, f"u{number}"), "A"))
+            except AccountAlreadyLinked:
+                return None
+
+        [winner] = filter(None, at_once(16, link))
+        assert store.linked(key.provider, "A") == winner.key
+        assert list(store.scan()) == [winner]
+
+
+def document_of(key: TokenKey, account: str) -> TokenDocument:
+    """Make a document with an account at the provider."""
+    return replace(make_document(key), provider_user_id=account)

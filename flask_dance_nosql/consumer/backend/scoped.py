@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_OF_USERS = "Accounts belong to users: give the backend user= or user_id=."
+
 
 class StoreSlot(TokenSlot):
     """A token in a store, which locks, and compares versions.
@@ -86,6 +88,16 @@ class StoreSlot(TokenSlot):
         """Let the first reading give a document that was read already, if there is one."""
         self._first = None if document is None else StoredToken(document.token, document)
 
+    def require_accounts(self) -> None:
+        """Make sure that accounts can be kept apart here.
+
+        Raises:
+            ConfigurationError: If the store does not, or the token is no user's.
+        """
+        if self.key is not None and not self.is_person:
+            raise ConfigurationError(_OF_USERS)
+        self._store.require_accounts()
+
     def of_account(self, account: object) -> StoreSlot:
         """Return the slot of one account of the same user, or with ``None`` of the token without.
 
@@ -111,7 +123,7 @@ class StoreSlot(TokenSlot):
         if self.key is None:
             return []
         if not self.is_person:
-            raise ConfigurationError("Accounts are of users: give the backend user= or user_id=.")
+            raise ConfigurationError(_OF_USERS)
         found = self._store.scan(self.key.provider, self.key.user_id)
         return sorted(found, key=lambda each: (each.created_at, each.account or ""), reverse=True)
 
@@ -200,11 +212,15 @@ class BrowserSlot(StoreSlot):
         super().__init__(backend, browser_key(provider))
         self._provider = provider
 
+    def require_accounts(self) -> None:
+        """Raise a ``ConfigurationError``: each login in a browser takes the place of the last."""
+        raise ConfigurationError(_OF_USERS)
+
     def of_account(self, account: object) -> StoreSlot:
-        """Return the slot itself: a browser has one token for each provider."""
-        if account is None:
-            return self
-        raise ConfigurationError("With scope='browser' a visitor has one account at a provider.")
+        """Return the slot itself, which has no accounts."""
+        if account is not None:
+            self.require_accounts()
+        return self
 
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Save a document: under a new id, unless it takes the place of another token."""

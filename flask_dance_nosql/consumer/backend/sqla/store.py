@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -260,7 +261,8 @@ class SQLAlchemyStore(TokenStore):
             end = columns.moment(row, "expires_at")
             # With a collation that ignores case, another account is found, too.
             if (row.its_provider, row.its_provider_user_id) == (provider, account):
-                found.append((columns.key(row), end is not None and end <= now))
+                with suppress(TypeError, ValueError):
+                    found.append((columns.key(row), end is not None and end <= now))
         return found
 
     def _locked_rows(
