@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from flask_dance_nosql.consumer.backend import TokenStore
+from flask_dance_nosql.errors import AccountAlreadyLinked
 from flask_dance_nosql.testing import make_document
 
 from .places import store_at
-from .writer import KEY, LEASE, SAVES
+from .writer import ACCOUNT, KEY, LEASE, LINKS, SAVES
 
 PROCESSES = 4
 Place = tuple[str, str]
@@ -55,7 +57,9 @@ def store(place: Place) -> Iterator[TokenStore]:
 def begin(task: str, place: Place) -> subprocess.Popen[str]:
     """Begin a task in a process of its own."""
     command = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "tests.backend.writer"]
-    return subprocess.Popen([*command, task, *place], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*command, task, *place], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_no_write_of_any_process_is_lost(place: Place, store: TokenStore) -> None:
@@ -83,3 +87,37 @@ def test_lock_of_a_killed_process_is_free_after_its_lease(place: Place, store: T
     assert time.time() - float(asked_at) > LEASE - 0.01
     assert taken is not None
     taken.release()
+
+
+def test_one_of_twenty_has_the_account(place: Place, store: TokenStore) -> None:
+    """2 processes x 10 users link one account at once: one has it, and the others nothing."""
+    linkers = [begin("link", place) for _ in range(2)]
+    for linker in linkers:
+        assert linker.stdout is not None
+        assert linker.stdout.readline() == "ready\n"
+    for linker in linkers:
+        assert linker.stdin is not None
+        linker.stdin.write("go\n")
+        linker.stdin.flush()
+    found = [word for each in linkers for word in each.communicate(timeout=110)[0].split()]
+    assert sorted(found) == sorted([*["AccountAlreadyLinked"] * (2 * LINKS - 1), "linked"])
+    [document] = store.scan()
+    assert document.provider_user_id == ACCOUNT
+    assert store.linked(KEY.provider, ACCOUNT) == document.key
+    store.delete(document.key)
+    store.unlink(document.key, ACCOUNT)
+
+
+def test_who_dies_while_linking_leaves_the_account_free(place: Place, store: TokenStore) -> None:
+    """The next user can link an account whose entry was written and whose token was not."""
+    with begin("die", place) as dying:
+        assert dying.wait(60) == 9
+    assert store.load(KEY) is None
+    other = replace(make_document(), user_id="43", provider_user_id=ACCOUNT)
+    store.link(other)
+    assert store.linked(KEY.provider, ACCOUNT) == other.key
+    with pytest.raises(AccountAlreadyLinked):
+        store.link(replace(make_document(), provider_user_id=ACCOUNT))
+    assert list(store.scan()) == [store.load(other.key)]
+    store.delete(other.key)
+    store.unlink(other.key, ACCOUNT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -11,7 +10,6 @@ from sqlalchemy import Connection, Row, Table, exc, func, select, tuple_
 
 from .... import clock
 from ....errors import (
-    AccountAlreadyLinked,
     BackendError,
     ConfigurationError,
     CorruptToken,
@@ -19,6 +17,7 @@ from ....errors import (
 )
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
+from .accounts import Accounts
 from .columns import LONG_AGO, Columns, Defaults
 from .locks import Locks
 from .statements import Statements
@@ -85,6 +84,7 @@ class SQLAlchemyStore(TokenStore):
             session, self._columns, commit=commit, tenant=tenant, on_begin=on_begin
         )
         self._locks = Locks(self._columns.table, self._transactions, self._create)
+        self._accounts = Accounts(self._columns, self._statements, self._transactions)
         self._commit = commit
         self._defaults = defaults
         # A function is called for a new row only, and an upsert can't tell before.
@@ -224,46 +224,20 @@ class SQLAlchemyStore(TokenStore):
 
     def link(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save a document, whose account the database's own constraint keeps unique."""
-        key, account = document.key, str(document.provider_user_id)
-        self._columns.require_links()
-        self._refuse_linked(key, account)
+        self._accounts.make_free(document, self.delete)
         try:
             return self.save(document, if_version)
         except BackendError:
             # Somebody else may have been first.
-            self._refuse_linked(key, account)
+            self._accounts.make_free(document, self.delete)
             raise
 
     def linked(self, provider: str, provider_user_id: str) -> TokenKey | None:
         """Return the key of the row that has an account, if it has not expired."""
-        if "provider_user_id" not in self._columns.optional:
-            return None
-        rows = self._rows_of_account(provider, provider_user_id)
-        return next((key for key, is_over in rows if not is_over), None)
+        return self._accounts.owner(provider, provider_user_id)
 
     def unlink(self, key: TokenKey, provider_user_id: str) -> None:
         """Do nothing: the account is in the row itself."""
-
-    def _refuse_linked(self, key: TokenKey, account: str) -> None:
-        """Raise an error if another row has an account; one whose time is up is removed."""
-        for other, is_over in self._rows_of_account(key.provider, account):
-            if other != key and not is_over:
-                raise AccountAlreadyLinked(key.provider, account)
-            if other != key:
-                self.delete(other)
-
-    def _rows_of_account(self, provider: str, account: str) -> list[tuple[TokenKey, bool]]:
-        columns, now = self._columns, clock.now()
-        with self._transactions.read(fresh=True) as connection:
-            rows = connection.execute(self._statements.linked(provider, account)).all()
-        found = []
-        for row in rows:
-            end = columns.moment(row, "expires_at")
-            # With a collation that ignores case, another account is found, too.
-            if (row.its_provider, row.its_provider_user_id) == (provider, account):
-                with suppress(TypeError, ValueError):
-                    found.append((columns.key(row), end is not None and end <= now))
-        return found
 
     def _locked_rows(
         self, connection: Connection, key: TokenKey, *, or_turn: bool = False

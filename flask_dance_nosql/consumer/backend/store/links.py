@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 # Flask takes no blueprint with a dot in its name, so that no token has such a provider.
 _PREFIX = ".linked."
-_LEASE_SECONDS, _WAIT_SECONDS = 30.0, 20.0
+# A process that dies while it links holds others up for so long.
+LEASE_SECONDS, _WAIT_SECONDS = 10.0, 20.0
 _ROUNDS = 10
 
 
@@ -123,7 +124,7 @@ class Links:
     def _lock(self, provider: str, account: str) -> Iterator[None]:
         key, lock = _entry_key(provider, account), None
         try:
-            lock = self._store.lock(key, lease=_LEASE_SECONDS, wait=_WAIT_SECONDS)
+            lock = self._store.lock(key, lease=LEASE_SECONDS, wait=_WAIT_SECONDS)
             if lock is None:
                 raise self._busy()
         except BackendUnavailable:
