@@ -138,6 +138,7 @@ def document(key: TokenKey, token: Record | None = None, **fields: Any) -> Token
         **{
             "provider": key.provider,
             "user_id": key.user_id,
+            "account": key.account,
             "token": {"access_token": "at"} if token is None else token,
             "created_at": moment,
             "updated_at": moment,

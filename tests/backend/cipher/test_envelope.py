@@ -539,3 +539,17 @@ def test_nothing_secret_is_shown() -> None:
     for text in shown:
         assert not any(secret in text for secret in (NEW, OLD, *raw, "<secret>"))
     assert all(repr(cipher) == "<TokenCipher allow_plaintext=False>" for cipher in ciphers)
+
+
+def test_a_token_of_one_account_opens_for_no_other() -> None:
+    """Neither for another account, nor for the user without one, nor the other way round."""
+    keys = [TokenKey("demo", "42", account) for account in (None, "1", "2")]
+    keys += [TokenKey("demo", None, "1"), TokenKey("demo", "42:a:1"), TokenKey("demo", "421")]
+    for key in keys:
+        sealed = CIPHER.seal(key, TOKEN)
+        for other in keys:
+            if other == key:
+                assert CIPHER.open(other, sealed) == TOKEN
+            else:
+                with pytest.raises(TokenDecryptError):
+                    CIPHER.open(other, sealed)

@@ -19,9 +19,12 @@ from oauthlib.oauth2.rfc6749.tokens import OAuth2Token
 from redis.crc import key_slot
 
 from flask_dance_nosql.consumer.backend import TokenKey
+from flask_dance_nosql.consumer.backend.cipher.envelope import _associated_data
+from flask_dance_nosql.consumer.backend.redis.keys import RedisKeys
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.store.values import id_text, json_token
 from flask_dance_nosql.testing import keys as hostile_keys
+from flask_dance_nosql.testing.documents import pairs_of_accounts
 
 from ..places import document
 from ..strategies import any_text, exact, keys, nested, parts, tokens
@@ -320,3 +323,53 @@ def test_document_knows_its_key() -> None:
     """A document says whose it is."""
     key = TokenKey("demo", "42")
     assert document(key).key == key
+
+
+WITH_ACCOUNT = {
+    TokenKey("acme", "1", "2"): "acme:u:1:a:2",
+    TokenKey("acme", None, "2"): "acme:app:a:2",
+    TokenKey("a:b", "c:d", "e:%é"): "a%3Ab:u:c%3Ad:a:e%3A%25%C3%A9",
+}
+
+
+@pytest.mark.parametrize("key", WITH_ACCOUNT)
+def test_text_of_a_key_with_an_account(key: TokenKey) -> None:
+    """The account comes last; a key without one has the text that it always had."""
+    assert key.text == WITH_ACCOUNT[key]
+    bare = TokenKey(key.provider, key.user_id)
+    assert key.text == f"{bare.text}:a:{key.token_text.partition(':')[2]}"
+    assert bare.token_text == bare.provider_text
+
+
+@given(pairs_of_accounts())
+def test_no_two_keys_share_a_name(pair: tuple[TokenKey, TokenKey]) -> None:
+    """Neither a text, nor a digest, nor a Redis key, nor what is sealed along is two keys'."""
+    one, other = pair
+    names = RedisKeys("p")
+    assert one.text != other.text
+    assert one.digest != other.digest
+    assert names.token(one) != names.token(other)
+    assert names.lock(one) != names.lock(other)
+    assert names.key(names.token(one).encode()) == one
+    assert _associated_data(b"\x01", one) != _associated_data(b"\x01", other)
+
+
+@pytest.mark.parametrize("account", NO_USER_IDS, ids=type_name)
+def test_other_types_are_no_accounts(account: Any) -> None:
+    """What could be a query, or is no id at all, is a ``TypeError``."""
+    with pytest.raises(TypeError, match=f"account is .* not {type_name(account)}$"):
+        TokenKey("demo", "1", account)
+
+
+@pytest.mark.parametrize("account", ["", "a\0b", LONE_SURROGATE])
+def test_odd_texts_are_no_accounts(account: str) -> None:
+    """A text that not every database can keep is a ``ValueError``."""
+    with pytest.raises(ValueError, match="account"):
+        TokenKey("demo", "1", account)
+
+
+def test_a_document_shows_its_account() -> None:
+    """If there is one: its ``repr`` is otherwise what it was."""
+    without, having = (document(TokenKey("demo", "1", each)) for each in (None, "2"))
+    assert "account" not in repr(without)
+    assert "account='2'" in repr(having)
