@@ -12,7 +12,7 @@ from flask import has_request_context
 from flask import session as flask_session
 
 from ..errors import AccountUnknown, BackendError, ConfigurationError, CorruptToken
-from .backend.base import NOTHING, TokenSlot
+from .backend.base import NOTHING, MemoryBackend, TokenSlot
 from .backend.owner import NOT_GIVEN, Who
 from .backend.scoped import StoreSlot
 from .backend.store.document import TokenDocument, TokenKey
@@ -87,7 +87,8 @@ class Account:
         return is_over
 
     def _changed(self) -> None:
-        del self.session.token
+        if "session" in vars(self):
+            del self.session.token
         self._blueprint.forget_token()
 
 
@@ -142,22 +143,32 @@ class AccountClient(OAuthClient):
         self._use(slot)
         return True
 
+    def forget_visitor(self) -> None:
+        """Forget which account this browser has chosen."""
+        if has_request_context() and _IN_USE.format(self.name) in flask_session:
+            del flask_session[_IN_USE.format(self.name)]
+
     def _use(self, slot: TokenSlot) -> None:
         if slot.key is not None and has_request_context():
             owner = TokenKey(slot.key.provider, slot.key.user_id)
             flask_session[_IN_USE.format(self.name)] = [owner.digest[:16], slot.key.account]
         self.forget_token()
 
-    def _slot_maker(self, make: SlotMaker) -> SlotMaker:
-        if not self.several_accounts and not self.exclusive_accounts:
+    def _slot_maker(self, backend: Any) -> SlotMaker:
+        make = super()._slot_maker(backend)
+        is_plain = not self.several_accounts and not self.exclusive_accounts
+        if is_plain or isinstance(backend, MemoryBackend):
+            # With that one, in tests, everybody has the same token.
             return make
 
         def make_slot(blueprint: Any, who: Who) -> TokenSlot:
             slot = _store_slot(make(blueprint, who))
+            slot.require_user()
             slot.links = self.exclusive_accounts
-            slot.require_accounts()
-            if self.several_accounts and who.account is NOT_GIVEN and slot.key is not None:
-                return self._in_use(slot, slot.key)
+            if self.several_accounts:
+                slot.require_accounts()
+                if who.account is NOT_GIVEN and slot.key is not None:
+                    return self._in_use(slot, slot.key)
             return slot
 
         return make_slot
@@ -201,14 +212,13 @@ class AccountClient(OAuthClient):
     def _slot_for(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:
         found = super()._slot_for(token, slot)
         is_plain = not self.several_accounts and not self.exclusive_accounts
-        if is_plain or found.key is None:
+        if is_plain or found.key is None or not isinstance(found, StoreSlot):
             return found
         try:
             account = self._account_id(token)
         except AccountUnknown:
             self._give_up(token)
             raise
-        found = _store_slot(found)
         if self.several_accounts:
             found = found.of_account(account)
             self._adopt(found, account)

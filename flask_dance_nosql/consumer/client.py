@@ -70,9 +70,7 @@ class BackendSetting(Argument):
             )
         blueprint._backend = value
         # Asked for at each operation, so it is found out once what kind of backend it is.
-        plain = partial(PlainSlot, value)
-        make = value.slot if isinstance(value, BaseBackend) else plain
-        blueprint._make_slot = blueprint._slot_maker(make)
+        blueprint._make_slot = blueprint._slot_maker(value)
         # What is known of the tokens in the last one says nothing of those in this one.
         blueprint._flights = flights_of(value)
         blueprint.forget_token()
@@ -186,8 +184,8 @@ class OAuthClient(Configurable, Blueprint, ABC):
         who = CURRENT if user is user_id is account is NOT_GIVEN else Who(user, user_id, account)
         return self._make_slot(self, who)
 
-    def _slot_maker(self, make: SlotMaker) -> SlotMaker:
-        return make
+    def _slot_maker(self, backend: Any) -> SlotMaker:
+        return backend.slot if isinstance(backend, BaseBackend) else partial(PlainSlot, backend)
 
     def _slot_for(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:  # noqa: ARG002 - for accounts
         return slot or self.slot()

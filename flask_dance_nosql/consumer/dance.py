@@ -253,6 +253,7 @@ class DanceViews(AccountClient):
 
     def forget_visitor(self) -> None:
         """Forget what this browser has of its dances: the next visitor gets nothing of it."""
+        super().forget_visitor()
         if has_request_context():
             self._pending().forget()
             LastEnding(self.name).forget()

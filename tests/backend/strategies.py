@@ -51,8 +51,8 @@ parts = (
     | st.sampled_from(["app", "u:1", "u", "1"])
 )
 
-keys = st.builds(TokenKey, parts, st.none() | parts)
-"""Keys, many of which nearly collide."""
+keys = st.builds(TokenKey, parts, st.none() | parts, st.none() | parts)
+"""Keys, many of which nearly collide, with and without an account."""
 
 
 def exact(value: Any) -> str:

@@ -26,6 +26,7 @@ from flask_dance_nosql.errors import (
     ConfigurationError,
     UserRequired,
 )
+from flask_dance_nosql.testing import connected
 
 from ..rotating import RotatingProvider
 from .site import Browser, RefusingStore, Site, make_site, sign_of, soon
@@ -157,6 +158,14 @@ class TestSeveralAccounts:
             assert browser.do(choose) is False
         browser.call()
         assert sign_of(people.rotating) == "Bearer at-B-0"
+
+    def test_logging_out_forgets_the_choice(self, people: People) -> None:
+        """The next visitor of the browser finds no account's id in its cookie."""
+        browser = people.both()
+        assert browser.do(lambda: "acme_oauth_account" in flask_session)
+        browser.do(lambda: delattr(people.blueprint, "token"))
+        assert browser.do(lambda: list(flask_session)) == []
+        assert people.accounts() == ["A"]
 
     def test_another_user_of_the_browser_gets_nothing_of_it(self, people: People) -> None:
         """A choice is of its user, also where both have the account."""
@@ -487,6 +496,31 @@ def test_where_there_are_no_accounts(backend: Any, may_be_named: bool) -> None:
     several = make_plain(backend, **SEVERAL)
     with pytest.raises(ConfigurationError, match=r"[Aa]ccount"):
         Site(several).browser().do(lambda: setattr(several, "token", token))
+
+
+def test_an_application_that_is_tested(rotating: RotatingProvider) -> None:
+    """``connected`` gives everybody its token, whatever accounts they could have."""
+    people = People(rotating, **BOTH)
+    token = {"access_token": "at-test"}
+    with connected(people.site.app, "acme", token) as backend:
+        assert people.site.browser().do(lambda: people.blueprint.session.token) == token
+        people.login(people.site.browser(), "A")
+        assert backend.token is not None
+        assert backend.token["access_token"] == "at-A-0"
+    assert people.store.entries() == []
+
+
+def test_exclusive_accounts_need_no_accounts_of_the_store() -> None:
+    """A store that keeps one token for each user can link them to one user each."""
+
+    class OneEach(MemoryStore):
+        def require_accounts(self) -> None:
+            raise ConfigurationError("one account each")
+
+    blueprint = make_plain(UserScopedBackend(OneEach(), user_id=1), **EXCLUSIVE)
+    token = {"access_token": "x", "sub": "A"}
+    Site(blueprint).browser().do(lambda: setattr(blueprint, "token", token))
+    assert blueprint.backend.find_account(blueprint, "A").user_id == "1"
 
 
 def test_a_store_that_does_not_answer(rotating: RotatingProvider) -> None:

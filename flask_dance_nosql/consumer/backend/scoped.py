@@ -88,14 +88,13 @@ class StoreSlot(TokenSlot):
         """Let the first reading give a document that was read already, if there is one."""
         self._first = None if document is None else StoredToken(document.token, document)
 
-    def require_accounts(self) -> None:
-        """Make sure that accounts can be kept apart here.
-
-        Raises:
-            ConfigurationError: If the store does not, or the token is no user's.
-        """
+    def require_user(self) -> None:
+        """Raise a ``ConfigurationError`` if the token is no user's; nobody may become one."""
         if self.key is not None and not self.is_person:
             raise ConfigurationError(_OF_USERS)
+
+    def require_accounts(self) -> None:
+        """Raise a ``ConfigurationError`` if the store does not keep accounts apart."""
         self._store.require_accounts()
 
     def of_account(self, account: object) -> StoreSlot:
@@ -122,8 +121,7 @@ class StoreSlot(TokenSlot):
         """
         if self.key is None:
             return []
-        if not self.is_person:
-            raise ConfigurationError(_OF_USERS)
+        self.require_user()
         found = self._store.scan(self.key.provider, self.key.user_id)
         return sorted(found, key=lambda each: (each.created_at, each.account or ""), reverse=True)
 
@@ -212,14 +210,14 @@ class BrowserSlot(StoreSlot):
         super().__init__(backend, browser_key(provider))
         self._provider = provider
 
-    def require_accounts(self) -> None:
+    def require_user(self) -> None:
         """Raise a ``ConfigurationError``: each login in a browser takes the place of the last."""
         raise ConfigurationError(_OF_USERS)
 
     def of_account(self, account: object) -> StoreSlot:
         """Return the slot itself, which has no accounts."""
         if account is not None:
-            self.require_accounts()
+            self.require_user()
         return self
 
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:

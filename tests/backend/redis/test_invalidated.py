@@ -145,6 +145,18 @@ def test_others_entries_stay(here: CachedStore, there: CachedStore, inner: SlowS
     assert [is_kept(there, TokenKey("demo", user)) for user in "123"] == [True, False, True]
 
 
+def test_accounts_are_told_apart(here: CachedStore, there: CachedStore, inner: SlowStore) -> None:
+    """A write of one account costs the other process the entry of that account alone."""
+    accounts = [TokenKey("demo", "1", each) for each in (None, "1", "2")]
+    for key in accounts:
+        save(inner, OLD, key)
+        there.load(key)
+    save(here, NEW, accounts[1])
+    await_messages(here, there)
+    assert [is_kept(there, key) for key in accounts] == [True, False, True]
+    assert token_of(there, accounts[1]) == NEW
+
+
 def test_own_writes_stay(here: CachedStore, there: CachedStore, inner: SlowStore) -> None:
     """A process that hears of its own write still has it at hand."""
     save(here, NEW)
