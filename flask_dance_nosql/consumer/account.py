@@ -61,6 +61,7 @@ class Account:
     @token.setter
     def token(self, value: Token) -> None:
         slot = self.slot()
+        self._blueprint._link(slot, value)
         slot.write(with_expires_at(value))
         self._changed()
         token_saved.send(self._blueprint, user_id=slot.user_id)
@@ -134,7 +135,12 @@ class AccountClient(OAuthClient):
 
         Returns:
             Whether the user has this account. If not, nothing is changed.
+
+        Raises:
+            ConfigurationError: If the blueprint does not keep several accounts.
         """
+        if not self.several_accounts:
+            raise ConfigurationError("use_account() needs a blueprint with several_accounts=True.")
         slot = self.account(account).slot()
         with suppress(CorruptToken):
             # A record that can't be read is an account, too.
@@ -225,6 +231,11 @@ class AccountClient(OAuthClient):
         if self.exclusive_accounts:
             found.provider_user_id = account
         return found
+
+    def _link(self, slot: TokenSlot, token: Token) -> None:
+        """Have the next write to a slot link the account, if accounts belong to one user each."""
+        if self.exclusive_accounts and isinstance(slot, StoreSlot) and slot.key is not None:
+            slot.provider_user_id = slot.key.account or self._account_id(token)
 
     def _store_login(self, token: Token, slot: TokenSlot | None = None) -> TokenSlot:
         slot = super()._store_login(token, slot)

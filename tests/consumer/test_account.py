@@ -318,6 +318,8 @@ def test_one_account_is_the_default(rotating: RotatingProvider) -> None:
     browser = people.both()
     assert people.store.entries() == [TokenKey("acme", "1")]
     assert people.accounts() == [None]
+    with pytest.raises(ConfigurationError, match="several_accounts"):
+        browser.do(lambda: people.blueprint.use_account("A"))
     kept = browser.do(lambda: dict(flask_session))
     assert not any("account" in name for name in kept)
 
@@ -419,6 +421,38 @@ class TestExclusiveAccounts:
         assert browser.call() == 200
         assert people.rotating.refreshes == 1
         assert blueprint.backend.find_account(blueprint, "A").token["access_token"] == "at-A-1"
+
+    @pytest.mark.parametrize("way", ["slot", "session", "handle"])
+    def test_other_writes_keep_the_link(self, people: People, way: str) -> None:
+        """A token that the application writes in place of the last is of the same account."""
+        browser, blueprint = people.site.browser(), people.blueprint
+        people.login(browser, "A")
+        token = {"access_token": "mine", "sub": "A"}
+
+        def write() -> None:
+            if way == "slot":
+                blueprint.slot().write(token)
+            elif way == "session":
+                blueprint.session.token_updater(token)
+            else:
+                blueprint.account(blueprint.slot().key.account).token = token
+
+        browser.do(write)
+        found = blueprint.backend.find_account(blueprint, "A")
+        assert found.token["access_token"] == "mine"
+
+    def test_a_token_given_to_an_account(self, people: People) -> None:
+        """A handle links its account, and refuses another user's."""
+        account, token = ("A" if people.blueprint.several_accounts else None), {"sub": "A"}
+
+        def give() -> None:
+            people.blueprint.account(account).token = {"access_token": "x", **token}
+
+        people.site.browser().do(give)
+        assert people.blueprint.backend.find_account(people.blueprint, "A").user_id == "1"
+        people.now = 2
+        with pytest.raises(AccountAlreadyLinked):
+            people.site.browser().do(give)
 
     def test_a_token_that_is_assigned(self, people: People) -> None:
         """It is linked by what it names, and refused if that is somebody else's."""

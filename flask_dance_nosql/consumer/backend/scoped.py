@@ -132,6 +132,10 @@ class StoreSlot(TokenSlot):
         if self.key is None:
             raise UserRequired("set")
         old = None if seen is None else seen.document
+        if self.links and seen is None and self.provider_user_id is None:
+            # It is no login, and the account stays linked.
+            with suppress(CorruptToken):
+                old = self._store.load_fresh(self.key)
         known = None if old is None else old.provider_user_id
         links = self.provider_user_id not in (None, known)
         document = TokenDocument(
