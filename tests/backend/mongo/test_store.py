@@ -110,8 +110,8 @@ def test_the_applications_token_has_an_id_of_its_own(mongo_collection: Tokens) -
 def test_any_key_finds_its_document(mongo_collection: Tokens, key: TokenKey) -> None:
     """Whatever a key is made of, the server finds its document by ``_id`` and by its fields."""
     MongoStore(mongo_collection).save(document(key))
-    by_fields = {"provider": key.provider, "user_id": key.user_id}
-    for query in ({"_id": key.text}, by_fields):
+    fields = {"provider": key.provider, "user_id": key.user_id, "account": key.account}
+    for query in ({"_id": key.text}, fields):
         assert mongo_collection.count_documents(query) == 1
 
 
