@@ -323,7 +323,7 @@ class TokenEndpoint:
             refusal = refusal_in(fields, response, redactor)
             status = f"HTTP status {response.status_code}"
             reason = status if refusal.error == MISSING else f"{refusal.error}, {status}"
-        message = "Provider %r did not confirm that a %s is revoked: %s"
+        message = "Provider %r did not confirm that the %s is revoked: %s"
         log.warning(message, self.provider, kind, reason)
         return False
 
