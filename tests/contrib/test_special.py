@@ -13,8 +13,10 @@ import pytest
 import responses
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
-from flask_dance_nosql.consumer import OAuth2Session, oauth_error
+from flask_dance_nosql.consumer import OAuth2Session, oauth_authorized, oauth_error
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.contrib.jira import make_jira_blueprint
 from flask_dance_nosql.errors import ConfigurationError
@@ -224,3 +226,88 @@ def test_jira_below_a_path() -> None:
         assert blueprint.session.resolve(blueprint.authorization_url) == expected
     with pytest.raises(TypeError, match="base_url"):
         make_jira_blueprint()  # type: ignore[call-arg] # that is what is tested
+
+
+def apple_site(**given: Any) -> Any:
+    """Make an app with Sign in with Apple, and the public key of its client secrets."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    arguments = {"client_id": "com.example.web", "team_id": "TEAM", "key_id": "KEY", **given}
+    blueprint = make("apple", private_key=pem, backend=MemoryBackend(), **arguments)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return app_with(blueprint), blueprint, ECKey.import_key(public)
+
+
+def test_apple_login() -> None:
+    """Apple posts its response, wants a signed secret, and tells the name once, to the receiver."""
+    app, blueprint, key = apple_site()
+    received: list[Any] = []
+
+    def receive(sender: Any, token: Any = None, **_: Any) -> None:
+        received.append(token)
+
+    oauth_authorized.connect(receive, blueprint)
+    client = app.test_client()
+    location = client.get("/login/apple").location
+    query = dict(parse_qsl(urlsplit(location).query))
+    assert query["response_mode"] == "form_post"
+    user = {"name": {"firstName": "Ada", "lastName": "Lovelace"}, "email": "ada@example.com"}
+    form = {"code": "the-code", "state": query["state"], "user": json.dumps(user)}
+    # Without the cookie: another site has posted it.
+    posted = app.test_client().post("/login/apple/authorized", data=form)
+    assert posted.status_code == 303
+    with responses.RequestsMock() as provider:
+        provider.post(blueprint.token_url, json={"access_token": "a", "refresh_token": "r"})
+        assert client.get(posted.location).location == "/"
+        sent = dict(parse_qsl(provider.calls[0].request.body))
+    secret = jwt.decode(sent["client_secret"], key, ["ES256"])
+    assert secret.header == {"alg": "ES256", "kid": "KEY", "typ": "JWT"}
+    claims = secret.claims
+    assert (claims["iss"], claims["sub"]) == ("TEAM", "com.example.web")
+    assert claims["aud"] == "https://appleid.apple.com"
+    assert 0 < claims["exp"] - claims["iat"] <= 3600
+    assert json.loads(received[0]["user"]) == user
+    assert json.loads(blueprint.backend.get(blueprint)["user"]) == user
+
+
+def test_apple_refresh_and_revocation_have_a_secret_of_their_own() -> None:
+    """No client secret is used twice, and each is good when it is sent."""
+    app, blueprint, key = apple_site()
+    token = {"access_token": "old", "refresh_token": "rt-1", "expires_at": 1.0}
+    blueprint.backend.set(blueprint, token)
+    with app.test_request_context(), responses.RequestsMock() as provider:
+        provider.post(blueprint.token_url, json={"access_token": "new", "expires_in": 3600})
+        provider.post("https://appleid.apple.com/auth/revoke")
+        provider.get("https://api.example.com/x")
+        blueprint.session.get("https://api.example.com/x")
+        assert blueprint.revoke()
+        bodies = [dict(parse_qsl(call.request.body or "")) for call in provider.calls]
+    secrets = [body["client_secret"] for body in bodies if "client_secret" in body]
+    assert len(secrets) == 3
+    assert all(jwt.decode(secret, key, ["ES256"]).claims["iss"] == "TEAM" for secret in secrets)
+
+
+@pytest.mark.parametrize(
+    "given", [{"team_id": None}, {"key_id": None}, {"client_id": None}, {"private_key": "no key"}]
+)
+def test_apple_without_all_of_its_parts(given: dict[str, Any]) -> None:
+    """It is an error where the blueprint is made, which does not show the key."""
+    arguments = {
+        "client_id": "c",
+        "team_id": "t",
+        "key_id": "k",
+        "private_key": private_key("p256"),
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        make("apple", **{**arguments, **given})
+    assert "PRIVATE KEY" not in str(caught.value)
+    with pytest.raises(ConfigurationError):
+        make("apple", **{**arguments, "private_key": private_key("p384")})
+    with pytest.raises(ConfigurationError):
+        make("apple", **{**arguments, "private_key": private_key("rsa")})
