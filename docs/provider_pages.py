@@ -52,7 +52,8 @@ def title(text: str, mark: str = "=") -> str:
 
 def page_of(name: str, preset: type[BasePreset]) -> str:
     """Return the page on a provider."""
-    notes = (import_module(preset.__module__).__doc__ or "").partition("\n\n")[2].strip()
+    text = import_module(preset.__module__).__doc__ or ""
+    notes = (text.partition("\n\n")[2] or text.partition(". ")[2]).strip()
     warning = f".. warning:: {preset.deprecated}\n" if preset.deprecated else ""
     doubts = f"Not confirmed: {preset.doubts}\n" if preset.doubts else ""
     parts = [

@@ -23,7 +23,8 @@ class Revocation:
         auth: Who asks: the ``"client"``, as at the token endpoint; the client by HTTP ``"basic"``;
             the client's ``"id"`` alone, in the body; the access ``"token"`` itself, as a bearer; or
             ``None`` for nobody.
-        only: The one kind of token that can be revoked; default: both, or the one that asks.
+        only: The one kind of token that can be revoked; default: both, but for the access token
+            where that asks, or has the field's name.
         done: Statuses besides 2xx which mean that the token is not good any more.
         ends_grant: Whether the user has removed the app with it; ``None`` where that is unproven.
     """
@@ -40,7 +41,7 @@ class Revocation:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of tokens that are revoked."""
-        if self.auth == "token":
+        if self.auth == "token" or self.field == "access_token":
             return ("access_token",)
         return KINDS if self.only is None else (self.only,)
 

@@ -1,7 +1,4 @@
-"""Calendly.
-
-A refresh token works once. Apps made since March 2026 have to ask for scopes.
-"""
+"""Calendly. A refresh token works once. Apps made since March 2026 have to ask for scopes."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 

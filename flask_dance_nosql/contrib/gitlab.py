@@ -39,10 +39,8 @@ class GitLab(Preset):
         """Say whether certificates are checked."""
         if not self.verify_tls_certificates:
             if arguments["session_class"]:
-                raise ConfigurationError(
-                    "make_gitlab_blueprint: with verify_tls_certificates=False the session class "
-                    "is NoVerifyOAuth2Session; give another one, or that, but not both."
-                )
+                reason = "verify_tls_certificates=False has a session class of its own."
+                raise ConfigurationError(f"make_gitlab_blueprint: {reason}")
             arguments["session_class"] = NoVerifyOAuth2Session
         arguments["token_url_params"].setdefault("verify", self.verify_tls_certificates)
         super().complete(arguments)

@@ -1,7 +1,4 @@
-"""Linear.
-
-The API is GraphQL, and answers errors with status 200.
-"""
+"""Linear. The API is GraphQL, and answers errors with status 200."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 

@@ -1,7 +1,4 @@
-"""Shopify.
-
-A blueprint is for one ``shop``, whose token it is unless ``per_user`` is set.
-"""
+"""Shopify. A blueprint is for one ``shop``, whose token it is unless ``per_user`` is set."""
 
 import hmac
 

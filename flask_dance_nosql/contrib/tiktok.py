@@ -1,7 +1,4 @@
-"""TikTok.
-
-The client id is what TikTok calls the client key. A refresh token works once.
-"""
+"""TikTok. The client id is what TikTok calls the client key. A refresh token works once."""
 
 from typing import Any
 

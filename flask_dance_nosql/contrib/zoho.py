@@ -38,9 +38,7 @@ class Zoho(Preset):
     )
     reprompt_consent: bool = CONSENT
     data_center: str = option(
-        "The end of the names of the hosts of the users' data center.",
-        default="com",
-        pattern=r"com|eu|in|com\.au|jp|com\.cn|sa|ca|uk",
+        "The end of its hosts.", default="com", pattern=r"com|eu|in|com\.au|jp|com\.cn|sa|ca|uk"
     )
 
 

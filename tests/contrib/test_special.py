@@ -96,7 +96,7 @@ def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_gitlab_with_a_session_class_of_ones_own() -> None:
     """Which of the two is meant can't be known."""
-    with pytest.raises(ConfigurationError, match="session class"):
+    with pytest.raises(ConfigurationError, match="session class of its own"):
         make("gitlab", verify_tls_certificates=False, session_class=OAuth2Session)
 
 
