@@ -14,7 +14,8 @@ author = "Flask-Dance-NoSQL contributors"
 copyright = f"2026, {author}"
 release = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+copybutton_prompt_text = "$ "
 exclude_patterns = ["_build"]
 
 provider_pages.write(Path(__file__).parent / "providers")

@@ -42,7 +42,7 @@ def presets() -> dict[str, type[BasePreset]]:
             is_preset = isinstance(value, type) and issubclass(value, BasePreset)
             if is_preset and value.__module__.endswith(f".{module.name}"):
                 found[module.name] = value
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[1].display.casefold()))
 
 
 def title(text: str, mark: str = "=") -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from inspect import signature
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
 
 from ..errors import ConfigurationError
-from .backend.base import BaseBackend
 from .client import SESSION_PATH
 from .dance import DanceViews
 from .settings import Argument, Setting, argument
@@ -115,8 +114,6 @@ class BaseOAuthConsumerBlueprint(DanceViews):
                     "nor a path that begins with 'session.'. In a subclass, declare it: "
                     f"{path} = Setting()."
                 )
-        if isinstance(self._backend, BaseBackend):
-            self._backend.init_app(cast(Flask, state.app))
         known = state.app.extensions.setdefault("flask_dance_nosql", {})
         if any(other.name == self.name and other is not self for other in known):
             raise ConfigurationError(

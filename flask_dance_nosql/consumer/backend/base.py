@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from flask import Flask
-
 from ...errors import (
     ConfigurationError,
     CorruptToken,
@@ -228,9 +226,6 @@ class BaseBackend(ABC):
         within a request.
         """
         return None
-
-    def init_app(self, app: Flask) -> None:  # noqa: B027 - few backends need it
-        """Prepare an app on which a blueprint with this backend is registered."""
 
     def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as the package itself reads and writes it.
