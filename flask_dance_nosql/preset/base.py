@@ -1,179 +1,36 @@
-"""The mechanism of all presets: a class says what a provider is like, and makes its blueprints."""
+"""What a preset is: a class that says what a provider is like, and makes its blueprints."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import wraps
-from inspect import Parameter
-from typing import (
-    Any,
-    ClassVar,
-    Generic,
-    Literal,
-    ParamSpec,
-    TypeVar,
-    cast,
-    dataclass_transform,
-)
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 from urllib.parse import urlencode
 
-from flask import current_app, has_app_context
 from flask.blueprints import BlueprintSetupState
-from oauthlib.oauth2 import WebApplicationClient
 from requests.adapters import BaseAdapter
-from werkzeug.local import LocalProxy
 
-from .consumer.base import BaseOAuthConsumerBlueprint
-from .consumer.client import Backend, SessionClass
-from .consumer.client_auth import AuthMethod, ClientSecret
-from .consumer.ended import EndedErrors
-from .consumer.oauth1 import OAuth1ConsumerBlueprint
-from .consumer.oauth2 import OAuth2ConsumerBlueprint
-from .consumer.revocation import Revocation
-from .consumer.settings import Argument, Configurable, argument, refuse_unknown
-from .consumer.token import scopes_of
-from .consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout
-from .errors import ConfigurationError
+from ..consumer.base import BaseOAuthConsumerBlueprint
+from ..consumer.client import Backend, SessionClass
+from ..consumer.client_auth import AuthMethod, ClientSecret
+from ..consumer.ended import EndedErrors
+from ..consumer.oauth1 import OAuth1ConsumerBlueprint
+from ..consumer.oauth2 import OAuth2ConsumerBlueprint
+from ..consumer.revocation import Revocation
+from ..consumer.settings import Argument, Configurable, argument, refuse_unknown
+from ..consumer.token import scopes_of
+from ..consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout
+from .option import Option, option
+from .profile import OPENID, Profile
 
-__all__ = [
-    "CONSENT",
-    "HOST",
-    "OFFLINE",
-    "OPENID",
-    "USER_AGENT",
-    "WORD",
-    "BasePreset",
-    "OAuth1Preset",
-    "OpenIDPreset",
-    "Option",
-    "Preset",
-    "Profile",
-    "Revocation",
-    "TokenHeaderClient",
-    "argument",
-    "factory",
-    "option",
-    "proxy",
-]
-
-P = ParamSpec("P")
 B = TypeVar("B", bound=BaseOAuthConsumerBlueprint)
 
-HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
-"""A host name, with or without a port."""
+EXTENSION = "flask_dance_nosql.presets"
+"""Where an app has its blueprints, by their presets."""
 
-WORD = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
-"""A part of a host name or of a path."""
-
-_EXTENSION = "flask_dance_nosql.presets"
+_CONTRIB = f"{__package__.rpartition('.')[0]}.contrib"
 _CREDENTIALS = ("client_id", "client_key", "client_secret")
 _MERGED = ("authorization_url_params", "token_url_params", "headers")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Where the provider tells who has logged in.
-
-    Attributes:
-        url: Absolute, or relative to the API's base. ``"token"`` and ``"id_token"`` stand for what
-            the answer to the login has.
-        paths: Where in the answer are the account's lasting id, its name, e-mail address, picture,
-            and whether the address is verified, with spaces between them. A path has dots between
-            names and numbers, as in ``data.0.id``; of several with bars between them, the first
-            that has a value counts; ``-`` is none.
-        emails: The URL of a list of addresses, if they are not in the profile.
-        within: What all these paths begin with.
-        query: The GraphQL query to post, if there is one.
-        method: How it is asked for.
-    """
-
-    url: str
-    paths: str
-    within: str = ""
-    emails: str | None = None
-    query: str | None = None
-    method: Literal["GET", "POST"] = "GET"
-
-
-OPENID = Profile("id_token", "sub name email picture email_verified")
-"""The claims of OpenID Connect Core 1.0 section 5.1."""
-
-
-class TokenHeaderClient(WebApplicationClient):
-    """An oauthlib client that sends the token in a header of the provider's own.
-
-    Args:
-        header: The name of the header.
-        prefix: What stands before the token in it.
-    """
-
-    def __init__(self, header: str, prefix: str = "") -> None:
-        super().__init__("", token_type=header)
-        self.header, self.prefix = header, prefix
-
-    @property
-    def token_types(self) -> dict[str, Callable[..., Any]]:  # type: ignore[override] # as there
-        """The one way of sending a token, whatever type it is said to be of."""
-        return {"Bearer": self._add, self.header: self._add}
-
-    def _add(self, uri: str, _method: str, body: Any, headers: Any, *_: Any) -> Any:
-        return uri, {**(headers or {}), self.header: f"{self.prefix}{self.access_token}"}, body
-
-
-class Option(Argument):
-    """An argument of a factory, and what it does; see :func:`option`."""
-
-    def __init__(self, help: str, default: Any, pattern: str | None, **does: Any) -> None:
-        super().__init__(default=default)
-        self.help = help
-        self.pattern = pattern
-        self.adds: str | None = does.get("adds")
-        self.otherwise: str | None = does.get("otherwise")
-        self.texts: Mapping[Any, str] | None = does.get("texts")
-        self.refreshes: bool = does.get("refreshes", False)
-        self.names: str | None = does.get("names")
-        self.ends: str = does.get("ends", "")
-
-    def check(self, value: object, where: str) -> None:
-        """Raise :class:`ConfigurationError` for a value of another type, or one that may not be."""
-        super().check(value, where)
-        if not self.pattern or value is None or (self.ends and value == ""):
-            return
-        if not re.fullmatch(self.pattern, str(value)):
-            raise ConfigurationError(f"{where} can't be {value!r}: {self.help}")
-
-
-def option(  # noqa: D417 - the last ones are told together
-    help: str,
-    *,
-    default: Any = Parameter.empty,
-    pattern: str | None = None,
-    **does: Any,
-) -> Any:
-    """Declare an option of a factory.
-
-    Args:
-        help: What it is for, in a sentence.
-        default: Its default; without one it is required.
-        pattern: What a text for it matches as a whole. It needs one to be part of a URL.
-        adds: The parameter of the authorization URL that it adds if it is set, as ``name=value``,
-            with ``{}`` for the option's own value. Several values of a name are joined by spaces.
-        otherwise: What it adds if it is not set.
-        texts: What its values are as part of a URL, if not themselves.
-        refreshes: Whether the provider issues a refresh token if it is set.
-        names: The argument that it is another name of.
-        ends: What stands behind its value as part of a URL. Without a value there is neither.
-    """
-    return Option(help, default, pattern, **does)
-
-
-OFFLINE = option("Get a refresh token.", default=False, adds="access_type=offline", refreshes=True)
-CONSENT = option("Ask for the consent anew.", default=False, adds="prompt=consent")
-USER_AGENT = option(
-    "What the app calls itself.", default="Flask-Dance-NoSQL", pattern=r"[ -~]{1,200}"
-)
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(argument, option))
@@ -236,15 +93,19 @@ class BasePreset(Configurable, Generic[B]):
         names = [name for name in _CREDENTIALS if name in cls.arguments]
         for name, default in (
             ("display", cls.__name__),
-            ("config", {name: f"{cls.module()}_oauth_{name}".upper() for name in names}),
+            ("config", {name: f"{cls.blueprint_name()}_oauth_{name}".upper() for name in names}),
         ):
             if name not in vars(cls):
                 setattr(cls, name, default)
 
     @classmethod
-    def module(cls) -> str:
-        """Return the name of the preset's module; a blueprint has it, too, unless given another."""
-        return cls.__module__.rpartition(".")[2]
+    def blueprint_name(cls) -> str:
+        """Return the name of its blueprints, unless they are given another one.
+
+        That is the module's name in ``flask_dance_nosql.contrib``, and else the class's.
+        """
+        package, _, module = cls.__module__.rpartition(".")
+        return module if package == _CONTRIB else cls.__name__.lower()
 
     @classmethod
     def options(cls) -> dict[str, Option]:
@@ -275,7 +136,7 @@ class BasePreset(Configurable, Generic[B]):
         """Return the class of the blueprint, which may have to be one of OpenID Connect."""
         if not oidc:
             return self.make
-        from .consumer.oidc import OIDCConsumerBlueprint
+        from ..consumer.oidc import OIDCConsumerBlueprint
 
         return OIDCConsumerBlueprint
 
@@ -307,7 +168,7 @@ class BasePreset(Configurable, Generic[B]):
             if name == "base_url":
                 self.texts[name] = arguments[name]
         self.complete(arguments)
-        name, module = arguments.pop("name") or self.module(), type(self).__module__
+        name, module = arguments.pop("name") or self.blueprint_name(), type(self).__module__
         blueprint: B = make(name, module, **arguments)
         blueprint.from_config = dict(self.config)
         blueprint.preset = self
@@ -330,7 +191,7 @@ class BasePreset(Configurable, Generic[B]):
         return params
 
     def _registered(self, state: BlueprintSetupState) -> None:
-        state.app.extensions.setdefault(_EXTENSION, {})[type(self)] = state.blueprint
+        state.app.extensions.setdefault(EXTENSION, {})[type(self)] = state.blueprint
 
 
 class Preset(BasePreset[OAuth2ConsumerBlueprint]):
@@ -394,63 +255,3 @@ class OAuth1Preset(BasePreset[OAuth1ConsumerBlueprint]):
         params = urlencode(self.added({}))
         if params:
             arguments["authorization_url"] += f"?{params}"
-
-
-def factory(preset: Callable[P, BasePreset[B]]) -> Callable[P, B]:
-    """Return the factory of a preset: a function with the arguments of the class."""
-
-    def make(*args: P.args, **kwargs: P.kwargs) -> B:
-        return preset(*args, **kwargs).blueprint()
-
-    kind = cast(type[BasePreset[B]], preset)
-    make.__name__ = make.__qualname__ = f"make_{kind.module()}_blueprint"
-    make.__module__, make.__doc__ = kind.__module__, f"Make a blueprint for {kind.display}."
-    make.__signature__ = kind._signature  # type: ignore[attr-defined] # for readers
-    return make
-
-
-class SessionProxy(LocalProxy[Any]):
-    """Stands for the session of the current app's blueprint of a preset.
-
-    It can always be asked whether there is one here.
-    """
-
-    def __bool__(self) -> bool:
-        """Whether there is a session here."""
-        return self._found() is not None
-
-    def __repr__(self) -> str:
-        session = self._found()
-        return f"<{type(self).__name__} unbound>" if session is None else repr(session)
-
-    def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
-        """Decorate a view as the session's method does, also where there is no session yet."""
-
-        @wraps(view)
-        def check(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return self._get_current_object().authorization_required(view)(*args, **kwargs)
-
-        return check
-
-    def _found(self) -> Any:
-        try:
-            return self._get_current_object()
-        except Exception:  # noqa: BLE001 - a session class of the application's may raise anything
-            return None
-
-
-def proxy(preset: type[BasePreset[Any]]) -> Any:
-    """Return the proxy of a preset. Where there is no session, using it is a RuntimeError."""
-
-    def session() -> Any:
-        blueprints = current_app.extensions.get(_EXTENSION, {}) if has_app_context() else {}
-        if preset in blueprints:
-            return blueprints[preset].session
-        name = preset.module()
-        where = "on this app" if has_app_context() else "here: there is no app context"
-        raise RuntimeError(
-            f"{name} is not usable {where}. Register make_{name}_blueprint() on the app, and use "
-            "it within a view or app.app_context()."
-        )
-
-    return SessionProxy(session)

@@ -1,0 +1,74 @@
+"""What a module of a provider has for applications: a factory of blueprints, and a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, cast
+
+from flask import current_app, has_app_context
+from werkzeug.local import LocalProxy
+
+from .base import EXTENSION, B, BasePreset
+
+P = ParamSpec("P")
+
+
+def factory(preset: Callable[P, BasePreset[B]]) -> Callable[P, B]:
+    """Return the factory of a preset: a function with the arguments of the class."""
+
+    def make(*args: P.args, **kwargs: P.kwargs) -> B:
+        return preset(*args, **kwargs).blueprint()
+
+    kind = cast(type[BasePreset[B]], preset)
+    make.__name__ = make.__qualname__ = f"make_{kind.blueprint_name()}_blueprint"
+    make.__module__, make.__doc__ = kind.__module__, f"Make a blueprint for {kind.display}."
+    make.__signature__ = kind._signature  # type: ignore[attr-defined] # for readers
+    return make
+
+
+class SessionProxy(LocalProxy[Any]):
+    """Stands for the session of the current app's blueprint of a preset.
+
+    It can always be asked whether there is one here.
+    """
+
+    def __bool__(self) -> bool:
+        """Whether there is a session here."""
+        return self._found() is not None
+
+    def __repr__(self) -> str:
+        session = self._found()
+        return f"<{type(self).__name__} unbound>" if session is None else repr(session)
+
+    def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
+        """Decorate a view as the session's method does, also where there is no session yet."""
+
+        @wraps(view)
+        def check(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return self._get_current_object().authorization_required(view)(*args, **kwargs)
+
+        return check
+
+    def _found(self) -> Any:
+        try:
+            return self._get_current_object()
+        except Exception:  # noqa: BLE001 - a session class of the application's may raise anything
+            return None
+
+
+def proxy(preset: type[BasePreset[Any]]) -> Any:
+    """Return the proxy of a preset. Where there is no session, using it is a RuntimeError."""
+
+    def session() -> Any:
+        blueprints = current_app.extensions.get(EXTENSION, {}) if has_app_context() else {}
+        if preset in blueprints:
+            return blueprints[preset].session
+        name = preset.blueprint_name()
+        where = "on this app" if has_app_context() else "here: there is no app context"
+        raise RuntimeError(
+            f"{name} is not usable {where}. Register make_{name}_blueprint() on the app, and use "
+            "it within a view or app.app_context()."
+        )
+
+    return SessionProxy(session)
