@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Response, current_app, has_app_context
+from flask import Response, has_app_context
 
 from ...errors import ConfigurationError, CorruptToken, ProviderError
 from ...process import PerProcess
@@ -36,6 +36,7 @@ from .id_token import (
     encoded,
     seal_of,
     sealed_claims,
+    secret_keys,
     validate,
 )
 from .keys import SYMMETRIC, Key, read_keys, secret_key
@@ -149,7 +150,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
 
     def claims_of(self, token: Token | None) -> Claims | None:
         """Return the claims of a token's ID token if it was validated here, or ``None``."""
-        return sealed_claims(token, _secret_keys(), self._context())
+        return sealed_claims(token, self._context())
 
     def sealed(
         self, token: Token, *, nonce: str | None = None, before: Token | None = None
@@ -159,7 +160,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         Args:
             token: The token as it was issued.
             nonce: The nonce of the login.
-            before: The token in whose place it was issued.
+            before: The token in whose place it was issued. Its own ID token, which was validated
+                here, says which account is meant (OpenID Connect Core 1.0 section 12.2).
 
         Raises:
             InvalidIDToken: If it is not valid.
@@ -167,6 +169,9 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         """
         if not has_app_context():
             raise InvalidIDToken("It can be validated in an app context only.")
+        claims = self.claims_of(before)
+        if before is not None and claims is None:
+            raise InvalidIDToken("There is none before it that was validated here.")
         metadata, id_token = self.metadata(), token.get("id_token")
         expected = Expected(
             metadata=metadata,
@@ -175,10 +180,10 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
             keys=self._keys,
             access_token=token.get("access_token"),
             nonce=nonce,
-            before=self.claims_of(before),
+            before=claims,
         )
         validate(id_token, expected)
-        keys = _secret_keys()
+        keys = secret_keys()
         if not keys:
             log.warning("session.id_claims needs the app's SECRET_KEY, and there is none.")
             return token
@@ -290,7 +295,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         return token
 
     def _published(self, what: str) -> Published[Any]:
-        return self._documents.get().setdefault((self.issuer or "", what), Published())
+        return self._documents.get().setdefault((self.issuer or "", what), Published(self.name))
 
     def _keys(self, algorithm: str, instead_of: tuple[Key, ...] | None) -> tuple[Key, ...]:
         if algorithm in SYMMETRIC:
@@ -347,10 +352,3 @@ def _with_openid(scope: Any) -> Any:
     if scope is None or isinstance(scope, str):
         return scope if "openid" in scopes_of(scope) else f"openid {scope or ''}".strip()
     return scope
-
-
-def _secret_keys() -> list[str | bytes]:
-    """Return the app's secret keys, the one of now first."""
-    config = current_app.config
-    keys = [config.get("SECRET_KEY"), *(config.get("SECRET_KEY_FALLBACKS") or ())]
-    return [key for key in keys if key]

@@ -52,6 +52,18 @@ def test_logins_go_on_after_a_key_rotation(
     assert signals.of("oauth-error") == []
 
 
+def test_a_rotation_right_after_a_fetch(
+    openid: OpenIDProvider, ages: Ages, signals: Signals
+) -> None:
+    """The keys may have been fetched a moment before: once more is always granted."""
+    site = make_openid_site(openid)
+    log_in(site, openid)
+    openid.rotate()
+    assert log_in(site, openid).location == "/"
+    assert openid.count("/jwks") == 2
+    assert signals.of("oauth-error") == []
+
+
 def test_threads_that_meet_a_rotation_fetch_once(
     openid: OpenIDProvider, ages: Ages, signals: Signals
 ) -> None:
@@ -92,12 +104,13 @@ def test_a_flood_of_unknown_keys_fetches_once_a_minute(
     openid.header = {"kid": "nobody's"}
     for _ in range(5):
         log_in(site, openid)
-    assert openid.count("/jwks") == 1
+        ages.pass_(5)
+    assert openid.count("/jwks") == 2
     ages.pass_(61)
     for _ in range(5):
         log_in(site, openid)
         ages.pass_(5)
-    assert openid.count("/jwks") == 2
+    assert openid.count("/jwks") == 3
     assert len(signals.of("oauth-error")) == 10
 
 
@@ -396,6 +409,26 @@ def test_one_thread_fetches_and_the_others_go_on(ages: Ages) -> None:
     pause.go()
     assert first.result == "new"
     assert published.get(fetch) == "new"
+
+
+def test_a_slow_first_fetch_holds_one_login_only(ages: Ages) -> None:
+    """Who comes while it has lasted for some time is told at once that the provider is slow."""
+    published, pause = Published[str](), Pause()
+
+    def fetch() -> str:
+        pause()
+        return "new"
+
+    first = Task(lambda: published.get(fetch))
+    pause.wait()
+    second = Task(lambda: published.get(fetch))
+    assert second.waits()
+    ages.pass_(5)
+    with pytest.raises(ProviderError) as caught:
+        published.get(fetch)
+    assert caught.value.is_temporary
+    pause.go()
+    assert first.result == second.result == published.get(fetch) == "new"
 
 
 def test_all_threads_share_the_first_fetch(ages: Ages) -> None:
