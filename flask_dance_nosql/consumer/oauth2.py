@@ -27,6 +27,7 @@ from .client_auth import (
 )
 from .ended import EndedErrors
 from .failure import DanceFailure
+from .issuer import is_named
 from .oauth2_session import OAuth2Session
 from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
@@ -244,7 +245,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _check_issuer(self, issuer: str | None) -> None:
         """Raise :class:`DanceFailure` if a response is from another issuer. Source: RFC 9207."""
-        if issuer is not None and self.issuer is not None and issuer != self.issuer:
+        if issuer is not None and self.issuer is not None and not is_named(issuer, self.issuer):
             raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
 
     def _exchange(self, login: PendingLogin) -> Token:

@@ -11,6 +11,7 @@ import pytest
 
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
+from flask_dance_nosql.contrib.azure import make_azure_blueprint
 from flask_dance_nosql.contrib.github import make_github_blueprint
 from flask_dance_nosql.contrib.google import google, make_google_blueprint
 from flask_dance_nosql.contrib.linkedin_oidc import make_linkedin_oidc_blueprint
@@ -22,6 +23,8 @@ from flask_dance_nosql.errors import ConfigurationError
 from ..consumer.oidc.conftest import openid  # noqa: F401 - a fixture
 from ..consumer.oidc.provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider
 from ..consumer.site import Site
+
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
 
 def test_client_comes_from_the_configuration() -> None:
@@ -59,6 +62,40 @@ def test_a_preset_validates_with_oidc(openid: OpenIDProvider) -> None:  # noqa: 
     assert openid.asked == []
     assert browser.get(f"{back.path}?{back.query}").location == "/"
     assert browser.do(lambda: google.id_claims["sub"]) == "ann"
+
+
+@pytest.mark.parametrize(
+    ("tenant", "named", "is_taken"),
+    [
+        ("common", TENANT, True),
+        ("contoso.onmicrosoft.com", TENANT, True),
+        (TENANT, TENANT, True),
+        (TENANT, "9188040d-6c67-4c5b-b112-36a304b66dad", False),
+        ("common", "evil", False),
+        ("common", f"{TENANT}/v2.0/x", False),
+    ],
+)
+def test_microsoft_names_the_tenant_of_the_user(
+    openid: OpenIDProvider,  # noqa: F811 - the fixture
+    tenant: str,
+    named: str,
+    is_taken: bool,
+) -> None:
+    """In the response, also without validation, where the preset may know a word only."""
+    blueprint = make_azure_blueprint(
+        CLIENT_ID,
+        CLIENT_SECRET,
+        tenant=tenant,
+        authorization_url=f"{openid.url}/authorize",
+        token_url=f"{openid.url}/token",
+        backend=MemoryBackend(),
+    )
+    issuer = f"https://login.microsoftonline.com/{named}/v2.0"
+    openid.authorizes = {**openid.authorizes, "iss": issuer}
+    browser = Site(blueprint).browser()
+    back = urlsplit(openid.authorize(browser.get("/login/azure").location))
+    browser.get(f"{back.path}?{back.query}")
+    assert (browser.stored is not None) is is_taken
 
 
 def test_google_s_issuer_has_two_names() -> None:

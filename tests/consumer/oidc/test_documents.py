@@ -326,6 +326,62 @@ def test_microsoft_s_document_for_all_tenants(openid: OpenIDProvider, signals: S
         assert len(signals.of("oauth-error")) == number, claims
 
 
+MICROSOFT = "https://login.microsoftonline.com/{}/v2.0"
+PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+
+@pytest.mark.parametrize(
+    ("asked", "published", "claims", "is_taken"),
+    [
+        ("contoso.onmicrosoft.com", TENANT, {}, True),
+        ("contoso.onmicrosoft.com", TENANT, {"tid": None}, True),
+        ("consumers", PERSONAL, {"iss": PERSONAL, "tid": PERSONAL}, True),
+        ("common", "{tenantid}", {}, True),
+        ("organizations", "{tenantid}", {}, True),
+        (TENANT, TENANT, {}, True),
+        ("contoso.onmicrosoft.com", TENANT, {"tid": PERSONAL}, False),
+        ("contoso.onmicrosoft.com", TENANT, {"iss": PERSONAL, "tid": PERSONAL}, False),
+        ("contoso.onmicrosoft.com", TENANT, {"iss": "contoso.onmicrosoft.com"}, False),
+        ("common", "{tenantid}", {"tid": None}, False),
+        ("organizations", "{tenantid}", {"tid": PERSONAL}, False),
+        (TENANT, PERSONAL, {}, None),
+        ("contoso.onmicrosoft.com", "{tenantid}", {}, None),
+        ("contoso.onmicrosoft.com", "other.onmicrosoft.com", {}, None),
+    ],
+)
+def test_a_tenant_of_microsoft_has_several_names(
+    openid: OpenIDProvider,
+    asked: str,
+    published: str,
+    claims: dict[str, Any],
+    is_taken: bool | None,
+) -> None:
+    """A blueprint has a domain or a word for it; documents and tokens have its identifier."""
+    openid.issuer = MICROSOFT.format(published)
+    names = {"iss": TENANT, "tid": TENANT, **claims}
+    openid.claims = {**names, "iss": MICROSOFT.format(names["iss"])}
+    site = make_openid_site(
+        openid, issuer=MICROSOFT.format(asked), discovery_url=f"{openid.url}{DISCOVERY}"
+    )
+    browser = site.browser()
+    if is_taken is None:
+        # The document itself is another tenant's.
+        assert "authorize" not in (browser.get("/login/acme").location or "")
+    else:
+        log_in(site, openid, browser, iss=openid.claims["iss"])
+        assert (browser.stored is not None) is is_taken
+
+
+def test_only_microsoft_s_tenants_have_several_names(
+    openid: OpenIDProvider, signals: Signals
+) -> None:
+    """A provider of anybody else is called what it is called."""
+    openid.issuer = f"{openid.url}/{TENANT}/v2.0"
+    openid.bodies["/consumers/v2.0" + DISCOVERY] = openid.discovery()
+    make_openid_site(openid, issuer=f"{openid.url}/consumers/v2.0").browser().get("/login/acme")
+    assert signals.of("oauth-error")[0]["error"] == "unusable_metadata"
+
+
 def test_a_key_of_one_tenant_signs_for_no_other(openid: OpenIDProvider, signals: Signals) -> None:
     """Microsoft says with some keys whose they are."""
     openid.metadata["issuer"] = f"{openid.url}/{{tenantid}}/v2.0"
