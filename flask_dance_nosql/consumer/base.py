@@ -52,6 +52,8 @@ class BaseOAuthConsumerBlueprint(DanceViews):
         adapter: Makes the :class:`requests.adapters.BaseAdapter` that calls go through, in place of
             one with ``pool_maxsize``; called once in each process. For retries, client
             certificates, or a proxy that needs more than a URL.
+        verify: Whether certificates are checked, or the path of the authorities', for every call to
+            the provider, token calls included; default: as requests does by its environment.
         headers: Headers of every call to the provider, beside those of requests: texts, or
             functions of the session that return one.
         **kwargs: Further arguments that the session class names.

@@ -89,6 +89,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
     proxies: Setting[dict[str, str] | None] = Setting(default=None)
     adapter: Setting[Callable[[], BaseAdapter] | None] = Setting(default=None)
     headers: Setting[Mapping[str, Any] | None] = Setting(default=None)
+    verify: Setting[bool | str | None] = Setting(default=None)
 
     backend: BackendSetting = BackendSetting(default=None)
     storage: BackendSetting = BackendSetting(default=None)

@@ -35,7 +35,7 @@ _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
     *("token_endpoint_auth_method", "ended_errors", "headers"),
-    *("token_request", "token_answer", "revocation", "issuer"),
+    *("token_request", "token_answer", "revocation", "issuer", "verify"),
 )
 
 
@@ -263,6 +263,8 @@ class ConsumerSession(Session, ABC):
         if not self.follows_redirects:
             kwargs["allow_redirects"] = False
         kwargs.setdefault("timeout", self.call_settings.get("timeout"))
+        if kwargs.get("verify") is None and self.call_settings.get("verify") is not None:
+            kwargs["verify"] = self.call_settings["verify"]
         # Those of a session would give way to the environment's.
         if kwargs.get("proxies") is None:
             kwargs["proxies"] = self.call_settings.get("proxies")

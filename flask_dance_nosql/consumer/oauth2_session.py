@@ -193,6 +193,9 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         if change is not None and isinstance(data, dict):
             kwargs |= {"data": None, **change(data)}
             data = kwargs.pop("data")
+            if data is None:
+                # requests-oauthlib says that it is a form.
+                headers = {n: v for n, v in (headers or {}).items() if n.lower() != "content-type"}
         with quiet():
             if withhold_token:
                 call = self.for_call()

@@ -25,7 +25,6 @@ from .refusal import (
     MISSING,
     Refusal,
     Refused,
-    is_absent,
     issued_in,
     refusal_in,
     refusal_of,
@@ -275,12 +274,12 @@ class TokenEndpoint:
         Source: RFC 7009 section 2.
         """
         how = self.settings.get("revocation") or Revocation("")
-        kinds = [kind for kind in how.kinds if token.get(kind)]
+        kinds = how.kinds(token)
         self.session.redactor = self.session.redactor.knowing(token)
         confirmed = [self._revoke(token[kind], kind, how) for kind in kinds]
         if not kinds and any(token.get(kind) for kind in KINDS):
-            message = "A token of provider %r is not revoked: it has no %s."
-            log.warning(message, self.provider, how.kinds[0])
+            message = "A token of provider %r is not revoked: it has none that can be."
+            log.warning(message, self.provider)
             return False
         return all(confirmed)
 
@@ -313,8 +312,7 @@ class TokenEndpoint:
         if response is not None:
             fields = fields_of(response)
             told = fields.get("error") if isinstance(fields, dict) else None
-            # Section 2.2: the status tells it; an error beside it makes it doubtful.
-            if response.status_code in how.done or (response.status_code < 300 and is_absent(told)):
+            if how.is_confirmed(response, fields):
                 return True
             # Section 2.2.1: some revoke refresh tokens only, and with one all issued for it.
             if told == "unsupported_token_type" and kind == "access_token":

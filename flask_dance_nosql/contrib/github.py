@@ -13,7 +13,7 @@ class GitHub(Preset):
         sends="json",
         field="access_token",
         auth="basic",
-        done=(404,),
+        done=((404, ""),),
         ends_grant=True,
     )
     profile = Profile("user", "id name|login - avatar_url", emails="user/emails")

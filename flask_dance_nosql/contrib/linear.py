@@ -8,6 +8,7 @@ class Linear(Preset):
     authorization_url = "https://linear.app/oauth/authorize"
     token_url = "https://api.linear.app/oauth/token"
     scope = ["read"]
+    always = "read"
     scope_separator = ","
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://api.linear.app/oauth/revoke")

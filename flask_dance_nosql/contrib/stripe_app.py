@@ -1,7 +1,4 @@
-"""Stripe Apps.
-
-The client secret is the secret API key. The permissions are those of the app's manifest.
-"""
+"""Stripe Apps. The client secret is the secret API key; permissions are the manifest's."""
 
 from typing import Any
 

@@ -2,7 +2,8 @@
 
 A refresh token comes with ``offline=True`` and the first consent, and with each one if
 ``reprompt_consent=True``. It may be used ten times in ten minutes. The profile needs the scope
-``aaaserver.profile.READ``.
+``aaaserver.profile.READ``. A blueprint is for one ``data_center``: for the users of another make
+one more, with a ``name`` of its own.
 """
 
 from ..preset import CONSENT, Preset, Profile, Revocation, TokenHeaderClient, factory, option, proxy

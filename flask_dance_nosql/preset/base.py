@@ -44,9 +44,10 @@ class BasePreset(Configurable, Generic[B]):
     Attributes:
         display: The provider's own name.
         make: The class of its blueprints.
+        always: A scope that belongs to each login, whatever others are asked for.
         config: The config keys of the blueprint's settings, and of paths of its session.
         refresh: Whether refresh tokens are issued: by default, with an option that says so if there
-            is one, and to every app if not; ``False`` is never, a text with the scope of that name.
+            is one, and to every app if not; ``False`` is never, a text with a scope in it.
         refresh_url: Where tokens are refreshed, if that is not ``token_url``.
         profile: Where it is told who has logged in.
         apps_page: Where a user removes the app.
@@ -60,6 +61,7 @@ class BasePreset(Configurable, Generic[B]):
     display: ClassVar[str]
     make: ClassVar[type[Any]]
     config: ClassVar[Mapping[str, str]] = {}
+    always: ClassVar[str | None] = None
     refresh: ClassVar[bool | str] = True
     refresh_url: ClassVar[str | None] = None
     profile: ClassVar[Profile | None] = None
@@ -129,8 +131,9 @@ class BasePreset(Configurable, Generic[B]):
             if each.texts is not None:
                 self.texts[name] = each.texts[value]
             elif each.pattern and (value or each.ends):
-                # A host may have another option in it.
-                self.texts[name] = self.filled(f"{value}{each.ends}") if value else ""
+                # The default of a host may have another option in it.
+                text = self.filled(value) if value == each.default else value
+                self.texts[name] = f"{text}{each.ends}" if value else ""
 
     def kind(self, *, oidc: bool) -> Any:
         """Return the class of the blueprint, which may have to be one of OpenID Connect."""
@@ -163,10 +166,10 @@ class BasePreset(Configurable, Generic[B]):
             default = None if isinstance(default, Argument) else self.filled(default)
             if name in _MERGED:
                 arguments[name] = {**(default or {}), **(arguments.get(name) or {})}
-            elif default is not None and arguments.get(name) is None:
+            elif default is not None and arguments.get(name) in (None, "", []):
                 arguments[name] = default
-            if name == "base_url":
-                self.texts[name] = arguments[name]
+            if name == "base_url" and arguments[name]:
+                self.texts[name] = f"{arguments[name].rstrip('/')}/"
         self.complete(arguments)
         name, module = arguments.pop("name") or self.blueprint_name(), type(self).__module__
         blueprint: B = make(name, module, **arguments)
@@ -178,9 +181,9 @@ class BasePreset(Configurable, Generic[B]):
     def complete(self, arguments: dict[str, Any]) -> None:
         """Change the arguments of a blueprint where more has to be said than a class can."""
 
-    def added(self, params: Mapping[str, str]) -> dict[str, str]:
-        """Return the parameters of the authorization URL that the options add to others."""
-        params = dict(params)
+    def added(self) -> dict[str, str]:
+        """Return the parameters of the authorization URL that the options add."""
+        params: dict[str, str] = {}
         for name, each in self.options().items():
             value = getattr(self, name)
             adds = each.adds if value else each.otherwise
@@ -223,15 +226,22 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say what is asked of the user, and where tokens are refreshed."""
-        arguments["authorization_url_params"] |= self.added(arguments["authorization_url_params"])
+        given = self.given.get("authorization_url_params") or {}
+        arguments["authorization_url_params"] |= {**self.added(), **given}
+        if self.always is not None and self.always not in scopes_of(arguments["scope"]):
+            arguments["scope"] = [self.always, *scopes_of(arguments["scope"])]
+        refresh_url = self.filled(self.refresh_url)
+        if self.given.get("token_url"):
+            # It is another server, which is nobody else's to know of.
+            refresh_url = None
+            arguments.pop("revocation", None)
         if arguments["auto_refresh_url"] is None and self._refreshes(arguments["scope"]):
-            url = self.filled(self.refresh_url) or arguments["token_url"]
-            arguments["auto_refresh_url"] = url
+            arguments["auto_refresh_url"] = refresh_url or arguments["token_url"]
 
     def _refreshes(self, scope: object) -> bool:
         options = [name for name, each in self.options().items() if each.refreshes]
         if isinstance(self.refresh, str):
-            return self.refresh in scopes_of(scope)
+            return not set(self.refresh.split()).isdisjoint(scopes_of(scope))
         return any(getattr(self, name) for name in options) if options else self.refresh
 
 
@@ -252,6 +262,6 @@ class OAuth1Preset(BasePreset[OAuth1ConsumerBlueprint]):
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say what is asked of the user."""
-        params = urlencode(self.added({}))
+        params, url = urlencode(self.added()), arguments["authorization_url"]
         if params:
-            arguments["authorization_url"] += f"?{params}"
+            arguments["authorization_url"] = f"{url}{'&' if '?' in url else '?'}{params}"

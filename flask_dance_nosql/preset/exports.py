@@ -39,7 +39,10 @@ class SessionProxy(LocalProxy[Any]):
 
     def __repr__(self) -> str:
         session = self._found()
-        return f"<{type(self).__name__} unbound>" if session is None else repr(session)
+        try:
+            return f"<{type(self).__name__} unbound>" if session is None else repr(session)
+        except Exception:  # noqa: BLE001 - likewise
+            return f"<{type(self).__name__} of {type(session).__name__}>"
 
     def authorization_required(self, view: Callable[P, Any]) -> Callable[P, Any]:
         """Decorate a view as the session's method does, also where there is no session yet."""

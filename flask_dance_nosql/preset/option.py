@@ -54,7 +54,7 @@ def option(  # noqa: D417 - the last ones are told together
         default: Its default; without one it is required.
         pattern: What a text for it matches as a whole. It needs one to be part of a URL.
         adds: The parameter of the authorization URL that it adds if it is set, as ``name=value``,
-            with ``{}`` for the option's own value. Several values of a name are joined by spaces.
+            with ``{}`` for the option's own value. Those of several options are joined by spaces.
         otherwise: What it adds if it is not set.
         texts: What its values are as part of a URL, if not themselves.
         refreshes: Whether the provider issues a refresh token if it is set.

@@ -386,7 +386,7 @@ ROWS = [
         "https://quickbooks.api.intuit.com/",
         "https://appcenter.intuit.com/connect/oauth2",
         "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
-        ["com.intuit.quickbooks.accounting"],
+        ["com.intuit.quickbooks.accounting", "openid", "profile", "email"],
         "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
     ),
     Row(
@@ -453,7 +453,8 @@ ROWS = [
         "https://api.x.com/2/",
         "https://x.com/i/oauth2/authorize",
         "https://api.x.com/2/oauth2/token",
-        ["users.read", "tweet.read"],
+        ["users.read", "tweet.read", "offline.access"],
+        "https://api.x.com/2/oauth2/token",
     ),
     Row(
         "xero",
@@ -526,6 +527,33 @@ OPTIONS = [
     OptionRow("digitalocean", {"scope": ["read", "write"]}, {"scope": "read write"}),
     OptionRow("discord", {"prompt": None}, {"prompt": "none"}),
     OptionRow("discord", {"prompt": "none"}, {"prompt": "none"}),
+    OptionRow("discord", {"authorization_url_params": {"prompt": "x"}}, {"prompt": "x"}),
+    OptionRow("zoho", {"authorization_url_params": {"access_type": "x"}}, {"access_type": "x"}),
+    OptionRow(
+        "google",
+        {"offline": True, "authorization_url_params": {"access_type": "online", "a": "b"}},
+        {"access_type": "online", "a": "b"},
+    ),
+    OptionRow("google", {"scope": []}, {"scope": "openid email profile"}),
+    OptionRow("google", {"scope": ""}, {"scope": "openid email profile"}),
+    OptionRow("google", {"scope": None}, {"scope": "openid email profile"}),
+    OptionRow("linear", {"scope": ["write"]}, {"scope": "read,write"}),
+    OptionRow("linear", {"scope": "read,write"}, {"scope": "read,write"}),
+    OptionRow(
+        "hubspot",
+        {"scope": "crm.objects.contacts.read"},
+        {"scope": "oauth crm.objects.contacts.read"},
+    ),
+    OptionRow(
+        "salesforce",
+        {"scope": ["api", "offline_access"]},
+        settings={"auto_refresh_url": "https://login.salesforce.com/services/oauth2/token"},
+    ),
+    OptionRow(
+        "dexcom",
+        {"base_url": "https://sandbox-api.dexcom.com"},
+        settings={"token_url": "https://sandbox-api.dexcom.com/v3/oauth2/token"},
+    ),
     OptionRow(
         "dropbox",
         {"offline": True},

@@ -17,6 +17,7 @@ import responses
 from flask import Flask
 
 from flask_dance_nosql import contrib
+from flask_dance_nosql.consumer import OAuth2Session
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.errors import ConfigurationError
 
@@ -138,6 +139,10 @@ def test_token_request(row: Row) -> None:
     fields = dict(parse_qsl(body))
     basic = request.headers.get("Authorization", "").removeprefix("Basic ")
     credentials = base64.b64decode(basic).decode()
+    kind = request.headers["Content-Type"]
+    assert kind == (
+        "application/json" if row.module == "notion" else "application/x-www-form-urlencoded"
+    )
     if row.module == "notion":
         fields = json.loads(body)
     expected = {
@@ -303,6 +308,15 @@ def test_bool_and_repr_of_a_proxy_never_raise() -> None:
     def broken(**_: Any) -> Any:
         raise ZeroDivisionError
 
+    class Silent(OAuth2Session):
+        """A session that can't be shown."""
+
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    with app_with(make_github_blueprint(session_class=Silent)).app_context():
+        assert github
+        assert "Silent" in repr(github)
     with app_with(make_github_blueprint(session_class=broken)).app_context():
         assert not github
         assert "unbound" in repr(github)

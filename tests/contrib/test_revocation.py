@@ -31,7 +31,7 @@ class Row(NamedTuple):
     method: str = "POST"
     field: str = "token"
     is_json: bool = False
-    done: tuple[int, ...] = ()
+    done: tuple[tuple[int, str], ...] = ()
 
 
 def refresh_alone(module: str, url: str, **more: Any) -> Row:
@@ -50,7 +50,7 @@ REVOCATIONS = [
     refresh_alone("auth0", "https://acme.eu.auth0.com/oauth/revoke", auth="", body=BODY),
     Row("authentik", "https://id.example.com/application/o/revoke/"),
     refresh_alone("box", "https://api.box.com/oauth2/revoke", auth="", body=BODY),
-    Row("calendly", "https://auth.calendly.com/oauth/revoke"),
+    Row("calendly", "https://auth.calendly.com/oauth/revoke", auth="", body=BODY),
     refresh_alone("cognito", "https://acme.auth.eu-west-1.amazoncognito.com/oauth2/revoke"),
     access_alone("digitalocean", "https://cloud.digitalocean.com/v1/oauth/revoke", auth="bearer"),
     Row("discord", "https://discord.com/api/oauth2/token/revoke"),
@@ -70,16 +70,16 @@ REVOCATIONS = [
         method="DELETE",
         field="access_token",
         is_json=True,
-        done=(404,),
+        done=((404, "Not Found"),),
     ),
     Row("gitlab", "https://gitlab.com/oauth/revoke"),
-    Row("google", "https://oauth2.googleapis.com/revoke", auth=""),
+    refresh_alone("google", "https://oauth2.googleapis.com/revoke", auth=""),
     Row("hubspot", "https://api.hubapi.com/oauth/2026-03/token/revoke", auth="", body=BODY),
     Row("keycloak", "https://id.example.com/realms/shop/protocol/openid-connect/revoke"),
     Row("linear", "https://api.linear.app/oauth/revoke", auth="", body=BODY),
     access_alone("mastodon", "https://mastodon.social/oauth/revoke", auth="", body=BODY),
-    Row("notion", "https://api.notion.com/v1/oauth/revoke", is_json=True, done=(400,)),
-    Row("nylas", "https://api.us.nylas.com/v3/connect/revoke", auth="", body=BODY),
+    Row("notion", "https://api.notion.com/v1/oauth/revoke", is_json=True),
+    Row("nylas", "https://api.us.nylas.com/v3/connect/revoke", auth="secret"),
     Row("okta", "https://acme.okta.com/oauth2/v1/revoke"),
     Row("orcid", "https://orcid.org/oauth/revoke", auth="", body=BODY),
     Row("osm", "https://www.openstreetmap.org/oauth2/revoke"),
@@ -103,7 +103,7 @@ REVOCATIONS = [
         "https://id.twitch.tv/oauth2/revoke",
         auth="",
         body={"client_id": "the-id"},
-        done=(400, 404),
+        done=((400, "Invalid token"),),
     ),
     Row("x", "https://api.x.com/2/oauth2/revoke"),
     refresh_alone("xero", "https://identity.xero.com/connect/revocation"),
@@ -138,7 +138,12 @@ def test_request(row: Row) -> None:
         assert hint in (None, {"rt-1234": "refresh_token", "at-1234": "access_token"}[token])
         assert fields == {**row.body, **({row.field: token} if row.field else {})}
         basic = base64.b64encode(b"the-id:the-secret").decode()
-        expected = {"basic": f"Basic {basic}", "bearer": "Bearer at-1234", "": None}[row.auth]
+        expected = {
+            "basic": f"Basic {basic}",
+            "bearer": "Bearer at-1234",
+            "secret": "Bearer the-secret",
+            "": None,
+        }[row.auth]
         assert request.headers.get("Authorization") == expected
         assert "1234" not in request.url
 
@@ -146,8 +151,13 @@ def test_request(row: Row) -> None:
 @every_row
 def test_answer(row: Row) -> None:
     """What the provider says is good for nothing any more is revoked, and nothing else."""
-    for status in (*row.done, 204):
-        assert revoked(row, status)[0] is True
+    for status, text in (*row.done, (204, "")):
+        assert revoked(row, status, {"message": text})[0] is True
+    for status, _ in row.done:
+        if row.module != "github":
+            assert revoked(row, status, {"message": "missing client id"})[0] is False
+    for name in ("ok", "success", "revoked"):
+        assert revoked(row, 200, {name: False})[0] is False
     assert revoked(row, 401)[0] is False
     assert revoked(row, 200, {"ok": False, "error": "invalid_auth"})[0] is False
 
@@ -156,12 +166,32 @@ def test_answer(row: Row) -> None:
 def test_token_that_is_not_there(row: Row) -> None:
     """Where the one kind that can be revoked is not there, nothing is said to be revoked."""
     other = {"rt-1234": "access_token", "at-1234": "refresh_token"}[row.sent[-1]]
-    if len(row.sent) == 1:
+    if len(row.sent) == 1 and row.module != "google":
         token = {other: "other-1234"}
         blueprint = make(row.module, "the-id", "the-secret", backend=MemoryBackend(token))
         with app_with(blueprint).test_request_context():
             assert blueprint.revoke() is False
         assert blueprint.backend.get(blueprint) is None
+
+
+def test_google_without_a_refresh_token() -> None:
+    """The access token is revoked then, which is refused once the refresh token has been."""
+    row = access_alone("google", "https://oauth2.googleapis.com/revoke", auth="")
+    confirmed, requests, _ = revoked(row, token={"access_token": "at-1234"})
+    assert confirmed
+    assert [dict(parse_qsl(request.body))["token"] for request in requests] == ["at-1234"]
+
+
+@pytest.mark.parametrize("module", ["github", "google", "gitlab", "figma"])
+def test_another_server_is_nobodys_to_know_of(module: str) -> None:
+    """A token of another server is revoked and refreshed there, or nowhere."""
+    ours = "https://git.internal.example/token"
+    blueprint = make(module, "the-id", "the-secret", token_url=ours)
+    assert blueprint.revocation_url is None
+    assert blueprint.auto_refresh_url in (None, ours)
+    own = make(module, token_url=ours, revocation_url="https://git.internal.example/revoke")
+    assert own.revocation_url == "https://git.internal.example/revoke"
+    assert own.revocation is None
 
 
 def test_every_preset_that_can_revoke_has_a_row() -> None:

@@ -48,6 +48,7 @@ def request_of(blueprint: Any, app: Any, method: str, url: str, **kwargs: Any) -
         ("notion", {}, "Notion-Version", "2022-06-28"),
         ("reddit", {"user_agent": "mine/1.0"}, "User-Agent", "mine/1.0"),
         ("strava", {"user_agent": "mine/1.0"}, "User-Agent", "mine/1.0"),
+        ("reddit", {"user_agent": "web:{app}:{0}"}, "User-Agent", "web:{app}:{0}"),
         ("reddit", {}, "User-Agent", "Flask-Dance-NoSQL"),
         ("zoho", {}, "Authorization", "Zoho-oauthtoken t-1234"),
         ("shopify", {}, "X-Shopify-Access-Token", "t-1234"),
@@ -96,7 +97,7 @@ def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_gitlab_with_a_session_class_of_ones_own() -> None:
     """Which of the two is meant can't be known."""
-    with pytest.raises(ConfigurationError, match="session class of its own"):
+    with pytest.raises(ValueError, match="session_class"):
         make("gitlab", verify_tls_certificates=False, session_class=OAuth2Session)
 
 
@@ -131,7 +132,9 @@ def shopify_query(secret: str, **query: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("change", ["none", "hmac", "missing", "code", "secret", "non-ascii"])
+@pytest.mark.parametrize(
+    "change", ["none", "arrived", "hmac", "missing", "code", "secret", "non-ascii", "shop"]
+)
 def test_shopify_callback(change: str) -> None:
     """A callback that Shopify has not signed ends no dance."""
     blueprint = make("shopify", "the-id", "the-secret", backend=MemoryBackend())
@@ -146,10 +149,14 @@ def test_shopify_callback(change: str) -> None:
     location = client.get("/login/shopify").location
     [state] = parse_qs(urlsplit(location).query)["state"]
     secret = "another" if change == "secret" else "the-secret"
-    query = shopify_query(secret, code="c", state=state, shop="acme.myshopify.com", timestamp="1")
+    shop = "evil.myshopify.com" if change == "shop" else "acme.myshopify.com"
+    query = shopify_query(secret, code="c", state=state, shop=shop, timestamp="1")
     if change == "missing":
         del query["hmac"]
-    elif change != "secret" and change != "none":
+    elif change == "arrived":
+        # What the page for strict cookies adds.
+        query["arrived"] = "1"
+    elif change not in ("secret", "none", "shop"):
         query |= {"hmac": {"hmac": "0" * 64}, "code": {"code": "d"}, "non-ascii": {"hmac": "é"}}[
             change
         ]
@@ -158,12 +165,25 @@ def test_shopify_callback(change: str) -> None:
             blueprint.token_url, json={"access_token": "t-1234", "scope": "read_products"}
         )
         client.get("/login/shopify/authorized", query_string=query)
-        is_good = change == "none"
+        is_good = change in ("none", "arrived")
         assert len(provider.calls) == is_good
         if is_good:
             assert dict(parse_qsl(provider.calls[0].request.body))["expiring"] == "1"
     assert (blueprint.backend.get(blueprint) is not None) is is_good
     assert errors == ([] if is_good else ["invalid_hmac"])
+
+
+def test_shopify_without_a_secret() -> None:
+    """Nothing is signed by no secret: the application is set up wrongly."""
+    blueprint = make("shopify", "the-id", None, backend=MemoryBackend())
+    app = app_with(blueprint, TESTING=True)
+    client = app.test_client()
+    location = client.get("/login/shopify").location
+    [state] = parse_qs(urlsplit(location).query)["state"]
+    query = shopify_query("", code="c", state=state, shop="acme.myshopify.com")
+    with pytest.raises(ConfigurationError, match="client_secret"):
+        client.get("/login/shopify/authorized", query_string=query)
+    assert blueprint.backend.get(blueprint) is None
 
 
 def private_key(kind: str) -> str:
@@ -214,6 +234,20 @@ def test_jira_key(how: str, tmp_path: Path) -> None:
     assert 'oauth_signature_method="RSA-SHA1"' in headers["Authorization"].decode()
     assert headers["Content-Type"] in ("application/json", b"application/json")
     assert location.startswith("https://jira.example.com/plugins/servlet/oauth/authorize?")
+
+
+def test_jira_key_that_is_none() -> None:
+    """A key without line ends is no path, and is in no error."""
+    key = private_key("rsa").replace("\n", "\\n")
+    assert make("jira", consumer_key="the-key", rsa_key=key).rsa_key == key
+    assert make("jira", consumer_key="k", rsa_key="/no/such/file").rsa_key == "/no/such/file"
+
+
+def test_trello_with_an_authorization_url_of_ones_own() -> None:
+    """Its query stays."""
+    blueprint = make("trello", client_key="k", authorization_url="https://t.example/a?b=c")
+    expected = "https://t.example/a?b=c&scope=read%2Cwrite&expiration=never"
+    assert blueprint.authorization_url == expected
 
 
 def test_jira_below_a_path() -> None:
