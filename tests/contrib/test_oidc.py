@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from joserfc.jwk import ECKey
 
+from flask_dance_nosql.consumer import PrivateKeyJWT
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.contrib.azure import make_azure_blueprint
@@ -18,6 +20,7 @@ from flask_dance_nosql.contrib.linkedin_oidc import make_linkedin_oidc_blueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
 from flask_dance_nosql.contrib.okta import make_okta_blueprint
 from flask_dance_nosql.contrib.quickbooks import make_quickbooks_blueprint
+from flask_dance_nosql.contrib.stripe_app import make_stripe_app_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
 from ..consumer.oidc.conftest import openid  # noqa: F401 - a fixture
@@ -183,3 +186,16 @@ def test_joserfc_is_needed_for_openid_only() -> None:
     """Without it, what needs it names the extra; with it, what does not need it imports none."""
     assert run(BLOCKED) == ["oidc", "joserfc"] * 3
     assert run(UNUSED) == ["False"]
+
+
+@pytest.mark.parametrize("options", [{}, {"token_endpoint_auth_method": "none"}])
+def test_stripe_says_what_it_needs(options: dict[str, Any]) -> None:
+    """A signed statement, for one, is nothing that Stripe knows."""
+    if not options:
+        pem = ECKey.generate_key("P-256").as_pem(private=True)
+        options = {"token_endpoint_auth_method": PrivateKeyJWT(pem, "ES256")}
+    token = {"access_token": "at", "refresh_token": "rt", "expires_at": 1.0}
+    blueprint = make_stripe_app_blueprint("id", backend=MemoryBackend(token), **options)
+    site = Site(blueprint)
+    with site.app.test_request_context(), pytest.raises(ConfigurationError, match="client_secret"):
+        blueprint.session.keep_fresh()

@@ -149,7 +149,7 @@ def _ways_of(client: Client) -> dict[str, Any]:
 
     A provider of one's own may have a certificate that nobody else knows.
     """
-    ways = client.settings("timeout", "proxies", "token_url_params")
+    ways = client.settings("timeout", "proxies", "verify", "token_url_params")
     ways |= transport_of(ways.pop("token_url_params") or {})
     return {**ways, "headers": {"Accept": "application/json"}, "cert": None}
 

@@ -433,10 +433,12 @@ def test_documents_are_fetched_as_tokens_are(openid: OpenIDProvider) -> None:
     params = {"verify": "/ca.pem", "timeout": 7, "cert": "/me.pem", "headers": {"X-Key": "k"}}
     site = make_openid_site(openid, adapter=Adapter, token_url_params=params)
     site.browser().get("/login/acme")
-    [call] = sent
+    make_openid_site(openid, adapter=Adapter, verify="/ca.pem").browser().get("/login/acme")
+    [call, other] = sent
     assert (call["verify"], call["timeout"], call["cert"]) == ("/ca.pem", 7, None)
     assert "X-Key" not in call["headers"]
     assert "Authorization" not in call["headers"]
+    assert other["verify"] == "/ca.pem"
 
 
 def test_plain_http_is_refused(
