@@ -30,6 +30,7 @@ from .failure import DanceFailure
 from .issuer import is_named
 from .oauth2_session import OAuth2Session
 from .pending import PendingLogin, PendingLogins
+from .posted import arrived
 from .redaction import Redactor
 from .refresh.turns import revoke, store_login
 from .refusal import callback_refusal, refusal_of
@@ -103,7 +104,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         code_challenge_method: ``"S256"`` (default) or ``"plain"``.
         issuer: The provider's issuer identifier; a response that names another one is refused.
         scope_separator: What stands between the scopes of a list; default: a space.
-        callback_fields: Parameters of the callback that are kept with the token.
+        callback_fields: Parameters of the callback that are kept with the token; those that the
+            provider posts are in no URL.
         token_request: Takes the form that the token and revocation endpoints are to be sent, and
             returns the arguments of requests by which it goes: ``{"json": form}``.
         token_answer: Takes the fields of the token endpoint's answer, and returns those of a token.
@@ -187,6 +189,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
 
+    def _kept_fields(self) -> tuple[str, ...]:
+        return self.callback_fields
+
     def _begin(
         self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
     ) -> tuple[str, PendingLogin]:
@@ -267,10 +272,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         except EXCHANGE_ERRORS as error:
             refusal = refusal_of(error, session.redactor)
         else:
-            kept = {
-                name: request.args[name] for name in self.callback_fields if name in request.args
-            }
-            token = {**token, **kept}
+            token = {**token, **arrived(self._kept_fields())}
             if not token.get("scope") and session.scope:
                 # RFC 6749 section 5.1: it may be left out if it is what was asked for.
                 token = {**token, "scope": scope_to_list(session.scope)}

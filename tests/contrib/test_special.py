@@ -293,9 +293,9 @@ def test_apple_login() -> None:
     assert query["response_mode"] == "form_post"
     user = {"name": {"firstName": "Ada", "lastName": "Lovelace"}, "email": "ada@example.com"}
     form = {"code": "the-code", "state": query["state"], "user": json.dumps(user)}
-    # Without the cookie: another site has posted it.
-    posted = app.test_client().post("/login/apple/authorized", data=form)
+    posted = client.post("/login/apple/authorized", data=form)
     assert posted.status_code == 303
+    assert "Ada" not in posted.location
     with responses.RequestsMock() as provider:
         provider.post(blueprint.token_url, json={"access_token": "a", "refresh_token": "r"})
         assert client.get(posted.location).location == "/"
