@@ -14,6 +14,7 @@ from typing import Any
 from flask import current_app
 
 from ... import clock
+from ..pending import PendingLogin
 from .discovery import Metadata
 from .keys import ALGORITHMS, SYMMETRIC, Key, signing_key
 
@@ -214,3 +215,15 @@ def secret_keys() -> list[str | bytes]:
     config = current_app.config
     keys = [config.get("SECRET_KEY"), *(config.get("SECRET_KEY_FALLBACKS") or ())]
     return [key for key in keys if key]
+
+
+def nonce_of(login: PendingLogin) -> str:
+    """Return the nonce of a login.
+
+    It is made of what the browser's session has of the login anyway. So it takes no room there, is
+    as random as the state and the code verifier are, and can't be that of another login. As the
+    verifier is hashed together with another text than for the code challenge, neither tells of the
+    other.
+    """
+    text = f"nonce {login.handle} {login.secret or ''}"
+    return encoded(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
