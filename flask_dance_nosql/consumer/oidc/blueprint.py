@@ -208,7 +208,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
                 ``login_hint``, else its ``sub``.
 
         Raises:
-            ConfigurationError: If the provider has no such endpoint, as Google has none, or a URL is
+            ConfigurationError: If the provider has no such endpoint, as Google, or a URL is
                 not full. The token stays: ``del blueprint.token`` removes it.
             ProviderError: If its discovery document can't be had. The token is removed by then.
         """
