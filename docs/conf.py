@@ -37,7 +37,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!flask_dance_nosql).*"),
     # What shows in signatures alone.
-    (r"py:.*", r"flask_dance_nosql\.(consumer\.settings\.Configurable|preset\.B)"),
+    (r"py:.*", r"flask_dance_nosql\.(consumer\.settings\.Configurable|preset\.base\.B)"),
 ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from string import Formatter
 from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 from urllib.parse import urlencode
 
@@ -20,6 +22,7 @@ from ..consumer.revocation import Revocation
 from ..consumer.settings import Argument, Configurable, argument, refuse_unknown
 from ..consumer.token import scopes_of
 from ..consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout
+from ..errors import ConfigurationError
 from .option import Option, option
 from .profile import OPENID, Profile
 
@@ -92,6 +95,7 @@ class BasePreset(Configurable, Generic[B]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._check()
         names = [name for name in _CREDENTIALS if name in cls.arguments]
         for name, default in (
             ("display", cls.__name__),
@@ -99,6 +103,24 @@ class BasePreset(Configurable, Generic[B]):
         ):
             if name not in vars(cls):
                 setattr(cls, name, default)
+
+    @classmethod
+    def _check(cls) -> None:
+        """Raise :class:`ConfigurationError` for a misspelt attribute, or option in a text."""
+        known = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", {})}
+        for name, value in vars(cls).items():
+            if name.startswith("_") or callable(value) or isinstance(value, classmethod | property):
+                continue
+            if name not in known and name not in cls.make.arguments:
+                close = get_close_matches(name, sorted(known), n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ConfigurationError(f"{cls.__name__} has an unknown attribute {name!r}.{hint}")
+            parts = [part for text in _texts_in(value) for part in Formatter().parse(text)]
+            for _, field, _, _ in parts:
+                if field and field not in (*cls.options(), "base_url", "client_id"):
+                    raise ConfigurationError(
+                        f"{cls.__name__}.{name} has {{{field}}} in it, which is no option."
+                    )
 
     @classmethod
     def blueprint_name(cls) -> str:
@@ -197,6 +219,14 @@ class BasePreset(Configurable, Generic[B]):
         state.app.extensions.setdefault(EXTENSION, {})[type(self)] = state.blueprint
 
 
+def _texts_in(value: object) -> list[str]:
+    """Return the texts of an attribute that may have options in them."""
+    if isinstance(value, Revocation | Profile):
+        return [value.url]
+    values = value.values() if isinstance(value, Mapping) else [value]
+    return [each for each in values if isinstance(each, str)]
+
+
 class Preset(BasePreset[OAuth2ConsumerBlueprint]):
     """A provider of OAuth 2.
 
@@ -208,6 +238,8 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
     issuer: ClassVar[str | None] = None
     scope_separator: ClassVar[str] = " "
     revocation: ClassVar[Revocation | None] = None
+    use_nonce: ClassVar[bool] = True
+    discovery_url: ClassVar[str | None] = None
 
     client_id: str | None = argument(default=None, kw_only=False)
     client_secret: ClientSecret = argument(default=None, kw_only=False)

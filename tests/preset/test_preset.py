@@ -135,3 +135,23 @@ def test_option_that_is_missing() -> None:
     assert make("id").token_url is None
     assert make("id", token_url="https://x.example/token").token_url == "https://x.example/token"
     assert make("id", host="h.example").authorization_url == "https://h.example/authorize"
+
+
+def test_misspelt_attribute() -> None:
+    """It is an error where the class is written, with the right name."""
+    with pytest.raises(ConfigurationError, match="Did you mean 'scope_separator'"):
+        type("Misspelt", (Preset,), {"scope_seperator": ","})
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"base_url": "https://{vesion}.example/"},
+        {"headers": {"X": "{vesion}"}},
+        {"revocation": Revocation("https://{vesion}.example/")},
+    ],
+)
+def test_misspelt_option_in_a_text(attributes: dict[str, Any]) -> None:
+    """It is an error where the class is written."""
+    with pytest.raises(ConfigurationError, match="vesion"):
+        type("Misspelt", (Preset,), attributes)
