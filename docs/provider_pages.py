@@ -110,7 +110,9 @@ def code(name: str, preset: type[BasePreset]) -> str:
     given = APPLE if name == "apple" else given
     profile = preset.profile
     if profile is None or profile.url in ("token", "id_token"):
-        shown = ["return {'connected': True}".replace("'", '"')]
+        shown = ['return {"connected": True}']
+        if issubclass(preset, Preset) and preset.signs_in:
+            shown = [f'return {{"subject": {name}.id_claims["sub"]}}']
     else:
         url = preset(**EXAMPLES.get(name, {})).filled(profile.url)
         call = f'{name}.get("{url}")'
@@ -179,7 +181,7 @@ def _features(preset: type[BasePreset]) -> Iterator[str]:
             else ("Tokens can't be revoked: ``revoke()`` is an error.")
         )
         if preset.issuer:
-            yield "With ``oidc=True`` the ID token of each login is validated."
+            yield OIDC[preset.signs_in]
     profile = preset.profile
     if profile is not None:
         where = WHERE.get(profile.url, f"of ``{profile.url}``")
@@ -203,6 +205,11 @@ FIELDS = (
     "whether it is verified",
 )
 WHERE = {"token": "by the answer to the login", "id_token": "by the ID token"}
+OIDC = {
+    True: "The ID token of each login is validated, for which ``joserfc`` is needed: the extra\n"
+    "  ``oidc``. ``oidc=False`` takes the access token alone.",
+    False: "With ``oidc=True`` the ID token of each login is validated.",
+}
 PKCE = {
     True: "A PKCE challenge is sent; a provider that does not know PKCE passes it over.",
     False: "PKCE is off: the provider refuses it, or does not have it for all apps.",

@@ -143,9 +143,6 @@ class BasePreset(Configurable, Generic[B]):
             setattr(self, name, each.default if value is None and each.pattern else value)
             if each.names and getattr(self, name) is not None:
                 values[each.names] = getattr(self, name)
-        kind = self.kind(oidc=values.get("oidc", False))
-        unknown = {name: further[name] for name in further.keys() - kind.arguments.keys()}
-        refuse_unknown(type(self), unknown, values["session_class"] or object)
         self.given = {**values, **further}
         self.texts = {"client_id": "{client_id}"}
         for name, each in self.options().items():
@@ -156,14 +153,12 @@ class BasePreset(Configurable, Generic[B]):
                 # The default of a host may have another option in it.
                 text = self.filled(value) if value == each.default else value
                 self.texts[name] = f"{text}{each.ends}" if value else ""
+        unknown = {name: further[name] for name in further.keys() - self.kind().arguments.keys()}
+        refuse_unknown(type(self), unknown, values["session_class"] or object)
 
-    def kind(self, *, oidc: bool) -> Any:
-        """Return the class of the blueprint, which may have to be one of OpenID Connect."""
-        if not oidc:
-            return self.make
-        from ..consumer.oidc import OIDCConsumerBlueprint
-
-        return OIDCConsumerBlueprint
+    def kind(self) -> Any:
+        """Return the class of the blueprint."""
+        return self.make
 
     def filled(self, value: Any) -> Any:
         """Return a value of the preset with this blueprint's options in their places."""
@@ -182,7 +177,8 @@ class BasePreset(Configurable, Generic[B]):
     def blueprint(self) -> B:
         """Make a blueprint."""
         arguments = {**self.given}
-        make = self.kind(oidc=arguments.pop("oidc", False))
+        make = self.kind()
+        arguments.pop("oidc", None)
         for name in make.arguments:
             default = getattr(type(self), name, None)
             default = None if isinstance(default, Argument) else self.filled(default)
@@ -232,10 +228,15 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
 
     ``oidc=True`` has the ID token of each login validated, where the preset has an ``issuer``; it
     needs the extra ``oidc``.
+
+    Attributes:
+        signs_in: Whether that is so by default, unless the factory is given a ``token_url`` of
+            another server.
     """
 
     make = OAuth2ConsumerBlueprint
     issuer: ClassVar[str | None] = None
+    signs_in: ClassVar[bool] = False
     scope_separator: ClassVar[str] = " "
     revocation: ClassVar[Revocation | None] = None
     use_nonce: ClassVar[bool] = True
@@ -254,7 +255,18 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
     ended_errors: EndedErrors = argument(default=None)
     revocation_url: str | None = argument(default=None)
     use_pkce: bool | None = argument(default=None)
-    oidc: bool = argument(default=False)
+    oidc: bool | None = argument(default=None)
+
+    def kind(self) -> Any:
+        """Return the class of the blueprint, which may have to be one of OpenID Connect."""
+        oidc, is_own = self.given["oidc"], not self.given["token_url"]
+        if oidc is None:
+            oidc = self.signs_in and is_own and self.filled(self.issuer) is not None
+        if not oidc:
+            return self.make
+        from ..consumer.oidc import OIDCConsumerBlueprint
+
+        return OIDCConsumerBlueprint
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say what is asked of the user, and where tokens are refreshed."""
@@ -278,8 +290,12 @@ class Preset(BasePreset[OAuth2ConsumerBlueprint]):
 
 
 class OpenIDPreset(Preset):
-    """A server of OpenID Connect."""
+    """A server of OpenID Connect, which has the ID token of each login validated.
 
+    It needs the extra ``oidc``, or ``oidc=False``.
+    """
+
+    signs_in = True
     scope = ["openid", "profile", "email"]
     profile = OPENID
 

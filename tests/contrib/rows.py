@@ -249,7 +249,7 @@ ROWS = [
         None,
         "https://appleid.apple.com/auth/authorize",
         "https://appleid.apple.com/auth/token",
-        ["name", "email"],
+        ["openid", "name", "email"],
         "https://appleid.apple.com/auth/token",
         auth="post",
         params={"response_mode": "form_post"},

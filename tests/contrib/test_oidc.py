@@ -26,6 +26,7 @@ from flask_dance_nosql.errors import ConfigurationError
 from ..consumer.oidc.conftest import openid  # noqa: F401 - a fixture
 from ..consumer.oidc.provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider
 from ..consumer.site import Site
+from .test_presets import make
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
@@ -113,6 +114,40 @@ def test_google_s_issuer_has_two_names() -> None:
     assert not read_metadata("a", {"issuer": "https://a"}, "https://a").is_issuer("a")
 
 
+SIGN_IN = [
+    "apple",
+    "auth0",
+    "authentik",
+    "cognito",
+    "keycloak",
+    "linkedin_oidc",
+    "okta",
+    "slack_oidc",
+]
+
+
+@pytest.mark.parametrize("module", SIGN_IN)
+def test_a_preset_for_signing_in_validates_by_default(module: str) -> None:
+    """It has no other sense. The caller may say something else, or have a server of its own."""
+    for given, validates in (
+        ({}, True),
+        ({"oidc": False}, False),
+        ({"token_url": "https://own.example/token"}, False),
+        ({"token_url": "https://own.example/token", "oidc": True}, True),
+    ):
+        blueprint = make(module, **given)
+        assert isinstance(blueprint, OIDCConsumerBlueprint) is validates, given
+    assert not isinstance(make_google_blueprint(), OIDCConsumerBlueprint)
+
+
+def test_okta_by_urls_is_what_it_was() -> None:
+    """As in Flask-Dance, where it has no issuer."""
+    url = "https://okta.example/x"
+    cases: list[dict[str, Any]] = [{}, {"token_url": url}]
+    for given in [*cases, {"authorization_url": url, "token_url": url}]:
+        assert not isinstance(make_okta_blueprint("id", "secret", **given), OIDCConsumerBlueprint)
+
+
 def test_a_preset_without_an_issuer_says_so() -> None:
     """GitHub has no OpenID Connect for users."""
     with pytest.raises(ConfigurationError, match="issuer"):
@@ -154,12 +189,14 @@ sys.modules["joserfc"] = None
 import flask_dance_nosql.consumer.oidc
 from flask_dance_nosql.contrib.google import make_google_blueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
+from flask_dance_nosql.contrib.slack_oidc import make_slack_oidc_blueprint
 from flask_dance_nosql.consumer import PrivateKeyJWT
 from flask_dance_nosql.errors import MissingDependency
 make_google_blueprint()
 for work in (
     lambda: make_oidc_blueprint("acme", issuer="https://idp.example"),
     lambda: make_google_blueprint(oidc=True),
+    lambda: make_slack_oidc_blueprint(),
     lambda: PrivateKeyJWT("pem"),
 ):
     try:
@@ -184,7 +221,7 @@ def run(program: str) -> Any:
 
 def test_joserfc_is_needed_for_openid_only() -> None:
     """Without it, what needs it names the extra; with it, what does not need it imports none."""
-    assert run(BLOCKED) == ["oidc", "joserfc"] * 3
+    assert run(BLOCKED) == ["oidc", "joserfc"] * 4
     assert run(UNUSED) == ["False"]
 
 

@@ -19,8 +19,10 @@ from flask import Flask
 from flask_dance_nosql import contrib
 from flask_dance_nosql.consumer import OAuth2Session
 from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.errors import ConfigurationError
 
+from .openid import signed
 from .rows import OPTIONS, ROWS, OptionRow, Row
 
 OAUTH1 = {
@@ -85,7 +87,10 @@ def test_what_a_factory_makes(row: Row) -> None:
     assert blueprint.authorization_url == row.authorization_url
     assert blueprint.token_url == row.token_url
     assert session.scope == row.scope
-    assert session.auto_refresh_url == blueprint.auto_refresh_url == row.refresh_url
+    assert blueprint.auto_refresh_url == row.refresh_url
+    # With OpenID Connect, a token that can be refreshed is.
+    assert session.auto_refresh_url == blueprint.refresh_url
+    assert row.refresh_url in (None, blueprint.refresh_url)
 
 
 @oauth2
@@ -97,7 +102,8 @@ def test_login_redirect(row: Row) -> None:
     assert url == row.authorization_url
     assert "+" not in text
     query = {name: value for name, [value] in parse_qs(text).items()}
-    for name in ("redirect_uri", "state"):
+    validates = isinstance(blueprint, OIDCConsumerBlueprint) and blueprint.use_nonce
+    for name in ("redirect_uri", "state", *(["nonce"] if validates else [])):
         assert query.pop(name)
     if row.pkce:
         assert query.pop("code_challenge_method") == "S256"
@@ -119,12 +125,13 @@ def token_request(blueprint: Any, answer: Any = None, **arguments: str) -> tuple
     [state] = parse_qs(urlsplit(location).query)["state"]
     fields = answer or {"access_token": "the-token", "token_type": "Bearer"}
     with responses.RequestsMock() as provider:
-        provider.post(blueprint.token_url, json=fields)
+        provider.post(blueprint.token_url, json={**fields, **signed(provider, blueprint, location)})
         query = {"code": "the-code", "state": state, **arguments}
         client.get(f"/login/{blueprint.name}/authorized", query_string=query)
         with client, client.session_transaction():
             pass
-        return provider.calls[0].request, blueprint.backend.get(blueprint)
+        [asked] = [each.request for each in provider.calls if each.request.method == "POST"]
+        return asked, blueprint.backend.get(blueprint)
 
 
 # Shopify signs its callback, and has a test of its own.

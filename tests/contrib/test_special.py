@@ -21,6 +21,7 @@ from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.contrib.jira import make_jira_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
+from .openid import signed
 from .test_presets import app_with, make
 
 
@@ -297,9 +298,12 @@ def test_apple_login() -> None:
     assert posted.status_code == 303
     assert "Ada" not in posted.location
     with responses.RequestsMock() as provider:
-        provider.post(blueprint.token_url, json={"access_token": "a", "refresh_token": "r"})
+        answer = {"access_token": "a", "refresh_token": "r"}
+        answer |= signed(provider, blueprint, location)
+        provider.post(blueprint.token_url, json=answer)
         assert client.get(posted.location).location == "/"
-        sent = dict(parse_qsl(provider.calls[0].request.body))
+        [call] = [each for each in provider.calls if each.request.method == "POST"]
+        sent = dict(parse_qsl(call.request.body))
     secret = jwt.decode(sent["client_secret"], key, ["ES256"])
     assert secret.header == {"alg": "ES256", "kid": "KEY", "typ": "JWT"}
     claims = secret.claims
