@@ -4,23 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from flask import current_app, has_app_context
 from werkzeug.local import LocalProxy
 
-from .base import EXTENSION, B, BasePreset
+from .base import EXTENSION, B, BasePreset, OAuth1Preset, OpenIDPreset, Preset
+
+if TYPE_CHECKING:
+    from ..consumer.oauth2 import OAuth2ConsumerBlueprint
+    from ..consumer.oidc import OIDCConsumerBlueprint, OIDCSession
+    from ..consumer.requests import OAuth1Session, OAuth2Session
+
+    S = TypeVar("S")
+
+    class _Proxy(Generic[S]):
+        def _get_current_object(self) -> S: ...
+        def __bool__(self) -> bool: ...
+
+    class _OAuth1Proxy(OAuth1Session, _Proxy[OAuth1Session]): ...  # type: ignore[misc] # as the session
+
+    class _OAuth2Proxy(OAuth2Session, _Proxy[OAuth2Session]): ...
+
+    class _OIDCProxy(OIDCSession, _Proxy[OIDCSession]): ...
+
 
 P = ParamSpec("P")
+B_co = TypeVar("B_co", covariant=True)
 
 
-def factory(preset: Callable[P, BasePreset[B]]) -> Callable[P, B]:
+class Factory(Protocol[P, B_co]):
+    """Makes blueprints of OAuth 2, or those of OpenID Connect with the further arguments of these.
+
+    With ``oidc=True``, type checkers can't know these arguments beside the preset's own; all are
+    checked when the blueprint is made.
+    """
+
+    @overload
+    def __call__(self, *args: Any, oidc: Literal[True], **kwargs: Any) -> OIDCConsumerBlueprint: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> B_co: ...
+
+
+@overload
+def factory(preset: Callable[P, OpenIDPreset]) -> Factory[P, OIDCConsumerBlueprint]: ...
+@overload
+def factory(preset: Callable[P, Preset]) -> Factory[P, OAuth2ConsumerBlueprint]: ...
+@overload
+def factory(preset: Callable[P, BasePreset[B]]) -> Callable[P, B]: ...
+def factory(preset: Callable[..., BasePreset[Any]]) -> Any:
     """Return the factory of a preset: a function with the arguments of the class."""
 
-    def make(*args: P.args, **kwargs: P.kwargs) -> B:
+    def make(*args: Any, **kwargs: Any) -> Any:
         return preset(*args, **kwargs).blueprint()
 
-    kind = cast(type[BasePreset[B]], preset)
+    kind = cast(type[BasePreset[Any]], preset)
     make.__name__ = make.__qualname__ = f"make_{kind.blueprint_name()}_blueprint"
     make.__module__, make.__doc__ = kind.__module__, f"Make a blueprint for {kind.display}."
     make.__signature__ = kind._signature  # type: ignore[attr-defined] # for readers
@@ -60,6 +108,14 @@ class SessionProxy(LocalProxy[Any]):
             return None
 
 
+@overload
+def proxy(  # type: ignore[overload-overlap] # the more special one comes first
+    preset: type[OpenIDPreset],
+) -> _OIDCProxy: ...
+@overload
+def proxy(preset: type[Preset]) -> _OAuth2Proxy: ...
+@overload
+def proxy(preset: type[OAuth1Preset]) -> _OAuth1Proxy: ...
 def proxy(preset: type[BasePreset[Any]]) -> Any:
     """Return the proxy of a preset. Where there is no session, using it is a RuntimeError."""
 
