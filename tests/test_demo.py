@@ -224,6 +224,7 @@ def test_token_that_was_ended_is_refreshed(demo: DemoProcess, visit: Callable[[]
     assert not ada.offers("Watch a refresh")
     ada.press("End this token now")
     ended = stored_token(demo, "ada", ada)
+    assert ended is not None
     assert ended == {**before, "expires_at": ended["expires_at"]}
     assert ended["expires_at"] < before["expires_at"]
     ada.follow("Watch a refresh")

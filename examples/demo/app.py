@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, abort, flash, redirect, render_template, request, session, url_for
@@ -22,7 +23,12 @@ from werkzeug.wrappers import Response
 from flask_dance_nosql.consumer import oauth_authorized, oauth_error
 from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
-from flask_dance_nosql.errors import BackendUnavailable, ProviderError, TokenRefreshError
+from flask_dance_nosql.errors import (
+    BackendUnavailable,
+    ProviderError,
+    TokenRefreshError,
+    VersionConflict,
+)
 
 from .backends import PROVIDER, Storage
 from .display import json_markup, masked, signing_key
@@ -135,7 +141,9 @@ class _AppViews:
             self._blueprint.session.post("/expire").raise_for_status()
             slot = self._blueprint.slot()
             stored = slot.read(fresh=True)
-            slot.write({**(stored.token or {}), "expires_at": time.time()}, stored)
+            # A new token that another request has got meanwhile stays.
+            with suppress(VersionConflict):
+                slot.write({**(stored.token or {}), "expires_at": time.time()}, stored)
             flash("The access token has ended. The next call refreshes it.", "note")
         return redirect(url_for("home"), 303)
 
@@ -187,7 +195,7 @@ class _AppViews:
             status=self._blueprint.session.token_status,
             history=self._history.of_visitor(),
             claims=claims,
-            signed_by=signing_key(token["id_token"]) if claims else None,
+            signed_by=signing_key(token["id_token"]) if token and claims else None,
             provider_url=self._blueprint.issuer,
             record=None if record is None else json_markup(masked(record)),
             answer=None if answer is None else json_markup(answer),
