@@ -40,7 +40,7 @@ class SigningKeys:
 
     def published(self) -> dict[str, Any]:
         """Return the public keys as a JWK Set. Source: RFC 7517 section 5."""
-        return dict(KeySet(self._keys).as_dict(private=False))
+        return dict(KeySet([*self._keys]).as_dict(private=False))
 
     def id_token(self, issuer: str, token: IssuedToken, nonce: str | None = None) -> str:
         """Return the ID token that goes with a token. Source: OpenID Connect Core section 2.
@@ -67,7 +67,7 @@ class SigningKeys:
     def hinted(self, id_token: str) -> dict[str, Any]:
         """Return the claims of an ID token that was signed here, even if it is old; else none."""
         try:
-            return jwt.decode(id_token, KeySet(self._keys), [ALGORITHM]).claims
+            return jwt.decode(id_token, KeySet([*self._keys]), [ALGORITHM]).claims
         except (JoseError, ValueError):
             return {}
 
@@ -103,5 +103,5 @@ def metadata(issuer: str, address: str) -> dict[str, Any]:
 
 
 def _new_key() -> ECKey:
-    parameters = {"kid": secrets.token_hex(4), "use": "sig", "alg": ALGORITHM}
-    return ECKey.generate_key("P-256", parameters)
+    key_id = secrets.token_hex(4)
+    return ECKey.generate_key("P-256", {"kid": key_id, "use": "sig", "alg": ALGORITHM})
