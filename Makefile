@@ -23,7 +23,7 @@ $(VENV)/installed-%: $(METADATA) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|sqlite|file|session)
+demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|sqla|file|session)
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
