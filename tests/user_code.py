@@ -66,6 +66,8 @@ google = make_google_blueprint("id", oidc=True, issuer="https://x", id_token_alg
 google.logout_url("https://example.com/bye")
 shop = make_keycloak_blueprint("id", hostname="id.example.com", realm="shop")
 assert_type(shop, OIDCConsumerBlueprint)
+plain = make_keycloak_blueprint("id", hostname="id.example.com", realm="shop", oidc=False)
+assert_type(plain, OAuth2ConsumerBlueprint)
 print(keycloak.id_claims, keycloak.userinfo()["email"])
 
 make_oidc_blueprint("acme", "https://x", scop=["openid"])  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]

@@ -46,12 +46,16 @@ B_co = TypeVar("B_co", covariant=True)
 class Factory(Protocol[P, B_co]):
     """Makes blueprints of OAuth 2, or those of OpenID Connect with the further arguments of these.
 
-    With ``oidc=True``, type checkers can't know these arguments beside the preset's own; all are
-    checked when the blueprint is made.
+    Where ``oidc`` says which, type checkers can't know the further arguments beside the preset's
+    own; all are checked when the blueprint is made.
     """
 
     @overload
     def __call__(self, *args: Any, oidc: Literal[True], **kwargs: Any) -> OIDCConsumerBlueprint: ...
+    @overload
+    def __call__(
+        self, *args: Any, oidc: Literal[False], **kwargs: Any
+    ) -> OAuth2ConsumerBlueprint: ...
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> B_co: ...
 
