@@ -44,6 +44,12 @@ def end_of(token: Token) -> float | None:
     return end if end != math.inf else None
 
 
+def ends_later(token: Token, other: Token, by: float = 0.0) -> bool:
+    """Whether a token ends later than another one by so many seconds, or does not say when."""
+    end, earlier = end_of(token), end_of(other)
+    return earlier is not None and (end is None or end > earlier + by)
+
+
 def can_be_refreshed(token: Token) -> bool:
     """Whether a token has a refresh token that could be one."""
     return is_vschar(token.get("refresh_token"))

@@ -97,7 +97,8 @@ def store_login(
                 token = {**token, "refresh_token": kept}
         written = slot.write(token)
     # Whatever was said of its refresh token before, the provider stands by it now.
-    flights.failures.remove(digest_of(token.get("refresh_token")))
+    for known in (flights.failures, flights.exchanges):
+        known.remove(digest_of(token.get("refresh_token")))
     if previous is not None and previous.get("refresh_token") != token.get("refresh_token"):
         flights.rescue.settle_slot(slot)
         flights.forget(previous)
