@@ -7,6 +7,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -60,6 +61,10 @@ class TokenCalls(OAuth2Session, ABC):
     @abstractmethod
     def for_token_call(self) -> Self:
         """Return a copy of the session that makes one call."""
+
+    @abstractmethod
+    def at_work(self) -> AbstractContextManager[None]:
+        """Let hooks find the client of this copy in the session that it is a copy of."""
 
     @abstractmethod
     def use(self, token: Token | None) -> None:
@@ -134,7 +139,7 @@ class TokenCalls(OAuth2Session, ABC):
         asked = call.scope
         failure: Exception | None = None
         try:
-            with quiet():
+            with quiet(), call.at_work():
                 token = work(*args, **kwargs)
         except Exception as error:
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.
@@ -249,7 +254,10 @@ class TokenEndpoint:
                 given.pop(name, None)
             if "client_secret" in given:
                 given["client_secret"] = who.secret
-            session.scope = session._client.scope = given.pop("scope", None)
+            client = session._client
+            session.scope = client.scope = given.pop("scope", None)
+            client.access_token = token.get("access_token")
+            client.refresh_token = token["refresh_token"]
             session.auto_refresh_kwargs = given
             auth = {} if who.auth is None else {"auth": who.auth}
             issued = session.refresh_token(
