@@ -282,6 +282,6 @@ def _scopes(scope: Any) -> list[str]:
     given = scopes_of(scope) if isinstance(scope, str) else scope
     if isinstance(given, Iterable) and not isinstance(given, bytes):
         scopes = list(given)
-        if all(isinstance(each, str) for each in scopes):
+        if all(isinstance(each, str) and each.isprintable() for each in scopes):
             return scopes
-    raise ConfigurationError(f"begin() takes scopes as text, not as {type(scope).__name__}.")
+    raise ConfigurationError("begin() takes scopes as printable text, or as a list of such texts.")

@@ -130,8 +130,12 @@ def scopes_of(value: object) -> list[str]:
 
 
 def granted_scope(token: Token) -> list[str]:
-    """Return the scopes that the account has granted so far; the token may have fewer."""
-    return scopes_of(token.get("granted_scope") or token.get("scope"))
+    """Return the scopes that the account has granted so far; the token may have fewer.
+
+    What is no text that could be sent to ask for it again is left out.
+    """
+    scopes = scopes_of(token.get("granted_scope") or token.get("scope"))
+    return [scope for scope in scopes if scope.isprintable()]
 
 
 def with_granted(old: Token, new: Token) -> Token:

@@ -17,7 +17,7 @@ from ...errors import (
     TokenRevoked,
     VersionConflict,
 )
-from ..backend.base import NOTHING, StoredToken, TokenSlot, issued_digest
+from ..backend.base import NOTHING, StoredToken, TokenSlot, digest_of, issued_digest
 from ..backend.store.values import Token
 from ..context import app_of_context
 from ..refusal import MISSING, Refusal
@@ -30,7 +30,7 @@ from ..signals import (
 )
 from ..token import TokenStatus, ends_later, renewed
 from ..token_endpoint import TokenEndpoint
-from .flights import LEASE_SECONDS, Flights, Turn, digest_of
+from .flights import LEASE_SECONDS, Flights, Turn
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)

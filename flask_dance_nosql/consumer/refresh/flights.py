@@ -8,12 +8,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import Any, Generic, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ...process import PerProcess
-from ..backend.base import TokenSlot, issued_digest
+from ..backend.base import TokenSlot, digest_of, issued_digest
 from ..backend.store.values import Token
 from ..refusal import Refusal
 from ..token import ends_later, renewed
@@ -223,8 +222,3 @@ def flights_of(backend: object) -> PerProcess[Flights]:
     except TypeError:
         # It can't be a key.
         return made
-
-
-def digest_of(secret: object) -> str:
-    """Return what stands for a refresh or access token in memory, and tells nothing of it."""
-    return sha256(str(secret).encode("utf-8", "surrogatepass")).hexdigest()

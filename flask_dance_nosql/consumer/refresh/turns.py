@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ...errors import BackendError, BackendUnavailable, CorruptToken, UserRequired, VersionConflict
-from ..backend.base import NOTHING, StoredToken, TokenSlot
+from ..backend.base import NOTHING, StoredToken, TokenSlot, digest_of
 from ..backend.store.values import Token
 from ..signals import token_deleted
 from ..token import same_account, with_granted
 from ..token_endpoint import TokenEndpoint
 from .attempt import RefreshingBlueprint
-from .flights import LEASE_SECONDS, digest_of
+from .flights import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
 
