@@ -14,7 +14,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from oauthlib.oauth2 import OAuth2Error
-from requests import HTTPError, RequestException, Response
+from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests_oauthlib import OAuth2Session
 
 from ..errors import FlaskDanceNoSQLError
@@ -174,14 +174,21 @@ class _Answer:
     def __init__(self, session: TokenCalls, redactor: Redactor, call: TokenCalls) -> None:
         self._session = session
         self._redactor = redactor
-        self._is_in_hook = False
+        self._is_in_hook = self._is_sent = False
         self.raw: Response | None = None
         call.receive = self._receive
+        call.send = partial(self._send, call.send)  # type: ignore[method-assign] # of this copy
         # In requests-oauthlib they are sets, which have no order, and the reader has to be last.
         hooks: Any = {**session.compliance_hook}
         for kind in ("access_token_response", "refresh_token_response"):
             hooks[kind] = [partial(self._read, tuple(hooks[kind]))]
         call.compliance_hook = hooks
+
+    def _send(
+        self, send: Callable[..., Response], request: PreparedRequest, **kwargs: Any
+    ) -> Response:
+        self._is_sent = True
+        return send(request, **kwargs)
 
     def _receive(self, response: Response) -> Response:
         self.raw = copy.copy(read_bounded(response))
@@ -205,7 +212,11 @@ class _Answer:
         """Return why there is no token, with what was issued all the same."""
         raw, redactor, ended = self.raw, self._redactor, self._session.ended_errors
         if raw is None:
-            return refusal_of(error, redactor)
+            refusal = refusal_of(error, redactor)
+            if self._is_sent or isinstance(error, OAuth2Error | Refused):
+                return refusal
+            reason = f"No request was made: {type(error).__name__}."
+            return replace(refusal, description=reason, cause=reason)
         fields = fields_of(raw)
         redactor = redactor.knowing(fields)
         if isinstance(error, HTTPError) and raw.status_code >= 400:

@@ -370,6 +370,40 @@ def test_hook_that_fails_before_the_call(rotating: RotatingProvider, error: Exce
     assert rotating.asked == []
 
 
+@pytest.mark.parametrize("kind", [KeyError, ValueError, TypeError, ConnectTimeout])
+def test_hook_that_keeps_a_call_from_being_made(
+    rotating: RotatingProvider, signals: Signals, kind: type[Exception]
+) -> None:
+    """It is told that no request was made, since no answer of the provider's is to blame."""
+
+    def fail(*asked: Any) -> Any:
+        raise kind("CODE123")
+
+    def register(session: Any) -> None:
+        session.register_compliance_hook("access_token_request", fail)
+        session.register_compliance_hook("refresh_token_request", fail)
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    told = f"No request was made: {kind.__name__}."
+    browser.login()
+    assert signals.of("oauth-error")[-1]["error_description"] == told
+    browser.connect(rotating.grant())
+    with pytest.raises(TokenRefreshError, match=told):
+        browser.call()
+    assert rotating.asked == []
+
+
+@pytest.mark.filterwarnings("ignore:`client_id` has been deprecated:DeprecationWarning")
+def test_setting_that_keeps_a_call_from_being_made(
+    rotating: RotatingProvider, signals: Signals
+) -> None:
+    """So it is where oauthlib refuses what it is to send, as another client's id."""
+    params = {"client_id": "another"}
+    make_site(rotating, of_user(), token_url_params=params).browser().login()
+    [sent] = signals.of("oauth-error")
+    assert sent["error_description"] == "No request was made: ValueError."
+
+
 class TestClientOfTheSession:
     """Hooks that look at the client of the session, as LinkedIn's users have them."""
 
