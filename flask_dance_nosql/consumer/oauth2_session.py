@@ -317,45 +317,38 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     ) -> Response:
         """Sign a call with one token, and send it."""
         call, token = self.for_call(reading), reading.stored.token
-        with call.at_work():
-            return call._sign_and_send(token, method, url, data, headers, kwargs)
-
-    def _sign_and_send(
-        self,
-        token: Token | None,
-        method: str,
-        url: str,
-        data: Any,
-        headers: Any,
-        kwargs: dict[str, Any],
-    ) -> Response:
-        if token:
-            # oauthlib writes the token into the dict that it is given; this one is the caller's.
-            headers = dict(headers or {})
-            access_token: Any = token.get("access_token")
-            kind = token.get("token_type")
-            # What is_vschar asks, which would be one more call for each request.
-            is_text = isinstance(access_token, str) and access_token.strip()
-            if not (is_text and access_token.isascii() and access_token.isprintable()):
-                raise TokenExpiredError
-            client = self._own_client
-            client.token, client.access_token = token, access_token
-            client.refresh_token = token.get("refresh_token")
-            # Whether it has ended was judged before; a token that was just issued is tried.
-            client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
-            client.token_type = kind if kind == "Bearer" else usable_type(client, token)
-            for hook in self.compliance_hook["protected_request"]:
-                url, headers, data = hook(url, headers, data)
-            url, headers, data = client.add_token(
-                url,
-                http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
-                body=data,
-                headers=headers,
-            )
-        send = super().request
-        arguments = {"data": data, "headers": headers, "withhold_token": True, **kwargs}
-        # Some providers want the token in the URL.
-        return without_secrets((token,), send, method, url, **arguments)
+        # As at_work does it, which would be more calls for each request.
+        reset = _at_work.set((call._origin or call, call._own_client))
+        try:
+            if token:
+                # oauthlib writes the token into the dict that it is given, which is the caller's.
+                headers = dict(headers or {})
+                access_token: Any = token.get("access_token")
+                kind = token.get("token_type")
+                # What is_vschar asks, which would be one more call for each request.
+                is_text = isinstance(access_token, str) and access_token.strip()
+                if not (is_text and access_token.isascii() and access_token.isprintable()):
+                    raise TokenExpiredError
+                client = call._own_client
+                client.token, client.access_token = token, access_token
+                client.refresh_token = token.get("refresh_token")
+                # Whether it has ended was judged before; a token that was just issued is tried.
+                client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
+                client.token_type = kind if kind == "Bearer" else usable_type(client, token)
+                for hook in self.compliance_hook["protected_request"]:
+                    url, headers, data = hook(url, headers, data)
+                url, headers, data = client.add_token(
+                    url,
+                    http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
+                    body=data,
+                    headers=headers,
+                )
+            send = super(OAuth2Session, call).request
+            arguments = {"data": data, "headers": headers, "withhold_token": True, **kwargs}
+            # Some providers want the token in the URL.
+            return without_secrets((token,), send, method, url, **arguments)
+        finally:
+            _at_work.reset(reset)
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""
