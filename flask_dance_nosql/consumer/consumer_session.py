@@ -22,11 +22,11 @@ from ..errors import (
 from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
+from .limits import read_bounded
 from .pending import AskedPage
 from .redaction import Redactor
 from .refusal import saying
 from .token import with_expires_in
-from .transport import read_bounded
 
 P = ParamSpec("P")
 
