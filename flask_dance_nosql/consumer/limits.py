@@ -42,7 +42,7 @@ class AnswerTooSlow(RequestException):
 
 
 @contextmanager
-def time_limit(timeout: Timeout = None) -> Iterator[Timeout]:
+def time_limit(timeout: Timeout = None) -> Iterator[Any]:
     """Give up what the block reads from the provider when the time for the whole call is over.
 
     Within another such block the time is that of the outer one. The value is the ``timeout`` for
@@ -57,10 +57,10 @@ def time_limit(timeout: Timeout = None) -> Iterator[Timeout]:
     end = now + left
     if left <= 0:
         raise _too_slow()
-    connect, read = (left if part is None else min(part, left) for part in parts)
+    shorter = tuple(left if part is None else min(part, left) for part in parts)
     reset, is_over = _end.set(end), False
     try:
-        yield (connect, read)
+        yield timeout if shorter == parts else shorter
     except RequestException as error:
         # The connection tells it as one wait that was too long, or as an answer that broke off.
         is_over = error.response is None and time.monotonic() >= end

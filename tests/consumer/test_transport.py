@@ -194,12 +194,12 @@ def test_revocation_at_a_server_that_drips(monkeypatch: pytest.MonkeyPatch) -> N
         (None, 30.0, (30.0, 30.0)),
         ((5.0, 30.0), 30.0, (5.0, 30.0)),
         ((5.0, None), 30.0, (5.0, 30.0)),
-        (3, 30.0, (3, 3)),
+        (3, 30.0, 3),
         ((5, 90), 90.0, (5, 90)),
     ],
 )
 def test_time_limit(
-    monkeypatch: pytest.MonkeyPatch, timeout: Any, whole: float, parts: tuple[float, float]
+    monkeypatch: pytest.MonkeyPatch, timeout: Any, whole: float, parts: Any
 ) -> None:
     """A whole call has 30 seconds, or its timeout if that is longer; an inner call what is left."""
     clock = SimpleNamespace(monotonic=lambda: now[-1])
