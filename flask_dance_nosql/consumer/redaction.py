@@ -8,12 +8,15 @@ import html
 import json
 import math
 import re
+import unicodedata
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
+from os.path import commonprefix  # of any texts, in spite of its place
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_to_bytes, urlsplit
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
@@ -28,9 +31,11 @@ _LONG = 8
 # Of a longer secret the beginning is looked for; with it goes what follows of the secret.
 _BEGINNING = 48
 _MOST_SECRETS = 500
+# How many characters of all secrets together are searched for.
+_MOST_SEARCHED_FOR = 50_000
 # How much of a text is put on one line, and how much of that is searched.
 _LONGEST_READ = 100_000
-_LONGEST_SEARCHED = 20_000
+_LONGEST_SEARCHED = 4_000
 # What is cut off at the end of what is searched could be a part of a secret.
 _UNCERTAIN = 1_000
 _DEPTH = 4
@@ -49,7 +54,8 @@ class Redactor:
 
     The text has at most 300 characters, all of them printable, and ``***`` in place of each secret:
     as it is, escaped for JSON, Python, HTML or a URL, broken over lines, or within base64, as in an
-    Authorization header.
+    Authorization header. What was encoded in another way is not found, such as hexadecimal digits,
+    octal escapes, base64 within base64, or the secret backwards.
 
     Args:
         *secrets: What must not be shown: texts and bytes; of a mapping, such as a token, and of a
@@ -60,7 +66,13 @@ class Redactor:
 
     def __init__(self, *secrets: object) -> None:
         found = (text for each in secrets for text in _texts_of(each) if len(text) >= _SHORTEST)
-        self._known = set(islice(found, _MOST_SECRETS))
+        self._known: set[str] = set()
+        room = _MOST_SEARCHED_FOR
+        for text in islice(found, _MOST_SECRETS):
+            # Those that are known from before come first.
+            room -= 0 if text in self._known else len(text[:_LONGEST_SEARCHED])
+            if room >= 0:
+                self._known.add(text)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._known)} secrets>"
@@ -107,28 +119,26 @@ class Redactor:
         return value if is_page and not re.search(r'[\s"\\<>]', value) else None
 
     @cached_property
-    def _forms(self) -> tuple[set[str], set[str], set[str]]:
+    def _forms(self) -> tuple[_Forms, _Forms, _Forms]:
         """The secrets as they are, their letters and digits, and those of them in base64."""
-        plain = {_lower(secret[:_LONGEST_SEARCHED]) for secret in self._known}
-        bare = {_Bare(secret[:_LONGEST_SEARCHED]).text for secret in self._known}
-        encoded = {
-            form for secret in self._known for form in _forms_in_base64(secret[:_LONGEST_SEARCHED])
-        }
-        return plain, bare, encoded
+        secrets = [secret[:_LONGEST_SEARCHED] for secret in self._known]
+        bare = {form for secret in secrets for form in _bare_forms(secret)}
+        encoded = {form for secret in secrets for form in _forms_in_base64(secret)}
+        return _by_beginning(map(_lower, secrets)), _by_beginning(bare), _by_beginning(encoded)
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets are in a text, in order; none overlaps another."""
         if not self._known:
             return []
         plain, bare, encoded = self._forms
-        lower, read = _lower(text), _Bare(text)
-        found = [span for form in plain for span in _places(lower, form)]
-        for form in bare | encoded:
-            for first, last in _places(read.text, form) if len(form) >= _SHORTEST else ():
+        read = _Bare(text)
+        found = list(_places(_lower(text), plain))
+        for forms in (bare, encoded):
+            for first, last in _places(read.text, forms):
                 start, stop = read.span(first, last)
-                if form in encoded:
+                if forms is encoded:
                     stop = _BASE64.match(text, stop).end()  # type: ignore[union-attr] # any will do
-                if len(form) >= _LONG or not any(map(str.isspace, text[start:stop])):
+                if last - first >= _LONG or not any(map(str.isspace, text[start:stop])):
                     found.append((start, stop))
         merged: list[tuple[int, int]] = []
         for start, stop in sorted(found):
@@ -139,16 +149,32 @@ class Redactor:
         return merged
 
 
-def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
+# The beginnings of secrets, each with what comes after it in the secrets that begin so, sorted.
+_Forms = dict[str, list[str]]
+
+
+def _by_beginning(forms: Iterable[str]) -> _Forms:
+    found: _Forms = {}
+    for form in sorted(forms):
+        if len(form) >= _SHORTEST:
+            found.setdefault(form[:_BEGINNING], []).append(form[_BEGINNING:])
+    return found
+
+
+def _places(text: str, forms: _Forms) -> Iterator[tuple[int, int]]:
     """Yield where a form of a secret begins and ends in a text, or the beginning of a long one."""
-    beginning, at = form[:_BEGINNING], 0
-    while (at := text.find(beginning, at)) >= 0:
-        stop = at + len(beginning)
-        if len(form) > _BEGINNING:
-            pairs = zip(text[stop : at + len(form)], form[_BEGINNING:], strict=False)
-            stop += next((n for n, (a, b) in enumerate(pairs) if a != b), len(form) - _BEGINNING)
-        yield at, min(stop, len(text))
-        at = stop
+    for beginning, rests in forms.items():
+        at = 0
+        while (at := text.find(beginning, at)) >= 0:
+            stop = at + len(beginning)
+            follows = text[stop : stop + _LONGEST_SEARCHED] if rests[-1] else ""
+            # What has most in common with it is next to it in order.
+            near = bisect(rests, follows)
+            nearest = rests[max(near - 1, 0) : near + 1]
+            common = max(len(commonprefix((follows, rest))) for rest in nearest)  # noqa: RUF071 - no paths
+            yield at, stop + common
+            # What is in common by chance may be the beginning of the next secret.
+            at = stop
 
 
 def _lower(text: str) -> str:
@@ -164,7 +190,9 @@ _PART = re.compile(
     r"""
     (?P<quoted>(?:%(?:25)*[0-9A-Fa-f]{2})+)
     | \\++(?:(?P<code>u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2})|[nrtbfv0])?
-    | &(?:amp;)*+(?P<entity>\#0*+[0-9]{1,7};?|\#[xX]0*+[0-9A-Fa-f]{1,6};?|(?:lt|gt|quot|apos);)?
+    | &(?:amp;)*+(?P<entity>
+        \#0*+[0-9]{1,7};? | \#[xX]0*+[0-9A-Fa-f]{1,6};? | [A-Za-z][A-Za-z0-9]{1,30};
+      )?
     | (?P<bare>[^\W_]+)
     """,
     re.VERBOSE,
@@ -191,7 +219,7 @@ class _Bare:
             is_bare = part["bare"] is not None
             for index, character in enumerate(_unescaped(part)):
                 # What is beyond is written as two characters by some, which are no letters.
-                kept = "" if character > "\uffff" else character.lower()
+                kept = "" if character > "\uffff" else character.casefold()
                 for each in filter(str.isalnum, kept):
                     parts.append(each)
                     self._starts.append(start + index if is_bare else start)
@@ -222,9 +250,25 @@ def _decoded(octets: bytes) -> str:
         return octets.decode("latin-1")
 
 
+def _bare_forms(secret: str) -> set[str]:
+    """Return the letters and digits that a text may have in it, if it has a secret in it."""
+    # A secret may have in it what looks like an escape, which some escape again.
+    letters = "".join(filter(str.isalnum, secret.casefold()))
+    if secret.isascii():
+        return {letters, _Bare(secret).text}
+    octets = secret.encode(errors="replace")
+    # Its bytes may be shown one by one, or read as another encoding, and its accents apart.
+    spelled = {octets.decode(code, "replace") for code in ("latin-1", "cp1252")}
+    spelled |= {unicodedata.normalize(form, secret) for form in ("NFC", "NFD")}
+    return {letters, *(_Bare(each).text for each in {secret, *spelled})}
+
+
 def _forms_in_base64(secret: str) -> Iterator[str]:
     """Yield what base64 of any text has in it, if the text has a secret in it."""
-    for encoded in {secret.encode(errors="surrogatepass"), secret.encode("latin-1", "replace")}:
+    octets = {secret.encode(errors="surrogatepass"), secret.encode("latin-1", "replace")}
+    # Source: RFC 6749 section 2.3.1, of credentials for HTTP Basic.
+    octets |= {code(secret, safe="", errors="replace").encode() for code in (quote, quote_plus)}
+    for encoded in octets:
         for before in range(3):
             text = base64.b64encode(bytes(before) + encoded).decode().rstrip("=")
             # The characters at both ends depend on what stands there, too.
