@@ -135,7 +135,7 @@ class TokenCalls(OAuth2Session, ABC):
         asked = call.scope
         failure: Exception | None = None
         try:
-            with quiet():
+            with quiet(*secrets):
                 token = work(*args, **kwargs)
         except Exception as error:
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.

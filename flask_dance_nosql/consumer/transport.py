@@ -23,6 +23,7 @@ from requests.utils import default_headers
 from ..errors import ConfigurationError
 from ..process import PerProcess
 from .limits import Timeout, limited, time_limit
+from .redaction import Redactor
 
 DEFAULT_TIMEOUT: Timeout = (5.0, 30.0)
 
@@ -174,7 +175,10 @@ _TALKATIVE = (
     "oauthlib.oauth1.rfc5849.signature",
 )
 
-_quiet: ContextVar[bool] = ContextVar("flask_dance_nosql_quiet", default=False)
+# What is secret in the calls of this thread or task; ``None`` where nothing is to be left out.
+_secrets: ContextVar[tuple[object, ...] | None] = ContextVar(
+    "flask_dance_nosql_quiet", default=None
+)
 
 
 # An error in their records may show the URL, or what a broken answer has in place of headers.
@@ -183,32 +187,41 @@ _WRITES_URLS = tuple(
 )
 
 
-def _without_queries(record: logging.LogRecord) -> bool:
-    if _quiet.get() and isinstance(record.args, tuple):
-        record.args = tuple(map(_without_query, record.args))
+def _without_secrets(record: logging.LogRecord) -> bool:
+    secrets = _secrets.get()
+    if secrets is not None and isinstance(record.args, tuple):
+        redactor = Redactor(*secrets)
+        record.args = tuple(_shown(value, redactor) for value in record.args)
         record.exc_info = record.exc_text = None
     return True
 
 
-def _without_query(value: object) -> object:
+def _shown(value: object, redactor: Redactor) -> object:
+    """Return a part of a record as it may be shown: of a URL without the query."""
     if isinstance(value, BaseException):
         return type(value).__name__
-    text = str(value)
-    return text.partition("?")[0] + "?***" if "?" in text else value
+    text, query, _ = str(value).partition("?")
+    shown = f"{text}?***" if query else value
+    # A redirect may lead to a host or a path that has the token in it.
+    return redactor.text(shown) if redactor.finds(text) else shown
 
 
 for _name in _TALKATIVE:
     _logger = logging.getLogger(_name)
-    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or not _quiet.get())
+    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or _secrets.get() is None)
 for _name in _WRITES_URLS:
-    logging.getLogger(_name).addFilter(_without_queries)
+    logging.getLogger(_name).addFilter(_without_secrets)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Drop debug records that could hold a secret, in this thread or task, while the block runs."""
-    reset = _quiet.set(True)
+def quiet(*secrets: object) -> Iterator[None]:
+    """Keep secrets out of what other libraries log while the block runs, in this thread or task.
+
+    Debug records that could hold any are dropped; the others are shown without queries of URLs, and
+    without these secrets.
+    """
+    reset = _secrets.set(secrets)
     try:
         yield
     finally:
-        _quiet.reset(reset)
+        _secrets.reset(reset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -254,6 +255,47 @@ def test_redirect_of_an_api_that_leads_nowhere() -> None:
         blueprint = make_refreshing(SimpleNamespace(url=url), MemoryBackend({"access_token": "at"}))
         with make_app(blueprint).test_request_context():
             assert blueprint.session.get("api").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.1:{token}/x",
+        "http://{token}\u2100/",
+        "http://[{token}]/",
+        "http://{long}.invalid/",
+        "http://.{token}/",
+        "http://*{token}/",
+        "http://{token}.invalid/",
+        "http://127.0.0.1:1/{token}",
+        "{token}://h/",
+        "/{token}/x?{token}",
+    ],
+)
+@pytest.mark.parametrize("status", [302, 307])
+def test_redirect_of_an_api_to_what_has_the_token_in_it(
+    caplog: pytest.LogCaptureFixture, location: str, status: int
+) -> None:
+    """Neither the error nor a record of urllib3 shows it, whatever is wrong with the address."""
+    token = "the-access-token"
+    caplog.set_level(logging.DEBUG)
+    target = location.format(token=token, long=token * 5).encode()
+    head = b"HTTP/1.1 %d Found\r\nContent-Length: 0\r\nConnection: close\r\n" % status
+    answer = sending(head + b"Location: " + target + b"\r\n\r\n")
+    with answering(*[answer] * 31) as url:
+        blueprint = make_refreshing(
+            SimpleNamespace(url=url), MemoryBackend({"access_token": token})
+        )
+        with (
+            make_app(blueprint).test_request_context(),
+            pytest.raises(requests.RequestException) as caught,
+        ):
+            blueprint.session.get("api")
+    assert token not in f"{caught.value!r} {caught.value.args}".lower()
+    assert caught.value.__context__ is None
+    assert "urllib3" in " ".join(record.name for record in caplog.records)
+    assert token not in caplog.text.lower()
+    assert token not in repr([record.args for record in caplog.records]).lower()
 
 
 @pytest.mark.parametrize("placement", ["query", "auth_header"])
