@@ -16,7 +16,7 @@ from .backend.store.values import Token, json_token
 from .ended import EndedErrors
 from .redaction import Redactor
 from .refusal import MISSING, Refusal, Refused, is_absent, nothing_in, refusal_in
-from .token import is_printable, is_vschar
+from .token import is_printable, is_vschar, usable_refresh_token
 
 _LONGEST_LIFE = 10**10
 _DEEPEST = 50
@@ -180,7 +180,7 @@ def _end(value: Any) -> Any:
 
 _SANE: dict[str, Callable[[Any], Any]] = {
     "access_token": _vschar,
-    "refresh_token": _vschar,
+    "refresh_token": usable_refresh_token,
     "token_type": _text,
     "expires_in": _lifetime,
     "expires_at": _end,

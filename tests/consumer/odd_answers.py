@@ -103,8 +103,10 @@ TOKENS = [
     # Other optional fields.
     *(
         plus(f"refresh_token is {each!r}", each)
-        for each in (None, "", 5, [], {"a": 1}, "rt\n", "é")
+        for each in (None, "", 5.5, True, [], {"a": 1}, "r\nt", "é")
     ),
+    plus("refresh_token is a number", 5, "5"),
+    plus("refresh_token has a line break after it", "rt\n", "rt"),
     *(plus(f"scope is {each!r}", each) for each in (5, True, {}, [1], ["a", None], "")),
     plus("scope is a list", ["a", "b"], ["a", "b"]),
     *(plus(f"token_type is {each!r}", each) for each in (None, "", 5, [], {"a": 1})),
