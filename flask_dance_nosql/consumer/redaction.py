@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
-import json
 import math
 import re
 import unicodedata
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from os.path import commonprefix  # of any texts, in spite of its place
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote_to_bytes, urlsplit
+from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
-from requests import PreparedRequest
-from requests.auth import AuthBase
+from .secrecy import decoded, secret_texts
 
 MAX_TEXT = 300
 """How many characters are shown of a foreign text."""
@@ -39,7 +35,6 @@ _LONGEST_SEARCHED = 4_000
 # What is cut off at the end of what is searched could be a part of a secret.
 _UNCERTAIN = 1_000
 _DEPTH = 4
-_DEEPEST = 20
 _ITEMS = 10
 
 MESSAGES = (
@@ -65,7 +60,7 @@ class Redactor:
     """
 
     def __init__(self, *secrets: object) -> None:
-        found = (text for each in secrets for text in _texts_of(each) if len(text) >= _SHORTEST)
+        found = (text for each in secrets for text in secret_texts(each) if len(text) >= _SHORTEST)
         self._known: set[str] = set()
         room = _MOST_SEARCHED_FOR
         for text in islice(found, _MOST_SECRETS):
@@ -236,18 +231,11 @@ def _unescaped(part: re.Match[str]) -> str:
         return part["bare"]
     if part["quoted"] is not None:
         octets = unquote_to_bytes(re.sub("%(?:25)+(?=[0-9A-Fa-f]{2})", "%", part["quoted"]))
-        return _decoded(octets)
+        return decoded(octets)
     if part["code"] is not None:
         code = int(part["code"][1:], 16)
         return chr(code) if code <= 0xFFFF else ""
     return html.unescape(f"&{part['entity']}") if part["entity"] else ""
-
-
-def _decoded(octets: bytes) -> str:
-    try:
-        return octets.decode()
-    except ValueError:
-        return octets.decode("latin-1")
 
 
 def _bare_forms(secret: str) -> set[str]:
@@ -303,79 +291,3 @@ def _told_of_many(value: Any, depth: int) -> str:
         return _told(message, depth)
     items = list(value.items())[:_ITEMS]
     return ", ".join(f"{_told(name, 0)}: {_told(item, depth)}" for name, item in items)
-
-
-def _texts_of(secret: object) -> Iterable[str]:
-    """Return the secrets that are in a value."""
-    if isinstance(secret, str):
-        return [secret]
-    if isinstance(secret, bytes):
-        return [_decoded(secret)]
-    if isinstance(secret, Mapping | list):
-        return _in_fields([("", secret)], _is_secret)
-    if isinstance(secret, PreparedRequest):
-        return _in_request(secret)
-    return _in_fields(vars(secret).items(), _is_secret) if isinstance(secret, AuthBase) else []
-
-
-def _in_fields(
-    fields: Iterable[tuple[object, Any]], is_secret: Callable[[object], bool], depth: int = _DEEPEST
-) -> Iterator[str]:
-    for name, value in fields:
-        if isinstance(value, str | bytes):
-            yield from _texts_of(value) if is_secret(name) else ()
-        elif isinstance(value, Mapping | list | tuple) and depth:
-            # The items of a list are what the list is.
-            items = value.items() if isinstance(value, Mapping) else ((name, v) for v in value)
-            yield from _in_fields(items, is_secret, depth - 1)
-
-
-def _is_secret(name: object) -> bool:
-    """Whether what has this name in a token, an answer or a setting is a secret."""
-    text = str(name).lower()
-    if "error" in text or text.endswith(("_type", "_type_hint", "_method")):
-        return False
-    return any(part in text for part in _SECRET_NAMES)
-
-
-_SECRET_NAMES = (
-    *("token", "secret", "password", "key", "verifier", "assertion", "signature", "authorization"),
-)
-
-
-def _is_secret_parameter(name: object) -> bool:
-    """Whether it is one in a request, where a code is no error code."""
-    return name in ("code", "state") or _is_secret(name)
-
-
-def _in_request(request: PreparedRequest) -> Iterator[str]:
-    """Yield the secrets that a request was sent with, whoever has put them there."""
-    sent = request.body[:_LONGEST_READ] if isinstance(request.body, str | bytes) else ""
-    body = sent if isinstance(sent, str) else _decoded(sent)
-    pairs = parse_qsl(body) + parse_qsl(urlsplit(request.url or "").query)
-    yield from _in_fields(pairs, _is_secret_parameter)
-    with suppress(ValueError, RecursionError):
-        yield from _texts_of(json.loads(body) if body.startswith("{") else None)
-    for name, value in (request.headers or {}).items():
-        text = _decoded(value) if isinstance(value, bytes) else str(value)
-        if name.lower() not in _COMMON_HEADERS:
-            yield from (text, *text.split()[1:])
-            yield from _in_fields(re.findall(r'([\w-]+)="([^"]*)"', text), _is_secret_parameter)
-            if text.lower().startswith("basic "):
-                yield _password_in(text[6:])
-
-
-def _password_in(credentials: str) -> str:
-    """Return the password of HTTP Basic. Source: RFC 7617."""
-    try:
-        return _decoded(base64.b64decode(credentials)).partition(":")[2]
-    except (ValueError, binascii.Error):
-        return ""
-
-
-_COMMON_HEADERS = frozenset(
-    {
-        *("accept", "accept-encoding", "accept-language", "connection", "content-length"),
-        *("content-type", "host", "user-agent"),
-    }
-)
