@@ -161,7 +161,9 @@ class _LimitedAnswer(RawAnswer):
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: Any = io.BufferedReader(_LimitedReader(self.fp.detach(), sock))
+        # Those of pyOpenSSL have none, and test tools put files in place of sockets.
+        if isinstance(self.fp, io.BufferedReader) and hasattr(sock, "gettimeout"):
+            self.fp: Any = io.BufferedReader(_LimitedReader(self.fp.detach(), sock))
 
 
 class _LimitedReader(io.RawIOBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import math
 import re
 import unicodedata
@@ -117,9 +118,10 @@ class Redactor:
     def _forms(self) -> tuple[_Forms, _Forms, _Forms]:
         """The secrets as they are, their letters and digits, and those of them in base64."""
         secrets = [secret[:_LONGEST_SEARCHED] for secret in self._known]
+        plain = {form for secret in secrets for form in _plain_forms(secret)}
         bare = {form for secret in secrets for form in _bare_forms(secret)}
         encoded = {form for secret in secrets for form in _forms_in_base64(secret)}
-        return _by_beginning(map(_lower, secrets)), _by_beginning(bare), _by_beginning(encoded)
+        return _by_beginning(plain), _by_beginning(bare), _by_beginning(encoded)
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets are in a text, in order; none overlaps another."""
@@ -236,6 +238,18 @@ def _unescaped(part: re.Match[str]) -> str:
         code = int(part["code"][1:], 16)
         return chr(code) if code <= 0xFFFF else ""
     return html.unescape(f"&{part['entity']}") if part["entity"] else ""
+
+
+def _plain_forms(secret: str) -> set[str]:
+    """Return a secret as it may be written as a whole."""
+    forms = {secret}
+    if sum(map(str.isalnum, secret)) < _LONG:
+        # Its letters and digits alone are too few to be found by.
+        forms |= {code(secret, safe="", errors="replace") for code in (quote, quote_plus)}
+        forms |= {html.escape(secret), html.escape(secret, quote=False)}
+        forms |= {json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+        forms |= {"".join(c if c.isalnum() else f"&#{ord(c)};" for c in secret)}
+    return set(map(_lower, forms))
 
 
 def _bare_forms(secret: str) -> set[str]:

@@ -82,6 +82,15 @@ def test_secret_is_hidden_in_each_form(form: str, secret: str) -> None:
         assert part[:12].lower() not in text.lower()
 
 
+@pytest.mark.parametrize("secret", ["!$%&/()=?#+*~", "a$%!b/()=c?#+*~", '"<a>\\{}\\"&'])
+@pytest.mark.parametrize(
+    "form", ["as it is", "quote all", "quote_plus", "HTML", "HTML without quotes", "JSON", "repr"]
+)
+def test_secret_of_signs_is_hidden(form: str, secret: str) -> None:
+    """One with hardly a letter or digit in it is looked for as a whole."""
+    assert "***" in (Redactor(secret).text(f"before {FORMS[form](secret)} after") or "")
+
+
 @pytest.mark.parametrize(("before", "code"), IN_BASE64)
 @pytest.mark.parametrize("after", ["", "&", "!!"])
 @pytest.mark.parametrize("secret", [SECRET, "s3cret", "rt-ann-0"])
