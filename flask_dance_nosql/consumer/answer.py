@@ -66,7 +66,7 @@ def _is_form(fields: Iterable[str], content_type: str) -> bool:
     if content_type.lower().startswith("application/x-www-form-urlencoded"):
         return True
     # Some providers send a form as HTML or as plain text.
-    return not _OF_FORMS.isdisjoint(fields) and all(re.fullmatch(r"[\w.-]+", n) for n in fields)
+    return not _OF_FORMS.isdisjoint(fields) and all(re.fullmatch(r"[^\s:/?<]+", n) for n in fields)
 
 
 def _integer(digits: str) -> float:

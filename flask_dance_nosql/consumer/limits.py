@@ -142,7 +142,7 @@ def _limit(manager: PoolManager) -> PoolManager:
     """Let the pools that a manager makes have connections that know the time."""
     # Not by connections of our own kind: there are others for SOCKS, and those of test tools.
     kinds = manager.pool_classes_by_scheme
-    if not issubclass(kinds["http"], _LimitedPool):
+    if not any(issubclass(kind, _LimitedPool) for kind in kinds.values()):
         manager.pool_classes_by_scheme = {
             scheme: type(kind.__name__, (_LimitedPool, kind), {}) for scheme, kind in kinds.items()
         }

@@ -51,7 +51,8 @@ class Redactor:
     The text has at most 300 characters, all of them printable, and ``***`` in place of each secret:
     as it is, escaped for JSON, Python, HTML or a URL, broken over lines, or within base64, as in an
     Authorization header. What was encoded in another way is not found, such as hexadecimal digits,
-    octal escapes, base64 within base64, or the secret backwards.
+    octal escapes, base64 within base64, escapes of one kind within another, or the secret
+    backwards.
 
     Args:
         *secrets: What must not be shown: texts and bytes; of a mapping, such as a token, and of a

@@ -148,6 +148,12 @@ TOKENS = [
         b"access_token=at-new-0&refresh_token=rt-new-0&token_type=Bearer" + b"&a=1" * 5_000,
         kind=FORM,
     ),
+    Odd(
+        "form as HTML",
+        {**GOOD, "user[id]": "1"},
+        "user[id]=1&access_token=at-new-0&refresh_token=rt-new-0&token_type=Bearer",
+        kind=HTML,
+    ),
     Odd("status 201", GOOD, GOOD, 201),
 ]
 """Answers that give a token."""
@@ -158,6 +164,8 @@ REFUSALS = [
     Odd("null", "missing_token", b"null"),
     Odd("list", "missing_token", [GOOD]),
     Odd("text", "missing_token", b'"text"'),
+    Odd("text with = in it", "missing_token", b"Go to http://x.example/?a=b&error=c", kind=HTML),
+    Odd("text with = in it, 403", "missing_token", b"Blocked, error=c", 403, "text/plain"),
     Odd("number", "missing_token", b"7"),
     Odd("huge number", "missing_token", b"1" * 9_000),
     Odd("NaN", "missing_token", b"NaN"),
