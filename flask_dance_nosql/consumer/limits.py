@@ -51,13 +51,17 @@ def time_limit(timeout: Timeout = None) -> Iterator[Any]:
     Raises:
         AnswerTooSlow: If it is over.
     """
-    parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    parts: tuple[Any, ...] = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    numbers = [part for part in parts if isinstance(part, int | float)]
     now, end = time.monotonic(), _end.get()
-    left = max([MAX_SECONDS, *filter(None, parts)]) if end is None else end - now
+    left = max([MAX_SECONDS, *numbers]) if end is None else end - now
     end = now + left
     if left <= 0:
         raise _too_slow()
-    shorter = tuple(left if part is None else min(part, left) for part in parts)
+    # What else requests takes, such as a Timeout of urllib3, goes on as it is.
+    shorter = tuple(
+        left if part is None else min(part, left) if part in numbers else part for part in parts
+    )
     reset, is_over = _end.set(end), False
     try:
         yield timeout if shorter == parts else shorter

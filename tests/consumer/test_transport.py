@@ -16,6 +16,7 @@ import requests
 from oauthlib.oauth1 import SIGNATURE_HMAC, SIGNATURE_PLAINTEXT, SIGNATURE_TYPE_QUERY
 from oauthlib.oauth2 import WebApplicationClient
 from urllib3 import HTTPResponse
+from urllib3 import Timeout as UrllibTimeout
 
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint, limits
 from flask_dance_nosql.consumer.backend import MemoryBackend
@@ -194,9 +195,9 @@ def test_revocation_at_a_server_that_drips(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (None, 30.0, (30.0, 30.0)),
         ((5.0, 30.0), 30.0, (5.0, 30.0)),
-        ((5.0, None), 30.0, (5.0, 30.0)),
         (3, 30.0, 3),
         ((5, 90), 90.0, (5, 90)),
+        ((5.0, None), 30.0, (5.0, 30.0)),
     ],
 )
 def test_time_limit(
@@ -214,6 +215,13 @@ def test_time_limit(
         now.append(1000.0 + whole)
         with pytest.raises(AnswerTooSlow), limits.time_limit(timeout):
             pass
+
+
+def test_timeout_of_urllib3() -> None:
+    """It is for each wait, as requests takes it, and the whole call ends with the usual time."""
+    timeout: Any = UrllibTimeout(connect=1.0, read=2.0)
+    with limits.time_limit(timeout) as left:
+        assert left is timeout
 
 
 @pytest.mark.parametrize(
