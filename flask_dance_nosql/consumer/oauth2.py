@@ -261,7 +261,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _redactor(self, login: PendingLogin, *of_client: object) -> Redactor:
         """Return what keeps the secrets of a login out of what is told of it."""
-        known = of_client or client_secrets(self.client_id, self.settings(*AUTH_SETTINGS))
+        known = of_client or client_secrets(
+            self.client_id, self.settings(*AUTH_SETTINGS), self.auto_refresh_kwargs
+        )
         came = [*request.args.getlist("code"), *request.args.getlist("state")]
         return Redactor(*known, *came, login.handle, login.secret)
 

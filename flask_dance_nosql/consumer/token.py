@@ -24,6 +24,17 @@ def is_vschar(value: object) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def usable_refresh_token(value: object) -> str | None:
+    """Return what an answer has as refresh token as text, or ``None`` if it can't be one.
+
+    Some providers number them, and a template of an answer may end with a line break.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    text = value.strip("\0\t\r\n") if isinstance(value, str) else None
+    return text if is_vschar(text) else None
+
+
 def is_printable(value: object) -> bool:
     """Whether a value is text that can be a credential of OAuth 1, which has no other bounds."""
     return isinstance(value, str) and value.isprintable()

@@ -22,6 +22,7 @@ from .answer import fields_of, read_credentials, read_token
 from .backend.store.values import Token
 from .client_auth import client_authentication, transport_of
 from .ended import EndedErrors
+from .limits import read_bounded, time_limit
 from .redaction import Redactor
 from .refusal import (
     MISSING,
@@ -34,7 +35,7 @@ from .refusal import (
     shown,
 )
 from .token import can_be_refreshed, missing_scopes, with_expires_at
-from .transport import quiet, read_bounded
+from .transport import quiet
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class TokenCalls(OAuth2Session, ABC):
         asked = call.scope
         failure: Exception | None = None
         try:
-            with quiet(), call.at_work():
+            with quiet(*secrets), call.at_work():
                 token = work(*args, **kwargs)
         except Exception as error:
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.
@@ -292,7 +293,8 @@ class TokenEndpoint:
         """
         kinds = [kind for kind in ("refresh_token", "access_token") if token.get(kind)]
         self.session.redactor = self.session.redactor.knowing(token)
-        confirmed = [self._revoke(token[kind], kind) for kind in kinds]
+        with time_limit(self.settings.get("timeout")):
+            confirmed = [self._revoke(token[kind], kind) for kind in kinds]
         return all(confirmed)
 
     def _revoke(self, token: object, kind: str) -> bool:
