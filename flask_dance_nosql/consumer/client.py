@@ -23,11 +23,12 @@ from .backend.store.document import TokenDocument
 from .backend.store.values import Token
 from .consumer_session import ConsumerSession
 from .context import config_of, current_state
+from .limits import Timeout, limited
 from .refresh.flights import Flights, flights_of
 from .settings import SESSION_ARGUMENTS, Argument, Configurable, Setting, configured, refuse_unknown
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
-from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, require_tls
+from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, require_tls
 
 log = logging.getLogger(__name__)
 
@@ -269,7 +270,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
 
     def _make_adapter(self) -> BaseAdapter:
         make = self.adapter
-        return HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make()
+        return limited(HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make())
 
     def _make_session(self) -> Any:
         arguments = self.session_arguments()

@@ -57,6 +57,13 @@ _OWN_PARAMETERS = frozenset(
 )
 
 
+def has_auth(params: dict[str, Any]) -> bool:
+    """a dict in which auth, if there is any, is a pair or a function, as requests takes it"""  # noqa: D403, D415 - a message's part
+    auth = params.get("auth")
+    is_pair = isinstance(auth, tuple) and len(auth) == 2
+    return auth is None or auth is False or callable(auth) or is_pair
+
+
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     """A blueprint that runs the OAuth 2 dance: the authorization code grant.
 
@@ -123,7 +130,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     client: Setting[Client | None] = Setting(default=None, for_session=True)
     auto_refresh_url: Setting[str | None] = Setting(default=None, for_session=True)
     auto_refresh: Setting[bool] = Setting(default=False)
-    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None, for_session=True)
+    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(
+        default=None, for_session=True, rule=has_auth
+    )
     refresh_leeway: Setting[float] = Setting(default=60.0)
     refresh_on_401: Setting[bool] = Setting(default=True)
     ended_errors: Setting[EndedErrors] = Setting(default=None)
@@ -133,7 +142,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     authorization_url: Setting[str | None] = Setting(default=None)
     authorization_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
     token_url: Setting[str | None] = Setting(default=None)
-    token_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
+    token_url_params: Setting[dict[str, Any] | None] = Setting(default=None, rule=has_auth)
     use_pkce: Setting[bool | None] = Setting(default=None)
     code_challenge_method: Setting[Literal["S256", "plain"]] = Setting(default="S256")
     issuer: Setting[str | None] = Setting(default=None)
@@ -284,7 +293,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _redactor(self, login: PendingLogin, *of_client: object) -> Redactor:
         """Return what keeps the secrets of a login out of what is told of it."""
-        known = of_client or client_secrets(self.client_id, self.settings(*AUTH_SETTINGS))
+        known = of_client or client_secrets(
+            self.client_id, self.settings(*AUTH_SETTINGS), self.auto_refresh_kwargs
+        )
         came = [*request.args.getlist("code"), *request.args.getlist("state")]
         return Redactor(*known, *came, login.handle, login.secret)
 
@@ -314,6 +325,6 @@ def _scopes(scope: Any) -> list[str]:
     given = scopes_of(scope) if isinstance(scope, str) else scope
     if isinstance(given, Iterable) and not isinstance(given, bytes):
         scopes = list(given)
-        if all(isinstance(each, str) for each in scopes):
+        if all(isinstance(each, str) and each.isprintable() for each in scopes):
             return scopes
-    raise ConfigurationError(f"begin() takes scopes as text, not as {type(scope).__name__}.")
+    raise ConfigurationError("begin() takes scopes as printable text, or as a list of such texts.")

@@ -7,19 +7,21 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from oauthlib.oauth2 import OAuth2Error
-from requests import HTTPError, RequestException, Response
+from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests_oauthlib import OAuth2Session
 
 from ..errors import FlaskDanceNoSQLError
 from .answer import fields_of, read_credentials, read_token
 from .backend.store.values import Token
 from .client_auth import client_authentication, transport_of
+from .limits import read_bounded, time_limit
 from .redaction import Redactor
 from .refusal import (
     MISSING,
@@ -32,7 +34,7 @@ from .refusal import (
 )
 from .revocation import KINDS, Revocation
 from .token import can_be_refreshed, missing_scopes, with_expires_at
-from .transport import quiet, read_bounded
+from .transport import quiet
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,10 @@ class TokenCalls(OAuth2Session, ABC):
     @abstractmethod
     def for_token_call(self) -> Self:
         """Return a copy of the session that makes one call."""
+
+    @abstractmethod
+    def at_work(self) -> AbstractContextManager[None]:
+        """Let hooks find the client of this copy in the session that it is a copy of."""
 
     @abstractmethod
     def use(self, token: Token | None) -> None:
@@ -133,7 +139,7 @@ class TokenCalls(OAuth2Session, ABC):
         asked = call.scope
         failure: Exception | None = None
         try:
-            with quiet():
+            with quiet(*secrets), call.at_work():
                 token = work(*args, **kwargs)
         except Exception as error:
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.
@@ -168,14 +174,21 @@ class _Answer:
     def __init__(self, session: TokenCalls, redactor: Redactor, call: TokenCalls) -> None:
         self._provider, self._settings = session.provider, session.call_settings
         self._redactor = redactor
-        self._is_in_hook = False
+        self._is_in_hook = self._is_sent = False
         self.raw: Response | None = None
         call.receive = self._receive
+        call.send = partial(self._send, call.send)  # type: ignore[method-assign] # of this copy
         # In requests-oauthlib they are sets, which have no order, and the reader has to be last.
         hooks: Any = {**session.compliance_hook}
         for kind in ("access_token_response", "refresh_token_response"):
             hooks[kind] = [partial(self._read, tuple(hooks[kind]))]
         call.compliance_hook = hooks
+
+    def _send(
+        self, send: Callable[..., Response], request: PreparedRequest, **kwargs: Any
+    ) -> Response:
+        self._is_sent = True
+        return send(request, **kwargs)
 
     def _receive(self, response: Response) -> Response:
         self.raw = copy.copy(read_bounded(response))
@@ -202,7 +215,11 @@ class _Answer:
         """Return why there is no token, with what was issued all the same."""
         raw, redactor, ended = self.raw, self._redactor, self._settings.get("ended_errors")
         if raw is None:
-            return refusal_of(error, redactor)
+            refusal = refusal_of(error, redactor)
+            if self._is_sent or isinstance(error, OAuth2Error | Refused):
+                return refusal
+            reason = f"No request was made: {type(error).__name__}."
+            return replace(refusal, description=reason, cause=reason)
         fields = fields_of(raw)
         redactor = redactor.knowing(fields)
         if isinstance(error, HTTPError) and raw.status_code >= 400:
@@ -251,7 +268,10 @@ class TokenEndpoint:
                 given.pop(name, None)
             if "client_secret" in given:
                 given["client_secret"] = who.secret
-            session.scope = session._client.scope = given.pop("scope", None)
+            client = session._client
+            session.scope = client.scope = given.pop("scope", None)
+            client.access_token = token.get("access_token")
+            client.refresh_token = token["refresh_token"]
             session.auto_refresh_kwargs = given
             auth = {} if who.auth is None else {"auth": who.auth}
             issued = session.refresh_token(
@@ -276,7 +296,8 @@ class TokenEndpoint:
         how = self.settings.get("revocation") or Revocation("")
         kinds = how.kinds(token)
         self.session.redactor = self.session.redactor.knowing(token)
-        confirmed = [self._revoke(token[kind], kind, how) for kind in kinds]
+        with time_limit(self.settings.get("timeout")):
+            confirmed = [self._revoke(token[kind], kind, how) for kind in kinds]
         if not kinds and any(token.get(kind) for kind in KINDS):
             message = "A token of provider %r is not revoked: it has none that can be."
             log.warning(message, self.provider)

@@ -16,12 +16,13 @@ from ..consumer.base import BaseOAuthConsumerBlueprint
 from ..consumer.client import Backend, SessionClass
 from ..consumer.client_auth import AuthMethod, ClientSecret
 from ..consumer.ended import EndedErrors
+from ..consumer.limits import Timeout
 from ..consumer.oauth1 import OAuth1ConsumerBlueprint
 from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..consumer.revocation import Revocation
 from ..consumer.settings import Argument, Configurable, argument, refuse_unknown
 from ..consumer.token import scopes_of
-from ..consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout
+from ..consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT
 from ..errors import ConfigurationError
 from .option import Option, option
 from .profile import OPENID, Profile

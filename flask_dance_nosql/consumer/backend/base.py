@@ -48,10 +48,22 @@ class StoredToken(NamedTuple):
         return None if self.token is None else issued_digest(self.token)
 
 
+def digest_of(*secrets: object) -> str:
+    """Return what stands for secrets, as a token may have, in memory, and tells nothing of them."""
+    digest = sha256()
+    for secret in secrets:
+        try:
+            text = str(secret)
+        except ValueError:
+            # A number with more digits than Python writes, or something with one in it.
+            text = f"{type(secret).__name__} that is no text"
+        digest.update(b"\0" + text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
 def issued_digest(token: Token) -> str:
     """Return a digest of the fields of a token that the provider has issued as secrets."""
-    parts = (str(token.get(name)) for name in _ISSUED)
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(*map(token.get, _ISSUED))
 
 
 NOTHING = StoredToken(None)

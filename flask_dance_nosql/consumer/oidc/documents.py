@@ -18,7 +18,8 @@ from ...errors import ConfigurationError, ProviderError
 from ...process import PerProcess
 from ..answer import fields_of
 from ..client_auth import transport_of
-from ..transport import TransportSession, quiet, read_bounded, require_tls
+from ..limits import read_bounded
+from ..transport import TransportSession, quiet, require_tls
 
 log = logging.getLogger(__name__)
 
