@@ -3,13 +3,12 @@
 
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$name -c '' 2>/dev/null && break; done; echo $$name)
 VENV := .venv
-COVERAGE := --cov --cov-report=
 BIN := $(VENV)/bin
 N ?= 100000
 METADATA := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint format types docs lowest bench clean
+.PHONY: help demo test coverage fuzz lint format types docs lowest bench clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,15 +22,18 @@ $(VENV)/installed-%: $(METADATA) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|sqlite|file|session)
+demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|sqla|file|session)
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope $(COVERAGE) $(ARGS)
-	$(if $(COVERAGE),$(BIN)/python -m coverage report)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope $(ARGS)
+
+coverage: $(VENV)/installed-test  ## Run every test, and say which lines it has not run
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --cov --cov-report= $(ARGS)
+	$(BIN)/python -m coverage report
 
 fuzz: $(VENV)/installed-test  ## Try N random inputs on whatever comes in (N=100000)
-	FUZZ_INPUTS=$(N) $(BIN)/python -m pytest -n logical --maxprocesses 4 --show-capture=no tests/fuzz/test_fuzz.py $(ARGS)
+	FUZZ_RANDOM=1 FUZZ_INPUTS=$(N) $(BIN)/python -m pytest -n logical --maxprocesses 4 --show-capture=no tests/fuzz/test_fuzz.py $(ARGS)
 
 lint: $(VENV)/installed-dev  ## Check style, formatting, and who imports whom
 	$(BIN)/ruff check .

@@ -14,7 +14,8 @@ author = "Flask-Dance-NoSQL contributors"
 copyright = f"2026, {author}"
 release = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+copybutton_prompt_text = "$ "
 exclude_patterns = ["_build"]
 
 provider_pages.write(Path(__file__).parent / "providers")
@@ -36,7 +37,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!flask_dance_nosql).*"),
     # What shows in signatures alone.
-    (r"py:.*", r"flask_dance_nosql\.(consumer\.settings\.Configurable|preset\.B)"),
+    (r"py:.*", r"flask_dance_nosql\.(consumer\.settings\.Configurable|preset\.base\.B)"),
 ]
 
 

@@ -24,8 +24,18 @@ EXAMPLES: dict[str, dict[str, str]] = {
     "keycloak": {"hostname": "id.example.com", "realm": "my-realm"},
     "okta": {"domain": "example.okta.com"},
     "shopify": {"shop": "my-shop"},
+    "slack": {"user_scope": "users:read"},
+    "zoho": {"scope": "aaaserver.profile.READ"},
 }
 """What the example of a page gives a factory that needs more than the client's credentials."""
+
+APPLE = [
+    'client_id="com.example.web"',
+    'team_id="your team id"',
+    'key_id="the id of your key"',
+    'private_key=Path("AuthKey.p8").read_text()',
+]
+"""What Apple wants in place of a client secret."""
 
 CREDENTIALS = {
     "jira": ("consumer_key", "rsa_key"),
@@ -42,7 +52,7 @@ def presets() -> dict[str, type[BasePreset]]:
             is_preset = isinstance(value, type) and issubclass(value, BasePreset)
             if is_preset and value.__module__.endswith(f".{module.name}"):
                 found[module.name] = value
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[1].display.casefold()))
 
 
 def title(text: str, mark: str = "=") -> str:
@@ -52,7 +62,8 @@ def title(text: str, mark: str = "=") -> str:
 
 def page_of(name: str, preset: type[BasePreset]) -> str:
     """Return the page on a provider."""
-    notes = (import_module(preset.__module__).__doc__ or "").partition("\n\n")[2].strip()
+    first, _, rest = (import_module(preset.__module__).__doc__ or "").partition("\n\n")
+    notes = "\n\n".join(part.strip() for part in (first.partition(". ")[2], rest) if part)
     warning = f".. warning:: {preset.deprecated}\n" if preset.deprecated else ""
     doubts = f"Not confirmed: {preset.doubts}\n" if preset.doubts else ""
     parts = [
@@ -64,21 +75,27 @@ def page_of(name: str, preset: type[BasePreset]) -> str:
         *(title("Arguments", "-"), arguments(preset)),
         *(title("What it does", "-"), features(preset)),
         doubts,
+        f"These facts were looked at in {preset.checked}.\n",
     ]
     return "\n".join(part for part in parts if part)
 
 
 def register(name: str, preset: type[BasePreset]) -> str:
     """Return how an application is registered."""
-    where = f" at {preset.console}" if preset.console and "{" not in preset.console else ""
+    console = preset(**EXAMPLES.get(name, {})).filled(preset.console)
+    where = f" at {console}" if console else ""
     rule = f"\n{preset.callback_rule}\n" if preset.callback_rule else ""
     id_name, secret_name = CREDENTIALS.get(name, ("client_id", "client_secret"))
     keys = " and ".join(f"``{key}``" for key in preset.config.values())
-    return (
+    callback = (
         f"Register your application{where}, with this callback URL::\n\n"
         f"    https://your-app.example/login/{name}/authorized\n{rule}\n"
-        f"What you get there is ``{id_name}`` and ``{secret_name}``. They may also come from the "
-        f"app's configuration, as {keys}.\n"
+    )
+    if name == "apple":
+        return f"{callback}What you get there are the identifiers and the key of the code below.\n"
+    return (
+        f"{callback}What you get there is ``{id_name}`` and ``{secret_name}``. They may also come "
+        f"from the app's configuration, as {keys}.\n"
     )
 
 
@@ -90,9 +107,12 @@ def code(name: str, preset: type[BasePreset]) -> str:
         for argument, value in EXAMPLES.get(name, {}).items()
     ]
     given += [f'{id_name}="the id you got"', f'{secret_name}="the secret you got"']
+    given = APPLE if name == "apple" else given
     profile = preset.profile
     if profile is None or profile.url in ("token", "id_token"):
-        shown = ["return {'connected': True}".replace("'", '"')]
+        shown = ['return {"connected": True}']
+        if issubclass(preset, Preset) and preset.signs_in:
+            shown = [f'return {{"subject": {name}.id_claims["sub"]}}']
     else:
         url = preset(**EXAMPLES.get(name, {})).filled(profile.url)
         call = f'{name}.get("{url}")'
@@ -102,6 +122,7 @@ def code(name: str, preset: type[BasePreset]) -> str:
             call = f'{name}.post("{url}")'
         shown = [f"answer = {call}", "answer.raise_for_status()", "return answer.json()"]
     lines = [
+        *(["from pathlib import Path", ""] if name == "apple" else []),
         "from flask import Flask",
         f"from flask_dance_nosql.contrib.{name} import {name}, make_{name}_blueprint",
         "",
@@ -148,25 +169,56 @@ def _features(preset: type[BasePreset]) -> Iterator[str]:
     if issubclass(preset, OAuth1Preset):
         yield "It speaks OAuth 1: its tokens are not refreshed, and not revoked."
     elif issubclass(preset, Preset):
-        scope = vars(preset).get("scope") or preset.arguments["scope"].default
+        scope = getattr(preset, "scope", None) or preset.arguments["scope"].default
         listed = [scope] if isinstance(scope, str) else scope or []
         asked = " ".join(f"``{each}``" for each in listed)
         yield f"Scopes by default: {asked}." if asked else "No scope is asked for by default."
         yield refreshing(preset)
+        yield PKCE[getattr(preset, "use_pkce", None) is not False]
         yield (
-            "The authorization code is protected by PKCE."
-            if vars(preset).get("use_pkce") is not False
-            else "PKCE is off, since the provider refuses it."
-        )
-        yield (
-            "``revoke()`` ends the token at the provider."
+            REVOCATION[preset.revocation.ends_grant]
             if preset.revocation
-            else "Tokens can't be revoked: ``revoke()`` is an error."
+            else ("Tokens can't be revoked: ``revoke()`` is an error.")
         )
         if preset.issuer:
-            yield "With ``oidc=True`` the ID token of each login is validated."
+            yield OIDC[preset.signs_in]
+    profile = preset.profile
+    if profile is not None:
+        where = WHERE.get(profile.url, f"of ``{profile.url}``")
+        names = [
+            f"{field} at ``{profile.within + '.' if profile.within else ''}{path}``"
+            for field, path in zip(FIELDS, profile.paths.split(), strict=False)
+            if path != "-"
+        ]
+        yield f"Who has logged in is told {where}: {', '.join(names)}."
+    if profile is not None and profile.emails:
+        yield f"Their e-mail addresses are at ``{profile.emails}``."
     if preset.apps_page and "{" not in preset.apps_page:
         yield f"Users see and remove your application at {preset.apps_page}."
+
+
+FIELDS = (
+    "the account's id",
+    "the name",
+    "the e-mail address",
+    "the picture",
+    "whether it is verified",
+)
+WHERE = {"token": "by the answer to the login", "id_token": "by the ID token"}
+OIDC = {
+    True: "The ID token of each login is validated, for which ``joserfc`` is needed: the extra\n"
+    "  ``oidc``. ``oidc=False`` takes the access token alone.",
+    False: "With ``oidc=True`` the ID token of each login is validated.",
+}
+PKCE = {
+    True: "A PKCE challenge is sent; a provider that does not know PKCE passes it over.",
+    False: "PKCE is off: the provider refuses it, or does not have it for all apps.",
+}
+REVOCATION = {
+    True: "``revoke()`` ends the token at the provider, and what the user has granted.",
+    False: "``revoke()`` ends the token at the provider; the user's consent stays.",
+    None: "``revoke()`` ends the token at the provider; whether it ends the consent is not known.",
+}
 
 
 def refreshing(preset: type[BasePreset]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from html import unescape
@@ -14,17 +15,19 @@ from typing import Any
 import pymongo
 import pytest
 import redis
+import requests
 from itsdangerous import URLSafeTimedSerializer
 
 from examples.demo.app import create_app
 from examples.demo.backends import Storage
-from examples.demo.display import json_markup, masked
+from examples.demo.display import json_markup, masked, signing_key
+from examples.demo.identity import KEYS_AHEAD
 from examples.demo.provider import CLIENT_ID, CLIENT_SECRET, create_provider, provider_state
 from examples.demo.serving import LocalServer
 from tests.demo_process import DemoProcess, Visitor, running_demo
 
-BACKENDS = ["mongo", "redis", "sqlite", "file", "session"]
-UNSHARED = ["mongo", "redis", "sqlite", "session"]
+BACKENDS = ["mongo", "redis", "sqla", "file", "session"]
+UNSHARED = ["mongo", "redis", "sqla", "session"]
 
 Token = dict[str, Any] | None
 
@@ -63,7 +66,7 @@ def stored_token(demo: DemoProcess, person: str, visitor: Visitor) -> Token:
     ways = {
         "mongo": _mongo_token,
         "redis": _redis_token,
-        "sqlite": _sqlite_token,
+        "sqla": _sqla_token,
         "file": _file_token,
     }
     return ways[demo.backend](place, person)
@@ -89,7 +92,7 @@ def _redis_token(url: str, person: str) -> Token:
     return document["token"]
 
 
-def _sqlite_token(url: str, person: str) -> Token:
+def _sqla_token(url: str, person: str) -> Token:
     rows = "SELECT token FROM flask_dance_oauth WHERE provider = 'demo' AND user_id = ?"
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
         found = database.execute(rows, [person]).fetchall()
@@ -117,9 +120,10 @@ def test_dance_stores_the_token_of_the_right_user(
     assert stored_token(demo, "ada", ada) is None
     ada.connect("Ada", "Alice")
     assert "Connected. The token is stored." in ada.text
+    assert "Who has logged in validated" in " ".join(ada.text.split())
     token = stored_token(demo, "ada", ada)
     assert token is not None
-    assert set(token) >= {"access_token", "refresh_token", "expires_at", "token_type"}
+    assert set(token) >= {"access_token", "refresh_token", "id_token", "expires_at"}
     ada.follow("Call the API")
     assert '"sub": "alice"' in ada.text
     assert '"email": "alice@example.com"' in ada.text
@@ -133,7 +137,7 @@ def test_page_shows_the_stored_record_without_its_secrets(
     ada.connect("Ada", "Alice")
     token = stored_token(demo, "ada", ada)
     assert token is not None
-    for name in ("access_token", "refresh_token"):
+    for name in ("access_token", "refresh_token", "id_token"):
         assert f'"{name}": "{token[name][:4]}…"' in ada.text
         assert token[name] not in ada.html
     assert f'"expires_at": {token["expires_at"]}' in ada.text
@@ -197,11 +201,54 @@ def test_file_backend_says_that_it_shares(demo: DemoProcess, visit: Callable[[],
 
 
 def test_denied_consent_stores_nothing(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
-    """A visitor who clicks "Deny" comes back unconnected and is told so."""
+    """A visitor who clicks "Deny" comes back unconnected, is told so, and may try again."""
     ada = visit()
     ada.connect("Ada", "Alice", answer="Deny")
-    assert "Not connected (access_denied)." in ada.text
+    assert "You said no at the provider. Nothing is stored." in ada.text
     assert stored_token(demo, "ada", ada) is None
+    ada.follow("Try again")
+    ada.press("Deny")
+    ada.follow("Connect")
+    assert "You said no at the provider, the last time, too." in ada.text
+    ada.follow("Try again")
+    ada.press("Allow")
+    assert stored_token(demo, "ada", ada) is not None
+
+
+def test_token_that_was_ended_is_refreshed(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """One click ends the token in the store and shows it so; the next call gets a new one."""
+    ada = visit()
+    ada.connect("Ada", "Alice")
+    before = stored_token(demo, "ada", ada)
+    assert before is not None
+    assert not ada.offers("Watch a refresh")
+    ada.press("End this token now")
+    ended = stored_token(demo, "ada", ada)
+    assert ended is not None
+    assert ended == {**before, "expires_at": ended["expires_at"]}
+    assert ended["expires_at"] < before["expires_at"]
+    ada.follow("Watch a refresh")
+    assert '"sub": "alice"' in ada.text
+    assert "The provider gave a new token for the old one." in ada.text
+    fresh = stored_token(demo, "ada", ada)
+    assert fresh is not None
+    for name in ("access_token", "refresh_token", "id_token"):
+        assert fresh[name] != before[name]
+    assert not ada.offers("Watch a refresh")
+
+
+def test_logout_at_the_provider(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
+    """The token goes here, and the provider asks who comes next for an account."""
+    ada = visit()
+    ada.connect("Ada", "Alice")
+    ada.press("Log out at the provider, too")
+    assert ada.url.startswith(demo.address("Provider"))
+    assert "Demo App has disconnected you." in ada.text
+    ada.press("Log out")
+    assert "Disconnected, and logged out at the provider, too." in ada.text
+    assert stored_token(demo, "ada", ada) is None
+    ada.follow("Connect")
+    assert "Bob Brown" in ada.text
 
 
 def test_forms_of_other_sites_are_refused(demo: DemoProcess, visit: Callable[[], Visitor]) -> None:
@@ -213,6 +260,18 @@ def test_forms_of_other_sites_are_refused(demo: DemoProcess, visit: Callable[[],
         assert ada.status == 400
         assert "out of date" in ada.text
     assert stored_token(demo, "ada", ada) is not None
+
+
+@pytest.mark.parametrize("demo", ["session"], indirect=True)
+@pytest.mark.parametrize("name", ["App", "Provider"])
+def test_errors_are_pages(demo: DemoProcess, name: str) -> None:
+    """An address that leads nowhere, or may not be opened, is answered in the style of the rest."""
+    with closing(Visitor(demo.address(name))) as visitor:
+        for path, status, title in (("nothing", 404, "no such page"), ("sign-in", 405, "not work")):
+            visitor.open(visitor.home + path)
+            assert visitor.status == status
+            assert title in visitor.text
+            assert "demo.css" in visitor.html
 
 
 @pytest.mark.parametrize("path", ["profile", "login/demo", "login/demo/authorized?code=x&state=y"])
@@ -240,14 +299,13 @@ class OwnDemo:
         self.provider = LocalServer(provider)
         app = create_app(Storage("file", str(file)), self.provider.url, CLIENT_ID, CLIENT_SECRET)
         self.app = LocalServer(app)
+        self.state.add_logout_uri(CLIENT_ID, f"{self.app.url}/logged-out")
         self.state.add_redirect_uri(CLIENT_ID, f"{self.app.url}/login/demo/authorized")
 
     def connect(self, visitor: Visitor) -> None:
-        """Connect a visitor, and let the token that is stored have ended."""
+        """Connect a visitor, and end the token."""
         visitor.connect("Ada", "Alice")
-        token = json.loads(self.file.read_text())
-        self.file.write_text(json.dumps({**token, "expires_at": 1.0}))
-        visitor.open(visitor.home)
+        visitor.press("End this token now")
 
     def stop(self) -> None:
         """End both; again is no error for the provider."""
@@ -257,7 +315,7 @@ class OwnDemo:
 
 @pytest.fixture
 def own_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OwnDemo]:
-    """A demo whose tokens can have ended at once."""
+    """A demo in this process."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     demo = OwnDemo(tmp_path / "token.json")
     yield demo
@@ -270,7 +328,7 @@ def test_expired_token_is_refreshed_and_stored(own_demo: OwnDemo) -> None:
         own_demo.connect(ada)
         assert "expired" in ada.text
         expired = json.loads(own_demo.file.read_text())
-        ada.follow("Call the API")
+        ada.follow("Watch a refresh")
         assert '"sub": "alice"' in ada.text
         assert "active" in ada.text
         assert "The provider gave a new token for the old one." in ada.text
@@ -282,15 +340,74 @@ def test_expired_token_is_refreshed_and_stored(own_demo: OwnDemo) -> None:
     assert (counters.refreshes, counters.spent_tokens_reused) == (1, 0)
 
 
-def test_watching_calls_again_and_again(own_demo: OwnDemo) -> None:
-    """The page that watches loads itself anew until the visitor stops it."""
+def test_token_that_was_ended_is_worthless_at_the_provider(own_demo: OwnDemo) -> None:
+    """It ends there, too, so that a client that knows nothing of it is refused."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        own_demo.connect(ada)
+    token = json.loads(own_demo.file.read_text())["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = requests.get(f"{own_demo.provider.url}/userinfo", headers=headers, timeout=30)
+    assert answer.status_code == 401
+
+
+def test_nothing_is_ended_where_nothing_is(own_demo: OwnDemo) -> None:
+    """A page that is out of date may still have the buttons."""
     with closing(Visitor(own_demo.app.url)) as ada:
         ada.connect("Ada", "Alice")
-        ada.follow("Watch a refresh")
-        assert '"sub": "alice"' in ada.text
-        assert 'http-equiv="refresh"' in ada.html
-        ada.follow("Stop watching")
-        assert 'http-equiv="refresh"' not in ada.html
+        page = ada.html
+        ada.press("Disconnect")
+        ada.send("/end-token", {"form_token": form_token(page)})
+        assert (ada.status, ada.url) == (200, f"{own_demo.app.url}/")
+        assert "has ended" not in ada.text
+    assert not own_demo.file.exists()
+
+
+def test_logins_go_on_after_the_keys_were_rotated(
+    own_demo: OwnDemo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next keys are known before they sign, and others once the app may ask for them again."""
+    offset = 0.0
+    monkeypatch.setattr("flask_dance_nosql.clock.monotonic", lambda: time.monotonic() + offset)
+    with closing(Visitor(own_demo.app.url)) as ada:
+        own_demo.connect(ada)
+        seen = {signing_key(json.loads(own_demo.file.read_text())["id_token"])}
+        for rotations in (1, KEYS_AHEAD + 1):
+            for _ in range(rotations):
+                ada.open(own_demo.provider.url)
+                ada.press("Rotate the keys")
+                assert "Logins go on." in ada.text
+            offset += 61
+            ada.follow("Go to the app")
+            ada.press("Disconnect")
+            ada.follow("Connect")
+            ada.press("Allow")
+            assert "Connected. The token is stored." in ada.text
+            key = signing_key(json.loads(own_demo.file.read_text())["id_token"])
+            assert key in ada.text
+            assert key not in seen
+            seen.add(key)
+
+
+def test_whoever_stays_logged_in_at_the_provider(own_demo: OwnDemo) -> None:
+    """The token is gone here, but the provider knows the visitor when they connect again."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        ada.press("Log out at the provider, too")
+        ada.press("Stay")
+        assert not own_demo.file.exists()
+        ada.follow("Go to the app")
+        ada.follow("Connect")
+        assert ada.offers("Allow")
+
+
+def test_provider_that_does_not_answer(own_demo: OwnDemo) -> None:
+    """A call that fails is told, and costs nobody the token."""
+    with closing(Visitor(own_demo.app.url)) as ada:
+        ada.connect("Ada", "Alice")
+        own_demo.provider.stop()
+        ada.follow("Call the API")
+        assert "The call failed (ConnectionError)." in ada.text
+    assert own_demo.file.exists()
 
 
 def test_disconnecting_ends_the_grant(own_demo: OwnDemo) -> None:
@@ -320,9 +437,16 @@ def test_ended_grant_leads_to_the_login(own_demo: OwnDemo) -> None:
         own_demo.connect(ada)
         token = json.loads(own_demo.file.read_text())
         own_demo.file.write_text(json.dumps({**token, "refresh_token": "ended"}))
-        ada.follow("Call the API")
+        ada.follow("Watch a refresh")
         assert "wants to" in ada.text
     assert not own_demo.file.exists()
+
+
+def form_token(html: str) -> str:
+    """Return the form token on a page."""
+    found = re.search(r'name="form_token" value="([^"]+)"', html)
+    assert found
+    return found[1]
 
 
 def test_masked_hides_tokens_wherever_they_are() -> None:

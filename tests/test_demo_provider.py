@@ -14,8 +14,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from joserfc import jwt
+from joserfc.jwk import KeySet
 from werkzeug.test import TestResponse
 
+from examples.demo.display import signing_key
 from examples.demo.provider import CLIENT_ID, CLIENT_SECRET, create_provider, provider_state
 from examples.demo.state import CODE_SECONDS, Counters, ProviderState
 
@@ -252,8 +255,16 @@ def revoke_refresh(client: FlaskClient, state: ProviderState, token: dict[str, A
     assert response.status_code == 200
 
 
+def expire_one(client: FlaskClient, state: ProviderState, token: dict[str, Any]) -> None:
+    """Let the access token end itself."""
+    headers = {"Authorization": f"Bearer {token['access_token']}"}
+    assert client.post("/expire", headers=headers).status_code == 204
+    assert client.post("/expire", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize(
-    ("end", "refreshable"), [(expire, True), (revoke_access, False), (revoke_refresh, False)]
+    ("end", "refreshable"),
+    [(expire, True), (expire_one, True), (revoke_access, False), (revoke_refresh, False)],
 )
 def test_ended_tokens_open_nothing(
     quick: tuple[Flask, ProviderState],
@@ -288,7 +299,7 @@ def test_pages_ask_for_account_and_consent() -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/authorize"])
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/authorize", "/rotate", "/logout"])
 def test_forms_need_their_form_token(path: str) -> None:
     """A form that another site sends decides nothing."""
     app, state = make()
@@ -297,6 +308,133 @@ def test_forms_need_their_form_token(path: str) -> None:
     response = client.post(path, data={"account": "bob", "decision": "allow"})
     assert response.status_code == 400
     assert state.counters == Counters()
+
+
+OPENID = {"scope": "openid profile email", "nonce": "n"}
+
+
+def claims(client: FlaskClient, id_token: str) -> dict[str, Any]:
+    """Return an ID token's claims, checked by the keys that are published."""
+    keys = KeySet.import_key_set(client.get("/jwks").get_json())
+    return jwt.decode(id_token, keys, ["ES256"]).claims
+
+
+def test_discovery_names_what_is_there(quick: tuple[Flask, ProviderState]) -> None:
+    """Each endpoint of the document exists, and is this provider's."""
+    client = quick[0].test_client()
+    document = client.get("/.well-known/openid-configuration").get_json()
+    assert document["issuer"] == "http://localhost"
+    for name, url in document.items():
+        if name.endswith(("_endpoint", "_uri")):
+            assert url.startswith("http://localhost/")
+            assert client.get(urlsplit(url).path).status_code != 404
+
+
+def test_id_token_is_signed_and_complete(quick: tuple[Flask, ProviderState]) -> None:
+    """Who asks for "openid" is told who has logged in; the refreshed one has no nonce."""
+    client = quick[0].test_client()
+    token = dance(client, **OPENID)
+    for each, nonce in ((token, {"nonce": "n"}), (refresh(client, token["refresh_token"]), {})):
+        issued = each if isinstance(each, dict) else each.get_json()
+        digest = sha256(issued["access_token"].encode()).digest()[:16]
+        found = claims(client, issued["id_token"])
+        assert found.pop("exp") > found.pop("iat")
+        assert found == {
+            "iss": "http://localhost",
+            "aud": CLIENT_ID,
+            "at_hash": urlsafe_b64encode(digest).decode().rstrip("="),
+            "sub": "alice",
+            "name": "Alice Adams",
+            "email": "alice@example.com",
+            **nonce,
+        }
+
+
+def test_who_is_no_openid_client_gets_no_id_token(quick: tuple[Flask, ProviderState]) -> None:
+    """Nor does one that asks for nothing in particular."""
+    client = quick[0].test_client()
+    for scope in ("profile", None):
+        assert "id_token" not in dance(client, scope=scope)
+
+
+def test_rotation_changes_what_signs(quick: tuple[Flask, ProviderState]) -> None:
+    """The next key is published before it signs, and the one before it for a while."""
+    app = quick[0]
+    client = app.test_client()
+    old = dance(client, **OPENID)["id_token"]
+    published = client.get("/jwks").get_json()["keys"]
+    assert all(key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"} for key in published)
+    client.post("/rotate", data={"form_token": form_token(client.get("/"))})
+    new = dance(client, **OPENID)["id_token"]
+    assert signing_key(new) != signing_key(old)
+    assert signing_key(new) in [key["kid"] for key in published]
+    assert claims(client, old)["sub"] == claims(client, new)["sub"] == "alice"
+
+
+def test_scope_that_is_too_narrow_is_told_as_json(quick: tuple[Flask, ProviderState]) -> None:
+    """The client, and no person, reads why a call is refused."""
+    client = quick[0].test_client()
+    response = userinfo(client, dance(client, scope="email")["access_token"])
+    assert (response.status_code, response.get_json()["error"]) == (403, "insufficient_scope")
+
+
+LOGGED_OUT = "http://127.0.0.1:1/logged-out"
+
+
+def logged_in(**options: Any) -> tuple[FlaskClient, str]:
+    """Return a client in which alice is logged in at a provider, and her ID token."""
+    app, state = make(auto_consent="alice", **options)
+    state.add_logout_uri(CLIENT_ID, LOGGED_OUT)
+    client = app.test_client()
+    with client.session_transaction() as session:
+        session["account"] = "alice"
+    return client, dance(client, **OPENID)["id_token"]
+
+
+def is_logged_in(client: FlaskClient) -> bool:
+    """Return whether anybody is logged in at the provider."""
+    with client.session_transaction() as session:
+        return "account" in session
+
+
+def test_logout_with_an_id_token_asks_nobody() -> None:
+    """The hint says that it is the client's own user, who is sent back with the state."""
+    client, id_token = logged_in()
+    form = {"id_token_hint": id_token, "post_logout_redirect_uri": LOGGED_OUT, "state": "a b"}
+    response = client.post("/logout", data=form)
+    assert response.location == f"{LOGGED_OUT}?state=a+b"
+    assert not is_logged_in(client)
+
+
+@pytest.mark.parametrize("hint", [None, "x.y.z", "bob's", "another provider's"])
+def test_logout_without_a_hint_asks(hint: str | None) -> None:
+    """So it is with a hint that is not of the user who is logged in here."""
+    client, _ = logged_in()
+    if hint == "bob's":
+        hint = dance(client, **OPENID, login_hint="bob")["id_token"]
+    elif hint == "another provider's":
+        hint = logged_in()[1]
+    fields = {"client_id": CLIENT_ID, "post_logout_redirect_uri": LOGGED_OUT}
+    page = client.get(
+        "/logout", query_string={**fields, **({"id_token_hint": hint} if hint else {})}
+    )
+    assert "Log out here, too?" in page.text
+    assert is_logged_in(client)
+    answer = {**fields, "form_token": form_token(page)}
+    assert client.post("/logout", data={**answer, "decision": "stay"}).location == "/"
+    assert is_logged_in(client)
+    assert client.post("/logout", data={**answer, "decision": "leave"}).location == LOGGED_OUT
+    assert not is_logged_in(client)
+
+
+def test_logout_never_leads_to_a_stranger() -> None:
+    """An address that the client has not registered is refused, and the user stays logged in."""
+    client, id_token = logged_in()
+    for address in ("https://evil.example/", f"{LOGGED_OUT}/x"):
+        form = {"id_token_hint": id_token, "post_logout_redirect_uri": address}
+        assert client.post("/logout", data=form).status_code == 400
+        assert client.post("/logout", data={**form, "client_id": "other"}).status_code == 400
+    assert is_logged_in(client)
 
 
 def test_state_shows_no_secret() -> None:

@@ -71,7 +71,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, *errors: ServerMissing) -> None:
     [
         ([], "mongo", []),
         ([MONGODB], "redis", [MONGODB]),
-        ([MONGODB, REDIS], "sqlite", [MONGODB, REDIS]),
+        ([MONGODB, REDIS], "sqla", [MONGODB, REDIS]),
         ([REDIS], "mongo", []),
     ],
 )

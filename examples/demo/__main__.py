@@ -1,7 +1,7 @@
 """Runs the demo: ``python -m examples.demo``.
 
 Environment variables:
-    BACKEND: ``mongo``, ``redis``, ``sqlite``, ``file`` or ``session``; default: the first of these
+    BACKEND: ``mongo``, ``redis``, ``sqla``, ``file`` or ``session``; default: the first of these
         whose server is there.
     PORT: The app's port; default: a free one.
     PROVIDER_PORT: The provider's port, likewise.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import time
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, abort, flash, redirect, render_template, request, session, url_for
@@ -14,14 +16,22 @@ from flask_login import (
     login_user,
     logout_user,
 )
+from markupsafe import Markup
 from requests import RequestException
 from werkzeug.wrappers import Response
 
-from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint, oauth_authorized, oauth_error
-from flask_dance_nosql.errors import BackendUnavailable, TokenRefreshError, TokenRevoked
+from flask_dance_nosql.consumer import oauth_authorized, oauth_error
+from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
+from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
+from flask_dance_nosql.errors import (
+    BackendUnavailable,
+    ProviderError,
+    TokenRefreshError,
+    VersionConflict,
+)
 
 from .backends import PROVIDER, Storage
-from .display import json_markup, masked
+from .display import json_markup, masked, signing_key
 from .history import History
 from .pages import check_form_token, prepare_pages
 
@@ -50,12 +60,13 @@ def create_app(storage: Storage, provider_url: str, client_id: str, client_secre
 
     Args:
         storage: The backend that keeps the tokens.
-        provider_url: The provider's address, without a slash at the end.
+        provider_url: The provider's address, without a slash at the end, which is its issuer.
         client_id: The app's identifier at the provider.
         client_secret: Its secret there.
 
     Returns:
-        A WSGI app. Its redirect URI is its own address and ``/login/demo/authorized``.
+        A WSGI app. Its redirect URI is its own address and ``/login/demo/authorized``; after a
+        logout at the provider, ``/logged-out``.
     """
     app = Flask(__name__)
     # Cookies ignore ports: the provider at the same address has a session cookie as well.
@@ -65,7 +76,7 @@ def create_app(storage: Storage, provider_url: str, client_id: str, client_secre
     login_manager.login_message = "Sign in first."
     login_manager.login_message_category = "error"
     login_manager.user_loader(PEOPLE.get)
-    prepare_pages(app)
+    prepare_pages(app, "app/error.html")
     blueprint = make_blueprint(storage, provider_url, client_id, client_secret)
     app.register_blueprint(blueprint, url_prefix="/login")
     _AppViews(app, blueprint, storage)
@@ -74,20 +85,14 @@ def create_app(storage: Storage, provider_url: str, client_id: str, client_secre
 
 def make_blueprint(
     storage: Storage, provider_url: str, client_id: str, client_secret: str
-) -> OAuth2ConsumerBlueprint:
+) -> OIDCConsumerBlueprint:
     """Make the blueprint that connects users: this is what your app has for each provider."""
-    blueprint = OAuth2ConsumerBlueprint(
+    blueprint = make_oidc_blueprint(
         PROVIDER,
-        __name__,
+        issuer=provider_url,
         client_id=client_id,
         client_secret=client_secret,
-        scope=["profile", "email"],
         base_url=provider_url,
-        authorization_url=f"{provider_url}/authorize",
-        token_url=f"{provider_url}/token",
-        revocation_url=f"{provider_url}/revoke",
-        auto_refresh=True,
-        issuer=provider_url,
         redirect_to="home",
         backend=storage.backend,
     )
@@ -99,19 +104,22 @@ def make_blueprint(
 class _AppViews:
     """The app's pages."""
 
-    def __init__(self, app: Flask, blueprint: OAuth2ConsumerBlueprint, storage: Storage) -> None:
+    def __init__(self, app: Flask, blueprint: OIDCConsumerBlueprint, storage: Storage) -> None:
         self._blueprint = blueprint
         self._storage = storage
         self._history = History(blueprint)
         call_api = login_required(blueprint.session.authorization_required(self.call_api))
-        disconnect = login_required(self.disconnect)
         app.add_url_rule("/", "home", self.home)
         app.add_url_rule("/profile", "call_api", call_api)
-        app.add_url_rule("/disconnect", "disconnect", disconnect, methods=["POST"])
+        app.add_url_rule("/logged-out", "logged_out", self.logged_out)
+        for view in (self.end_token, self.disconnect, self.log_out):
+            rule = f"/{view.__name__.replace('_', '-')}"
+            app.add_url_rule(rule, view.__name__, login_required(view), methods=["POST"])
         app.add_url_rule("/sign-in", "sign_in", self.sign_in, methods=["POST"])
         app.add_url_rule("/sign-out", "sign_out", self.sign_out, methods=["POST"])
-        app.register_error_handler(400, _bad_request)
         app.register_error_handler(BackendUnavailable, _store_unreachable)
+        for error in (TokenRefreshError, ProviderError, RequestException):
+            app.register_error_handler(error, _call_failed)
         oauth_authorized.connect(_connected, sender=blueprint)
         oauth_error.connect(_not_connected, sender=blueprint)
 
@@ -124,18 +132,20 @@ class _AppViews:
 
     def call_api(self) -> str:
         """Call the provider's API with the user's token, and show the answer."""
-        try:
-            answer = self._blueprint.session.get("/userinfo")
-        except TokenRevoked:
-            # The decorator sends the visitor to the login.
-            raise
-        except (TokenRefreshError, RequestException) as error:
-            reason = type(error).__name__
-            flash(f"The call failed ({reason}). Disconnect, and connect anew.", "error")
-            return self._connection_page()
-        if not answer.ok:
-            flash(f"The provider answered {answer.status_code} {answer.reason}.", "error")
-        return self._connection_page(answer.json() if answer.ok else None)
+        return self._connection_page(self._blueprint.session.userinfo())
+
+    def end_token(self) -> Response:
+        """End the access token's life, at the provider and as far as the store knows."""
+        check_form_token()
+        if self._blueprint.session.authorized:
+            self._blueprint.session.post("/expire").raise_for_status()
+            slot = self._blueprint.slot()
+            stored = slot.read(fresh=True)
+            # A new token that another request has got meanwhile stays.
+            with suppress(VersionConflict):
+                slot.write({**(stored.token or {}), "expires_at": time.time()}, stored)
+            flash("The access token has ended. The next call refreshes it.", "note")
+        return redirect(url_for("home"), 303)
 
     def disconnect(self) -> Response:
         """End the grant at the provider, and delete the user's token."""
@@ -145,6 +155,17 @@ class _AppViews:
         else:
             flash("Disconnected here. The provider did not confirm.", "error")
         return redirect(url_for("home"), 303)
+
+    def log_out(self) -> Response:
+        """Delete the user's token, and send the user to the provider to log out there, too."""
+        check_form_token()
+        back = url_for("logged_out", _external=True)
+        return redirect(self._blueprint.logout_url(back), 303)
+
+    def logged_out(self) -> Response:
+        """Welcome back who has logged out at the provider."""
+        flash("Disconnected, and logged out at the provider, too.", "success")
+        return redirect(url_for("home"))
 
     def sign_in(self) -> Response:
         """Sign a visitor in to this app as one of its people."""
@@ -165,6 +186,7 @@ class _AppViews:
 
     def _connection_page(self, answer: dict[str, Any] | None = None) -> str:
         token = self._blueprint.token
+        claims = self._blueprint.session.id_claims
         record = self._storage.record()
         return render_template(
             "app/connection.html",
@@ -172,36 +194,40 @@ class _AppViews:
             token=masked(token),
             status=self._blueprint.session.token_status,
             history=self._history.of_visitor(),
-            watch="watch" in request.args,
+            claims=claims,
+            signed_by=signing_key(token["id_token"]) if token and claims else None,
+            provider_url=self._blueprint.issuer,
             record=None if record is None else json_markup(masked(record)),
             answer=None if answer is None else json_markup(answer),
         )
 
 
 def _connected(
-    blueprint: OAuth2ConsumerBlueprint,  # noqa: ARG001 - what the signal sends
+    blueprint: OIDCConsumerBlueprint,  # noqa: ARG001 - what the signal sends
     token: dict[str, Any],  # noqa: ARG001 - likewise
 ) -> None:
     flash("Connected. The token is stored.", "success")
 
 
 def _not_connected(
-    blueprint: OAuth2ConsumerBlueprint,  # noqa: ARG001 - what the signal sends
+    blueprint: OIDCConsumerBlueprint,  # noqa: ARG001 - what the signal sends
     error: str,
     error_description: str | None = None,
     error_uri: str | None = None,  # noqa: ARG001 - likewise
 ) -> None:
-    flash(f"Not connected ({error}). {error_description or ''}", "error")
+    if error == "access_denied":
+        category, reason = "note", "You said no at the provider. Nothing is stored."
+    else:
+        category, reason = "error", f"Not connected: {error_description or error}"
+    url = url_for(f"{PROVIDER}.login", retry="")
+    flash(Markup('{} <a href="{}">Try again</a>').format(reason, url), category)
 
 
-def _bad_request(error: Any) -> tuple[str, int]:
-    return _error_page("That did not work", error.description), 400
+def _call_failed(error: Exception) -> Response:
+    flash(f"The call failed ({type(error).__name__}). Disconnect, and connect anew.", "error")
+    return redirect(url_for("home"), 303)
 
 
 def _store_unreachable(_: BackendUnavailable) -> tuple[str, int]:
     reason = "The token store does not answer. Your connection is not lost: try again in a moment."
-    return _error_page("Please wait", reason), 503
-
-
-def _error_page(title: str, reason: str) -> str:
-    return render_template("app/error.html", title=title, reason=reason)
+    return render_template("app/error.html", title="Please wait", reason=reason), 503

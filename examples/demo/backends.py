@@ -58,7 +58,7 @@ def redis_backend(url: str) -> RedisBackend:
     return RedisBackend(client, user=current_user)
 
 
-def sqlite_backend(url: str) -> SQLAlchemyBackend:
+def sqla_backend(url: str) -> SQLAlchemyBackend:
     """One row for each user, in the table of a model."""
     backend = SQLAlchemyBackend(OAuth, url, user=current_user)
     backend.store.prepare()
@@ -93,7 +93,7 @@ def _redis_key() -> str:
     return f"flask_dance:{{u:{current_user.get_id()}}}:token:{PROVIDER}"
 
 
-def _read_sqlite(url: str) -> Reader:
+def _read_sqla(url: str) -> Reader:
     engine = create_engine(url)
 
     def read() -> Record:
@@ -154,13 +154,13 @@ KINDS = {
         place=lambda _: _redis_key(),
         note="Each user of the app has a key of their own.",
     ),
-    "sqlite": BackendKind(
+    "sqla": BackendKind(
         title="SQLite",
-        build=sqlite_backend,
-        reader=_read_sqlite,
+        build=sqla_backend,
+        reader=_read_sqla,
         record="row",
         place=lambda _: OAuth.__tablename__,
-        note="Each user of the app has a row of their own.",
+        note="Each user of the app has a row of their own, written through SQLAlchemy.",
     ),
     "file": BackendKind(
         title="a file",

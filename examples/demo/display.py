@@ -1,20 +1,27 @@
-"""Shows JSON to people: secrets masked, colours by kind."""
+"""Shows JSON and ID tokens to people: secrets masked, colours by kind."""
 
 from __future__ import annotations
 
 import json
 import re
+from base64 import urlsafe_b64decode
 from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup, escape
 
-SECRETS = {"access_token", "refresh_token", "id_token"}
+SECRETS = {"access_token", "refresh_token", "id_token", "id_token_seal"}
 
 _PIECE = re.compile(
     r'(?P<name>"(?:[^"\\]|\\.)*"(?=:))|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)'
 )
 _LIST_OF_SCALARS = re.compile(r"\[\n([^][{}]*)\n *\]")
+
+
+def signing_key(id_token: str) -> str:
+    """Return which key has signed an ID token that is known to be valid."""
+    header = id_token.partition(".")[0]
+    return str(json.loads(urlsafe_b64decode(f"{header}=="))["kid"])
 
 
 def masked(value: Any) -> Any:

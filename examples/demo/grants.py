@@ -14,6 +14,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9207 import IssuerParameter
 from flask import Flask, Response, request
 
+from .identity import SigningKeys
 from .state import CODE_SECONDS, AuthorizationCode, Client, IssuedToken, ProviderState, User
 
 CLIENT_AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
@@ -25,16 +26,23 @@ class DemoAuthorizationServer(AuthorizationServer):
     Args:
         app: The Flask app it answers for.
         state: Its memory.
-        issuer: Its issuer identifier (RFC 9207); ``None`` takes the address it is called by.
+        issuer: Its issuer identifier; ``None`` takes the address it is called by.
     """
 
     def __init__(self, app: Flask, state: ProviderState, issuer: str | None = None) -> None:
         super().__init__(app)
         self.state = state
+        self.keys = SigningKeys()
+        self._issuer = issuer
         self.register_grant(CodeGrant, [CodeChallenge()])
         self.register_grant(RotatingRefreshGrant)
         self.register_endpoint(Revocation)
-        self.register_extension(Issuer(issuer))
+        self.register_extension(Issuer(self))
+
+    @property
+    def issuer(self) -> str:
+        """The issuer identifier."""
+        return self._issuer or request.host_url.rstrip("/")
 
     def create_bearer_token_generator(self, _: Any) -> BearerTokenGenerator:
         """Make tokens whose life is what the state says at that moment."""
@@ -47,7 +55,7 @@ class DemoAuthorizationServer(AuthorizationServer):
         return self.state.clients.get(client_id)
 
     def save_token(self, token: dict[str, Any], request: Any) -> None:
-        """Remember a token that is issued now."""
+        """Remember a token that is issued now, and add an ID token if that was asked for."""
         issued = IssuedToken(
             access_token=token["access_token"],
             refresh_token=token["refresh_token"],
@@ -57,6 +65,9 @@ class DemoAuthorizationServer(AuthorizationServer):
             expires_at=time.time() + token.get("expires_in", 0),
         )
         self.state.add_token(issued, refreshed=request.payload.grant_type == "refresh_token")
+        if "openid" in issued.scope.split():
+            nonce = getattr(request.authorization_code, "nonce", None)
+            token["id_token"] = self.keys.id_token(self.issuer, issued, nonce)
 
     def respond(self, grant: Any, user: User | None) -> Response:
         """Send the browser back to the client: with a code for a user, or with "access denied"."""
@@ -88,6 +99,7 @@ class CodeGrant(AuthorizationCodeGrant):
                 code_challenge=form.get("code_challenge"),
                 code_challenge_method=form.get("code_challenge_method"),
                 expires_at=time.time() + CODE_SECONDS,
+                nonce=form.get("nonce"),
             )
         )
 
@@ -153,12 +165,12 @@ class Revocation(RevocationEndpoint):
 class Issuer(IssuerParameter):
     """RFC 9207: names the provider in each authorization response."""
 
-    def __init__(self, issuer: str | None) -> None:
-        self._issuer = issuer
+    def __init__(self, server: DemoAuthorizationServer) -> None:
+        self._server = server
 
     def get_issuer(self) -> str:
         """Return the issuer identifier."""
-        return self._issuer or request.host_url.rstrip("/")
+        return self._server.issuer
 
 
 class AccessTokens(BearerTokenValidator):

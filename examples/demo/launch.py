@@ -48,7 +48,7 @@ class Settings(NamedTuple):
 def usual_backend() -> tuple[str, str]:
     """Return the first backend whose server is there, and what was missing for those before it.
 
-    SQLite, the last one, needs no server.
+    SQLite, the last one, which SQLAlchemy talks to, needs no server.
     """
     missing = []
     for name, server in SERVERS.items():
@@ -58,7 +58,7 @@ def usual_backend() -> tuple[str, str]:
             missing.append(str(error))
         else:
             return name, "\n  ".join(missing)
-    return "sqlite", "\n  ".join(missing)
+    return "sqla", "\n  ".join(missing)
 
 
 def _port(name: str) -> int:
@@ -93,8 +93,9 @@ def start(stack: ExitStack, settings: Settings) -> None:
     provider = stack.enter_context(LocalServer(provider_app, settings.provider_port))
     app_itself = create_app(storage, provider.url, CLIENT_ID, client_secret)
     app = stack.enter_context(LocalServer(app_itself, settings.port))
-    redirect_uri = f"{app.url}/login/{PROVIDER}/authorized"
-    provider_state(provider_app).add_redirect_uri(CLIENT_ID, redirect_uri)
+    state = provider_state(provider_app)
+    state.add_redirect_uri(CLIENT_ID, f"{app.url}/login/{PROVIDER}/authorized")
+    state.add_logout_uri(CLIENT_ID, f"{app.url}/logged-out")
     _announce(settings, storage, (app.url, provider.url, place))
 
 
@@ -102,7 +103,7 @@ def _place(stack: ExitStack, backend: str, folder: Path) -> str:
     """Return where the tokens go, with a server started for it if it needs one."""
     if backend in SERVERS:
         return stack.enter_context(SERVERS[backend](folder)).url
-    files = {"sqlite": f"sqlite:///{folder}/tokens.db", "file": str(folder / "token.json")}
+    files = {"sqla": f"sqlite:///{folder}/tokens.db", "file": str(folder / "token.json")}
     return files.get(backend, "")
 
 
@@ -120,7 +121,7 @@ def _announce(settings: Settings, storage: Storage, places: tuple[str, str, str]
 
   Open the app in a browser. Sign in as Ada, Grace or Linus, click "Connect",
   choose Alice or Bob at the provider and click "Allow". A token lives for {settings.token_seconds}
-  seconds: click "Watch a refresh" to see what becomes of it. Ctrl-C ends the demo.
+  seconds: click "End this token now" to see at once what becomes of it. Ctrl-C ends the demo.
 """,
         flush=True,
     )

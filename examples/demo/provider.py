@@ -1,13 +1,14 @@
-"""A local OAuth 2 provider, for the demo and for tests that need a real one.
+"""A local provider of OAuth 2 and OpenID Connect, for the demo and for tests that need a real one.
 
 It speaks the authorization code grant with PKCE, refreshes with rotating refresh tokens, revokes
-tokens, names itself as issuer and serves a userinfo endpoint::
+tokens and names itself as issuer. Whoever asks for the scope "openid" gets an ID token, too; its
+keys can be rotated, and users log out here from an application::
 
     provider = create_provider(auto_consent="alice")
     state = provider_state(provider)
     state.add_redirect_uri(CLIENT_ID, "http://127.0.0.1:5000/login/demo/authorized")
     with LocalServer(provider) as server:
-        ...  # dance with server.url + "/authorize", "/token", "/userinfo", "/revoke"
+        ...  # dance with the issuer server.url
     assert state.counters.tokens_issued == 1
 """
 
@@ -15,13 +16,25 @@ from __future__ import annotations
 
 import secrets
 from typing import Any, cast
+from urllib.parse import urlencode, urljoin
 
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
+from flask import (
+    Flask,
+    Response,
+    abort,
+    flash,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from werkzeug.wrappers import Response as Redirect
 
 from .grants import AccessTokens, DemoAuthorizationServer
+from .identity import claims_of, metadata
 from .pages import check_form_token, prepare_pages
 from .state import SCOPES, Client, ProviderState, User
 
@@ -39,8 +52,10 @@ def create_provider(
 ) -> Flask:
     """Make a provider with the users alice and bob and one registered client.
 
-    Endpoints: ``/authorize``, ``/token``, ``/revoke`` and ``/userinfo``, whose answer has ``sub``
-    (the username), ``name`` and ``email``. The scopes are "profile" and "email".
+    Endpoints: ``/authorize``, ``/token``, ``/revoke``, ``/userinfo``, whose answer has ``sub`` (the
+    username), ``name`` and ``email``, and ``/logout``; they are in the discovery document. The
+    scopes are "openid", "profile" and "email". A POST to ``/expire`` ends the life of the access
+    token that it carries, so that nobody has to wait for it.
 
     Args:
         client_id: The client to register. Redirect URIs are added when they are known:
@@ -50,7 +65,7 @@ def create_provider(
         auto_consent: A username: each authorization request is then granted at once, without any
             page, by that user or by the one whom the request names in ``login_hint``; a user who is
             unknown is made. ``None``, the default, shows the pages.
-        issuer: The issuer identifier sent as ``iss``; ``None`` takes the address it is called by.
+        issuer: The issuer identifier; ``None``, the default, takes the address it is called by.
 
     Returns:
         A WSGI app, with its :class:`ProviderState` at ``provider_state(app)``.
@@ -61,7 +76,7 @@ def create_provider(
     state = ProviderState(access_token_seconds)
     state.add_client(client_id, client_secret)
     app.extensions["demo_provider"] = state
-    prepare_pages(app)
+    prepare_pages(app, "provider/error.html")
     _ProviderViews(app, DemoAuthorizationServer(app, state, issuer), auto_consent)
     return app
 
@@ -89,13 +104,23 @@ class _ProviderViews:
         app.add_url_rule("/sign-out", "sign_out", self.sign_out, methods=["POST"])
         app.add_url_rule("/token", "token", self.token, methods=["POST"])
         app.add_url_rule("/revoke", "revoke", self.revoke, methods=["POST"])
-        app.add_url_rule("/userinfo", "userinfo", self.userinfo)
+        app.add_url_rule("/userinfo", "userinfo", self.userinfo, methods=["GET", "POST"])
+        app.add_url_rule("/expire", "expire", self.expire, methods=["POST"])
+        app.add_url_rule("/.well-known/openid-configuration", "discovery", self.discovery)
+        app.add_url_rule("/jwks", "jwks", server.keys.published)
+        app.add_url_rule("/rotate", "rotate", self.rotate, methods=["POST"])
+        app.add_url_rule("/logout", "logout", self.logout, methods=["GET", "POST"])
         app.register_error_handler(OAuth2Error, self.refuse)
-        app.register_error_handler(400, _bad_request)
 
     def home(self) -> str:
         """Say what this is, with what has happened here so far."""
-        return render_template("provider/home.html", counters=self._state.counters)
+        uris = [uri for client in self._state.clients.values() for uri in client.redirect_uris]
+        return render_template(
+            "provider/home.html",
+            apps=sorted({urljoin(uri, "/") for uri in uris}),
+            counters=self._state.counters,
+            key_id=self._server.keys.current.kid,
+        )
 
     def authorize(self) -> Response | str:
         """Ask who the visitor is, then whether the client may have what it asks for."""
@@ -144,17 +169,60 @@ class _ProviderViews:
 
     def userinfo(self) -> dict[str, str]:
         """Tell the client about the user, as far as the token's scope allows."""
-        with self._protector.acquire("profile") as token:
+        with self._protector.acquire(["openid", "profile"]) as token:
             self._state.count_userinfo()
-            user: User = token.user
-            claims = {"sub": user.username, "name": user.name}
-            return claims | ({"email": user.email} if "email" in token.scope.split() else {})
+            return claims_of(token.user, token.scope)
+
+    def expire(self) -> tuple[str, int]:
+        """End the life of the access token that the client shows."""
+        with self._protector.acquire() as token:
+            self._state.expire(token)
+        return "", 204
+
+    def discovery(self) -> dict[str, Any]:
+        """Tell clients where everything is."""
+        return metadata(self._server.issuer, request.host_url.rstrip("/"))
+
+    def rotate(self) -> Redirect:
+        """Sign by another key from now on."""
+        check_form_token()
+        self._server.keys.rotate()
+        flash("The keys were rotated. Logins go on.", "success")
+        return redirect(url_for("home"), 303)
+
+    def logout(self) -> Redirect | str:
+        """Log the visitor out, who is asked first unless the client shows an ID token of theirs.
+
+        Source: OpenID Connect RP-Initiated Logout 1.0 section 2.
+        """
+        hinted = self._server.keys.hinted(request.values.get("id_token_hint", ""))
+        client_id = request.values.get("client_id") or hinted.get("aud", "")
+        client = self._state.clients.get(client_id)
+        target = request.values.get("post_logout_redirect_uri")
+        if target and (client is None or target not in client.logout_uris):
+            abort(400, "The app wants to send you to an address that it has not registered.")
+        decided = "decision" in request.form
+        if decided:
+            check_form_token()
+            if request.form["decision"] == "stay":
+                return redirect(url_for("home"), 303)
+        user = self._signed_in()
+        if user is not None and not decided and hinted.get("sub") != user.username:
+            return render_template("provider/logout.html", client=client, user=user)
+        session.pop("account", None)
+        if not target:
+            flash("You are logged out.", "success")
+            return redirect(url_for("home"), 303)
+        state = request.values.get("state")
+        return redirect(f"{target}?{urlencode({'state': state})}" if state else target, 303)
 
     def refuse(self, error: OAuth2Error) -> Response | tuple[str, int]:
         """Tell the client that its authorization request is not valid, or else the visitor."""
         if error.redirect_uri:
             return self._server.refuse(error)
-        return render_template("provider/error.html", reason=error.description), 400
+        reason = error.description or "The app that sent you here has not asked in a valid way."
+        page = render_template("provider/error.html", title="That did not work", reason=reason)
+        return page, 400
 
     def _grant(self, user: User | None = None) -> Any:
         return self._server.get_consent_grant(end_user=user)
@@ -168,7 +236,3 @@ class _ProviderViews:
 
     def _go_on(self) -> Redirect:
         return redirect(f"{url_for('authorize')}?{request.query_string.decode()}", 303)
-
-
-def _bad_request(error: Any) -> tuple[str, int]:
-    return render_template("provider/error.html", reason=error.description), 400

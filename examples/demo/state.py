@@ -11,7 +11,11 @@ from typing import Literal
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin
 
-SCOPES = {"profile": "See your name", "email": "See your e-mail address"}
+SCOPES = {
+    "openid": "Recognise you",
+    "profile": "See your name",
+    "email": "See your e-mail address",
+}
 CODE_SECONDS = 60
 
 TokenKind = Literal["access_token", "refresh_token"]
@@ -39,6 +43,8 @@ class Client(ClientMixin):
     client_secret: str | None = field(repr=False)
     name: str = "Demo App"
     redirect_uris: set[str] = field(default_factory=set)
+    logout_uris: set[str] = field(default_factory=set)
+    """Where the browser may be sent after a logout."""
 
     def get_client_id(self) -> str:
         """Return the public identifier."""
@@ -49,8 +55,8 @@ class Client(ClientMixin):
         return next(iter(self.redirect_uris)) if len(self.redirect_uris) == 1 else None
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """Return those of the scopes asked for that exist; all of them if none was asked for."""
-        asked = scope.split() if scope else SCOPES
+        """Return those of the scopes asked for that exist; name and e-mail if none was."""
+        asked = (scope or "profile email").split()
         return " ".join(name for name in asked if name in SCOPES) or None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
@@ -87,6 +93,7 @@ class AuthorizationCode(AuthorizationCodeMixin):
     code_challenge: str | None = field(repr=False)
     code_challenge_method: str | None
     expires_at: float
+    nonce: str | None = field(default=None, repr=False)
 
     def get_redirect_uri(self) -> str | None:
         """Return where the code was sent."""
@@ -199,6 +206,10 @@ class ProviderState:
         """Allow a client one more redirect URI, once its port is known."""
         self.clients[client_id].redirect_uris.add(redirect_uri)
 
+    def add_logout_uri(self, client_id: str, logout_uri: str) -> None:
+        """Allow a client to have the browser sent there after a logout."""
+        self.clients[client_id].logout_uris.add(logout_uri)
+
     def add_code(self, code: AuthorizationCode) -> None:
         """Remember a code until it is exchanged."""
         with self._lock:
@@ -240,6 +251,11 @@ class ProviderState:
         with self._lock:
             token.revoked = True
             self._counters.revocations += 1
+
+    def expire(self, token: IssuedToken) -> None:
+        """End the life of one access token; its refresh token stays good."""
+        with self._lock:
+            token.expires_at = 0.0
 
     def expire_access_tokens(self) -> None:
         """End the life of every access token; the refresh tokens stay good."""

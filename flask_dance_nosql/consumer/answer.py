@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,12 +16,18 @@ from .backend.store.values import Token, json_token
 from .ended import EndedErrors
 from .redaction import Redactor
 from .refusal import MISSING, Refusal, Refused, is_absent, nothing_in, refusal_in
-from .token import is_printable, is_vschar
+from .token import is_printable, is_vschar, usable_refresh_token
 
 _LONGEST_LIFE = 10**10
 _DEEPEST = 50
 _MOST_FIELDS = 1_000
 _MOST_DIGITS = 4_000
+_OF_FORMS = frozenset(
+    (
+        *("access_token", "refresh_token", "error", "error_description"),
+        *("oauth_token", "oauth_token_secret", "oauth_problem", "oauth_error"),
+    )
+)
 
 
 def fields_of(response: Response) -> Any:
@@ -48,10 +54,19 @@ def fields_of(response: Response) -> Any:
             return json.loads(_flattened(text), parse_int=_integer, strict=False)
         if "=" in text and text[0] not in "<{[":
             first = "&".join(text.split("&", _MOST_FIELDS)[:_MOST_FIELDS])
-            return dict(parse_qsl(first, keep_blank_values=True))
+            fields = dict(parse_qsl(first, keep_blank_values=True))
+            return fields if _is_form(fields, response.headers.get("Content-Type", "")) else None
     except ValueError:
         pass
     return None
+
+
+def _is_form(fields: Iterable[str], content_type: str) -> bool:
+    """Whether what could be read as a form is one, and no page of text with a ``=`` in it."""
+    if content_type.lower().startswith("application/x-www-form-urlencoded"):
+        return True
+    # Some providers send a form as HTML or as plain text.
+    return not _OF_FORMS.isdisjoint(fields) and all(re.fullmatch(r"[^\s:/?<]+", n) for n in fields)
 
 
 def _integer(digits: str) -> float:
@@ -165,7 +180,7 @@ def _end(value: Any) -> Any:
 
 _SANE: dict[str, Callable[[Any], Any]] = {
     "access_token": _vschar,
-    "refresh_token": _vschar,
+    "refresh_token": usable_refresh_token,
     "token_type": _text,
     "expires_in": _lifetime,
     "expires_at": _end,

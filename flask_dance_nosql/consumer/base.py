@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from inspect import signature
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
 
 from ..errors import ConfigurationError
-from .backend.base import BaseBackend
 from .client import SESSION_PATH
 from .dance import DanceViews
 from .settings import Argument, Setting, argument
@@ -60,6 +59,8 @@ class BaseOAuthConsumerBlueprint(DanceViews):
         account_id: What names the account of a new token, if one of these is on: a function that is
             given a session with that token, and returns the account's id. Default: what an ID token
             says, or the answer with the token, or else the profile that a preset knows of.
+        verify: Whether certificates are checked, or the path of the authorities', for every call to
+            the provider, token calls included; default: as requests does by its environment.
         headers: Headers of every call to the provider, beside those of requests: texts, or
             functions of the session that return one.
         **kwargs: Further arguments that the session class names.
@@ -122,8 +123,6 @@ class BaseOAuthConsumerBlueprint(DanceViews):
                     "nor a path that begins with 'session.'. In a subclass, declare it: "
                     f"{path} = Setting()."
                 )
-        if isinstance(self._backend, BaseBackend):
-            self._backend.init_app(cast(Flask, state.app))
         known = state.app.extensions.setdefault("flask_dance_nosql", {})
         if any(other.name == self.name and other is not self for other in known):
             raise ConfigurationError(

@@ -23,11 +23,12 @@ from .backend.store.document import TokenDocument
 from .backend.store.values import Token
 from .consumer_session import ConsumerSession
 from .context import config_of, current_state
+from .limits import Timeout, limited
 from .refresh.flights import Flights, flights_of
 from .settings import SESSION_ARGUMENTS, Argument, Configurable, Setting, configured, refuse_unknown
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
-from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, Timeout, require_tls
+from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, require_tls
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
     proxies: Setting[dict[str, str] | None] = Setting(default=None)
     adapter: Setting[Callable[[], BaseAdapter] | None] = Setting(default=None)
     headers: Setting[Mapping[str, Any] | None] = Setting(default=None)
+    verify: Setting[bool | str | None] = Setting(default=None)
 
     backend: BackendSetting = BackendSetting(default=None)
     storage: BackendSetting = BackendSetting(default=None)
@@ -285,7 +287,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
 
     def _make_adapter(self) -> BaseAdapter:
         make = self.adapter
-        return HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make()
+        return limited(HTTPAdapter(pool_maxsize=self.pool_maxsize) if make is None else make())
 
     def _make_session(self) -> Any:
         arguments = self.session_arguments()

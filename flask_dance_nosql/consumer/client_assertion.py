@@ -119,8 +119,11 @@ class _Assertion:
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the client and its statement to the form of a request."""
-        kind = request.headers.get("Content-Type", "")
-        if not str(kind).startswith("application/x-www-form-urlencoded"):
+        kind, body = request.headers.get("Content-Type", ""), request.body or ""
+        text = body.decode("latin-1") if isinstance(body, bytes) else str(body)
+        # requests-oauthlib says of everything that it is a form.
+        is_form = str(kind).startswith("application/x-www-form-urlencoded")
+        if not is_form or any(mark in text for mark in '{}[]<>"'):
             raise ConfigurationError("PrivateKeyJWT signs forms, and this provider takes none.")
         claims = {
             "iss": self.client_id,
@@ -133,8 +136,6 @@ class _Assertion:
             "client_assertion_type": _TYPE,
             "client_assertion": self.signer.sign(claims, ASSERTION_LIFE),
         }
-        body: Any = request.body
-        text = body.decode() if isinstance(body, bytes) else str(body)
         # Some clients of oauthlib say who they are by themselves.
         parts = [part for part in text.split("&") if not part.startswith("client_id=")]
         request.body = "&".join([*parts, urlencode(fields)])

@@ -9,10 +9,12 @@ from typing import Any, Literal, get_args
 
 from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
+from requests.structures import CaseInsensitiveDict
 
 from ..errors import ConfigurationError, FlaskDanceNoSQLError
 from .client_assertion import PrivateKeyJWT
 from .refusal import Refusal, Refused
+from .secrecy import texts_in
 
 AuthMethodName = Literal["client_secret_basic", "client_secret_post", "none"]
 """A way in which a client says who it is. Source: RFC 7591 section 2."""
@@ -47,6 +49,7 @@ class ClientAuthentication:
         is_basic: Whether that is the client's id and secret by HTTP Basic.
         secret: The client secret, if there is one.
         transport: Further arguments of requests.
+        further: What of the parameters of the user's may be secret, too.
     """
 
     fields: dict[str, str]
@@ -54,12 +57,15 @@ class ClientAuthentication:
     is_basic: bool
     secret: str | None
     transport: dict[str, Any]
+    further: tuple[str, ...] = ()
 
     @property
     def secrets(self) -> tuple[object, ...]:
         """What of it a redactor has to know."""
         auth = HTTPBasicAuth(*self.auth) if isinstance(self.auth, tuple) else self.auth
-        return (self.secret, auth, self.transport.get("headers"))
+        request = PreparedRequest()
+        request.headers = CaseInsensitiveDict(self.transport.get("headers") or {})
+        return (self.secret, auth, request, *self.further)
 
     def for_exchange(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of ``fetch_token``, further ``params`` of the user's included."""
@@ -99,18 +105,19 @@ def client_authentication(
     if params.get("headers") or given.get("headers"):
         headers = {**(params.get("headers") or {}), **(given.get("headers") or {})}
         transport["headers"] = {"Accept": "application/json", **headers}
+    further = (*texts_in(params), *texts_in(given))
     method, auth, in_body = _chosen(settings, params, given, secret)
     if isinstance(auth, PrivateKeyJWT):
         auth = auth.of(client_id or "", settings.get("issuer"))
     if method == "client_secret_basic" and client_id:
         auth = HTTPBasicAuth(_for_header(client_id), _for_header(secret or ""))
-        return ClientAuthentication({}, auth, True, secret, transport)
+        return ClientAuthentication({}, auth, True, secret, transport, further)
     fields = {}
     if client_id and (in_body or method == "none"):
         fields["client_id"] = client_id
         if secret is not None and method != "none":
             fields["client_secret"] = secret
-    return ClientAuthentication(fields, auth, False, secret, transport)
+    return ClientAuthentication(fields, auth, False, secret, transport, further)
 
 
 def _chosen(
@@ -160,12 +167,18 @@ def transport_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in TRANSPORT if name in arguments}
 
 
-def client_secrets(client_id: str | None, settings: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return what a redactor has to know of a client; nothing if its settings are in disorder."""
-    # The next call to the token endpoint says so.
+def client_secrets(
+    client_id: str | None, settings: Mapping[str, Any], given: Mapping[str, Any] | None
+) -> tuple[object, ...]:
+    """Return what a redactor has to know of a client, whose settings may be in disorder.
+
+    ``given`` are the parameters of its refreshes.
+    """
+    known = texts_in(given or {})
+    # The next call to the token endpoint says what is wrong with them.
     with suppress(FlaskDanceNoSQLError, Refused):
-        return client_authentication(client_id, settings).secrets
-    return ()
+        return (*known, *client_authentication(client_id, settings).secrets)
+    return (*known, *texts_in(settings))
 
 
 def _text_of(secret: Any) -> str | None:

@@ -12,6 +12,7 @@ from flask import current_app, has_request_context, redirect, url_for
 from oauthlib.oauth2 import TokenExpiredError
 from requests import PreparedRequest, Request, RequestException, Response, Session
 from requests.cookies import RequestsCookieJar
+from requests.exceptions import InvalidURL
 from requests.utils import default_headers
 
 from ..errors import (
@@ -23,11 +24,12 @@ from ..errors import (
 from .backend.base import NOTHING, StoredToken, TokenSlot
 from .backend.owner import CURRENT, Who
 from .backend.store.values import Token
+from .limits import read_bounded
 from .pending import AskedPage
 from .redaction import Redactor
 from .refusal import saying
 from .token import with_expires_in
-from .transport import read_bounded
+from .transport import quiet
 
 P = ParamSpec("P")
 
@@ -35,7 +37,7 @@ _CALL_SETTINGS = (
     *("timeout", "proxies", "client_secret", "token_url_params"),
     *("refresh_leeway", "refresh_on_401", "revocation_url"),
     *("token_endpoint_auth_method", "ended_errors", "headers"),
-    *("token_request", "token_answer", "revocation", "issuer"),
+    *("token_request", "token_answer", "revocation", "issuer", "verify"),
 )
 
 
@@ -263,6 +265,8 @@ class ConsumerSession(Session, ABC):
         if not self.follows_redirects:
             kwargs["allow_redirects"] = False
         kwargs.setdefault("timeout", self.call_settings.get("timeout"))
+        if kwargs.get("verify") is None and self.call_settings.get("verify") is not None:
+            kwargs["verify"] = self.call_settings["verify"]
         # Those of a session would give way to the environment's.
         if kwargs.get("proxies") is None:
             kwargs["proxies"] = self.call_settings.get("proxies")
@@ -280,15 +284,21 @@ def without_secrets(
     url: str,
     **arguments: Any,
 ) -> Response:
-    """Make a call; an error that shows a secret, which URLs may hold, is raised without it."""
+    """Make a call; an error that shows a secret, which URLs may hold, is raised without it.
+
+    So it is where a redirect leads to an address that has the secret in it, and is none.
+    """
     try:
-        return send(method, url, **arguments)
-    except RequestException as error:
+        with quiet(*secrets):
+            return send(method, url, **arguments)
+    except (RequestException, ValueError) as error:
         redactor = Redactor(*secrets)
         if not redactor.finds(f"{url} {error}"):
             raise
+        of_requests = error if isinstance(error, RequestException) else InvalidURL(str(error))
         # Beside a token may be its signature.
-        failure = saying(redactor.knowing(error.request).text(str(error)), error)
+        text = redactor.knowing(of_requests.request).text(str(error))
+        failure = saying(text, of_requests)
         if isinstance(failure, RequestException):
-            failure.request, failure.response = error.request, error.response
+            failure.request, failure.response = of_requests.request, of_requests.response
     raise failure

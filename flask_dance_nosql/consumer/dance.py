@@ -57,6 +57,7 @@ from .pending import (
     lacks_strict_cookie,
     remember,
 )
+from .posted import carried_on
 from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
@@ -164,7 +165,7 @@ class DanceViews(AccountClient):
             return Response("A login is ended by a page that is shown.", 403)
         if request.method == "POST":
             # The session's cookie may not come with what another site has posted.
-            return make_response(redirect(posted_url(), 303))
+            return carried_on(self._kept_fields())
         if ARRIVED not in request.args and lacks_strict_cookie():
             return stepping_stone(posted_url({ARRIVED: ""}))
         try:
@@ -214,6 +215,10 @@ class DanceViews(AccountClient):
     @abstractmethod
     def _exchange(self, login: PendingLogin) -> Token:
         """Fetch the token of an approved login, or raise :class:`DanceFailure`."""
+
+    def _kept_fields(self) -> tuple[str, ...]:
+        """Return which parameters of the response are kept with the token."""
+        return ()
 
     def view_endpoint(self, view: str) -> str:
         """Return the full endpoint of a view of this blueprint on the current app.

@@ -34,9 +34,9 @@ class Rule(NamedTuple):
 
     - ``code``: wherever an error code can be;
     - ``resource.code``: the code of an error, together with what that says it is about;
-    - ``text``: any part of any message;
+    - ``text``: any part of a message or a code; a code that has ended the grant comes first;
     - ``answer``: the whole answer, as JSON with sorted keys;
-    - ``HTTP status``: also ``5xx``.
+    - ``HTTP status``: also ``5xx``; of the answer, or as a number in it.
 
     Values are compared in lower case; those of codes with ``_`` between the words.
     """
@@ -64,10 +64,20 @@ RULES = (
     Rule("client", "code", "bad_client_secret", "Slack"),
     Rule("client", "code", "invalid_client_secret", "Zoho"),
     Rule("client", "message", "invalid client", "Twitch"),
-    Rule("client", "message", "invalid client secret", "Twitch"),
     Rule("client", "resource.code", "application.invalid", "Strava"),
     Rule("client", "error.code", "101", "Facebook"),
     Rule("client", "answer", '{"error": 401, "message": "unauthorized"}', "Reddit"),
+    Rule(
+        "client", "text", "client_secret", "Google, beside invalid_request; Dropbox; Azure AD B2C"
+    ),
+    Rule("client", "text", "client secret", "Twitch; several"),
+    Rule("client", "text", "client credentials", "Spring Security"),
+    Rule("client", "text", "client authentication", "several"),
+    Rule(
+        "client", "text", "invalid_client", "Dropbox, with more behind it; several, as description"
+    ),
+    Rule("client", "text", "unauthorized_client", "likewise"),
+    Rule("client", "text", "aadb2c90079", "Azure AD B2C: no client secret"),
     Rule("passing", "HTTP status", "5xx", "RFC 9110 section 15.6"),
     Rule("passing", "HTTP status", "408", "RFC 9110 section 15.5.9"),
     Rule("passing", "HTTP status", "421", "RFC 9110 section 15.5.20"),
@@ -76,22 +86,30 @@ RULES = (
     Rule("passing", "code", "temporarily_unavailable", "RFC 6749 section 4.1.2.1"),
     Rule("passing", "code", "server_error", "RFC 6749 section 4.1.2.1"),
     Rule("passing", "code", "slow_down", "RFC 8628 section 3.5"),
-    Rule("passing", "code", "ratelimited", "Slack"),
     Rule("passing", "code", "internal_error", "Slack"),
     Rule("passing", "code", "fatal_error", "Slack"),
-    Rule("passing", "code", "service_unavailable", "Slack"),
-    Rule("passing", "code", "request_timeout", "Slack"),
-    Rule("passing", "code", "rate_limited", "several"),
-    Rule("passing", "code", "rate_limit_exceeded", "several"),
-    Rule("passing", "code", "too_many_requests", "several"),
+    Rule("passing", "code", "resource_exhausted", "Google's APIs"),
     Rule("passing", "error.code", "1", "Facebook: unknown"),
     Rule("passing", "error.code", "2", "Facebook: service"),
     Rule("passing", "error.code", "4", "Facebook: too many calls"),
     Rule("passing", "error.code", "17", "Facebook: too many calls of the user"),
     Rule("passing", "error.code", "341", "Facebook: limit reached"),
     Rule("passing", "error", "access denied", "Zoho: too many requests"),
-    Rule("passing", "text", "too many requests", "Zoho"),
-    Rule("passing", "text", "rate limit", "GitHub"),
+    Rule("passing", "text", "too many requests", "Zoho; several, as a code"),
+    Rule("passing", "text", "rate limit", "GitHub; several, as a code"),
+    Rule("passing", "text", "ratelimit", "Slack"),
+    Rule("passing", "text", "limit exceeded", "Salesforce; AWS"),
+    Rule("passing", "text", "quota", "several"),
+    Rule("passing", "text", "throttl", "Django REST framework; AWS"),
+    Rule("passing", "text", "timeout", "Slack; several"),
+    Rule("passing", "text", "timed out", "several"),
+    Rule("passing", "text", "unavailable", "Slack; several, in place of HTTP status 503"),
+    Rule("passing", "text", "maintenance", "several"),
+    Rule("passing", "text", "overload", "several"),
+    Rule("refused", "code", "access_denied", "RFC 6749 section 4.1.2.1"),
+    Rule("refused", "code", "invalid_request", "RFC 6749 section 5.2"),
+    Rule("refused", "code", "invalid_scope", "RFC 6749 section 5.2"),
+    Rule("refused", "code", "unsupported_grant_type", "RFC 6749 section 5.2"),
 )
 
 CODES_BESIDE = ("error_code", "errorCode", "errcode", "errorType")
@@ -101,7 +119,9 @@ CODES_WITHIN = ("code", "type", "errorType", "error", "status", "reason", "name"
 def meaning_of(fields: object, response: Response, ended: EndedErrors = None) -> Meaning:
     """Return what an answer without a token means; ``fields`` are what could be read of it.
 
-    What is about the client, or passes, says nothing of the grant, whatever else is there.
+    What is about the client, or passes, says nothing of the grant, whatever else is there. Without
+    an error of OAuth, only an answer with a status of RFC 6749 section 5.2 is about the grant:
+    others come from what stands between, such as a gateway.
 
     Args:
         fields: The answer's object, or anything else if there is none.
@@ -110,16 +130,25 @@ def meaning_of(fields: object, response: Response, ended: EndedErrors = None) ->
     """
     status = response.status_code
     said = set(_said_in(fields)) if isinstance(fields, Mapping) else set()
-    said |= {("HTTP status", str(status)), ("HTTP status", f"{status // 100}xx")}
-    meant = {rule.means for rule in RULES if _holds(rule, said)}
-    for meaning in ("passing", "client"):
-        if meaning in meant:
-            return meaning
-    if _has_ended(said, response, ended, default="ended" in meant):
-        return "ended"
-    # A page or a text with another status than section 5.2's is by something that stands between.
-    is_answer = status in (400, 401) or isinstance(fields, Mapping)
-    return "refused" if status >= 400 and is_answer else "unclear"
+    codes = {str(status), *(value for _, value in said)}
+    said |= {("HTTP status", form) for code in codes for form in _as_status(code)}
+    texts = {value for place, value in said if place in ("code", *MESSAGES)}
+    texts |= {value.replace("_", " ") for value in texts}
+    in_places = {rule.means for rule in RULES if (rule.place, rule.value) in said}
+    in_texts = {r.means for r in RULES if r.place == "text" and any(r.value in t for t in texts)}
+    for meant in (in_places, in_texts):
+        if "passing" in meant:
+            return "passing"
+        if "client" in meant:
+            return "client"
+        if meant is in_places and _has_ended(said, response, ended, default="ended" in in_places):
+            return "ended"
+    return "refused" if status in (400, 401) or "refused" in in_places else "unclear"
+
+
+def _as_status(code: str) -> tuple[str, ...]:
+    """Return what a code says if it is the HTTP status of an error, as an answer's own would."""
+    return (code, f"{code[0]}xx") if re.fullmatch("[45][0-9][0-9]", code) else ()
 
 
 def _has_ended(
@@ -137,19 +166,13 @@ def _has_ended(
     return default or any(value in further for place, value in said if place != "HTTP status")
 
 
-def _holds(rule: Rule, said: set[tuple[str, str]]) -> bool:
-    if rule.place == "text":
-        return any(rule.value in value for place, value in said if place in MESSAGES)
-    return (rule.place, rule.value) in said
-
-
 def _said_in(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield all that an answer says, as places and values of rules."""
     for name in ("error", "errors"):
         listed = fields.get(name)
         for each in listed if name == "errors" and isinstance(listed, list) else [listed]:
             yield from _said_of(each, name)
-    for name in CODES_BESIDE:
+    for name in (*CODES_BESIDE, "code"):
         yield from _said_of(fields.get(name), name)
     for name in (*MESSAGES, "status"):
         for value in _forms(fields.get(name)):

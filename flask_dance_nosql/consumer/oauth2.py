@@ -27,8 +27,10 @@ from .client_auth import (
 )
 from .ended import EndedErrors
 from .failure import DanceFailure
+from .issuer import is_named
 from .oauth2_session import OAuth2Session
 from .pending import PendingLogin, PendingLogins
+from .posted import arrived
 from .redaction import Redactor
 from .refresh.turns import revoke, store_login
 from .refusal import callback_refusal, refusal_of
@@ -53,6 +55,13 @@ _OWN_PARAMETERS = frozenset(
         *("code_challenge", "code_challenge_method"),
     )
 )
+
+
+def has_auth(params: dict[str, Any]) -> bool:
+    """a dict in which auth, if there is any, is a pair or a function, as requests takes it"""  # noqa: D403, D415 - a message's part
+    auth = params.get("auth")
+    is_pair = isinstance(auth, tuple) and len(auth) == 2
+    return auth is None or auth is False or callable(auth) or is_pair
 
 
 class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
@@ -102,7 +111,8 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         code_challenge_method: ``"S256"`` (default) or ``"plain"``.
         issuer: The provider's issuer identifier; a response that names another one is refused.
         scope_separator: What stands between the scopes of a list; default: a space.
-        callback_fields: Parameters of the callback that are kept with the token.
+        callback_fields: Parameters of the callback that are kept with the token; those that the
+            provider posts are in no URL.
         token_request: Takes the form that the token and revocation endpoints are to be sent, and
             returns the arguments of requests by which it goes: ``{"json": form}``.
         token_answer: Takes the fields of the token endpoint's answer, and returns those of a token.
@@ -120,7 +130,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     client: Setting[Client | None] = Setting(default=None, for_session=True)
     auto_refresh_url: Setting[str | None] = Setting(default=None, for_session=True)
     auto_refresh: Setting[bool] = Setting(default=False)
-    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(default=None, for_session=True)
+    auto_refresh_kwargs: Setting[dict[str, Any] | None] = Setting(
+        default=None, for_session=True, rule=has_auth
+    )
     refresh_leeway: Setting[float] = Setting(default=60.0)
     refresh_on_401: Setting[bool] = Setting(default=True)
     ended_errors: Setting[EndedErrors] = Setting(default=None)
@@ -130,7 +142,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
     authorization_url: Setting[str | None] = Setting(default=None)
     authorization_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
     token_url: Setting[str | None] = Setting(default=None)
-    token_url_params: Setting[dict[str, Any] | None] = Setting(default=None)
+    token_url_params: Setting[dict[str, Any] | None] = Setting(default=None, rule=has_auth)
     use_pkce: Setting[bool | None] = Setting(default=None)
     code_challenge_method: Setting[Literal["S256", "plain"]] = Setting(default="S256")
     issuer: Setting[str | None] = Setting(default=None)
@@ -188,6 +200,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _pending(self) -> PendingLogins:
         return PendingLogins(f"{self.name}_oauth_state", f"{self.name}_oauth_code_verifier")
+
+    def _kept_fields(self) -> tuple[str, ...]:
+        return self.callback_fields
 
     def _begin(
         self, scope: Any, parameters: dict[str, Any], slot: TokenSlot | None
@@ -247,7 +262,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _check_issuer(self, issuer: str | None) -> None:
         """Raise :class:`DanceFailure` if a response is from another issuer. Source: RFC 9207."""
-        if issuer is not None and self.issuer is not None and issuer != self.issuer:
+        if issuer is not None and self.issuer is not None and not is_named(issuer, self.issuer):
             raise DanceFailure("mismatching_issuer", "The response is from another issuer.")
 
     def _exchange(self, login: PendingLogin) -> Token:
@@ -269,10 +284,7 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         except EXCHANGE_ERRORS as error:
             refusal = refusal_of(error, session.redactor)
         else:
-            kept = {
-                name: request.args[name] for name in self.callback_fields if name in request.args
-            }
-            token = {**token, **kept}
+            token = {**token, **arrived(self._kept_fields())}
             if not token.get("scope") and session.scope:
                 # RFC 6749 section 5.1: it may be left out if it is what was asked for.
                 token = {**token, "scope": scope_to_list(session.scope)}
@@ -283,7 +295,9 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
 
     def _redactor(self, login: PendingLogin, *of_client: object) -> Redactor:
         """Return what keeps the secrets of a login out of what is told of it."""
-        known = of_client or client_secrets(self.client_id, self.settings(*AUTH_SETTINGS))
+        known = of_client or client_secrets(
+            self.client_id, self.settings(*AUTH_SETTINGS), self.auto_refresh_kwargs
+        )
         came = [*request.args.getlist("code"), *request.args.getlist("state")]
         return Redactor(*known, *came, login.handle, login.secret)
 
@@ -321,6 +335,6 @@ def _scopes(scope: Any) -> list[str]:
     given = scopes_of(scope) if isinstance(scope, str) else scope
     if isinstance(given, Iterable) and not isinstance(given, bytes):
         scopes = list(given)
-        if all(isinstance(each, str) for each in scopes):
+        if all(isinstance(each, str) and each.isprintable() for each in scopes):
             return scopes
-    raise ConfigurationError(f"begin() takes scopes as text, not as {type(scope).__name__}.")
+    raise ConfigurationError("begin() takes scopes as printable text, or as a list of such texts.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self, cast
 from urllib.parse import unquote_plus, urlsplit
 
@@ -39,6 +41,11 @@ log = logging.getLogger(__name__)
 
 _NO_TOKEN: Token = {}
 
+_at_work: ContextVar[tuple[OAuth2Session, Client] | None] = ContextVar(
+    "flask_dance_nosql_at_work", default=None
+)
+"""The session that makes a call in this thread or task, and the client that the call has."""
+
 
 class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     """A :class:`requests.Session` that sends the current user's OAuth 2 token.
@@ -52,7 +59,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         **kwargs: As of :class:`requests_oauthlib.OAuth2Session`.
     """
 
-    _client: Client
+    _own_client: Client
+    _origin: Self | None = None
     _refresh_url: str | None = None
     _updater: Callable[[Token], object] | None = None
 
@@ -72,6 +80,28 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         super().__init__(blueprint, base_url, client_id, client, **kwargs)
 
     @property
+    def _client(self) -> Client:
+        """The oauthlib client; within a call of the session, for its hooks, the one of the call.
+
+        Hooks know the session on which they were registered, while each call is made by a copy.
+        """
+        at_work = _at_work.get()
+        return at_work[1] if at_work is not None and at_work[0] is self else self._own_client
+
+    @_client.setter
+    def _client(self, value: Client) -> None:
+        self._own_client = value
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let hooks find the client of this copy in the session that it is a copy of."""
+        reset = _at_work.set((self._origin or self, self._own_client))
+        try:
+            yield
+        finally:
+            _at_work.reset(reset)
+
+    @property
     def auto_refresh_url(self) -> str | None:
         """Where tokens are refreshed, or ``None`` if they are not."""
         if self._refresh_url or self.blueprint is None:
@@ -85,7 +115,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     def for_call(self, reading: Reading = NO_READING) -> Self:
         """Return a copy of the session with a client of its own, too."""
         call = super().for_call(reading)
-        call._client = copy.copy(self._client)
+        call._own_client = copy.copy(self._own_client)
+        call._origin = self._origin or self
         return call
 
     @property  # type: ignore[misc] # the token decides, so there is no setter
@@ -193,6 +224,9 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         if change is not None and isinstance(data, dict):
             kwargs |= {"data": None, **change(data)}
             data = kwargs.pop("data")
+            if data is None:
+                # requests-oauthlib says that it is a form.
+                headers = {n: v for n, v in (headers or {}).items() if n.lower() != "content-type"}
         with quiet():
             if withhold_token:
                 call = self.for_call()
@@ -289,32 +323,38 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     ) -> Response:
         """Sign a call with one token, and send it."""
         call, token = self.for_call(reading), reading.stored.token
-        if token:
-            # oauthlib writes the token into the dict that it is given; this one is the caller's.
-            headers = dict(headers or {})
-            for hook in self.compliance_hook["protected_request"]:
-                url, headers, data = hook(url, headers, data)
-            access_token: Any = token.get("access_token")
-            kind = token.get("token_type")
-            # What is_vschar asks, which would be one more call for each request.
-            is_text = isinstance(access_token, str) and access_token.strip()
-            if not (is_text and access_token.isascii() and access_token.isprintable()):
-                raise TokenExpiredError
-            client = call._client
-            client.token, client.access_token = token, access_token
-            # Whether it has ended was judged before; a token that was just issued is tried.
-            client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
-            client.token_type = kind if kind == "Bearer" else usable_type(client, token)
-            url, headers, data = client.add_token(
-                url,
-                http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
-                body=data,
-                headers=headers,
-            )
-        send = super(OAuth2Session, call).request
-        arguments = {"data": data, "headers": headers, "withhold_token": True, **kwargs}
-        # Some providers want the token in the URL.
-        return without_secrets((token,), send, method, url, **arguments)
+        # As at_work does it, which would be more calls for each request.
+        reset = _at_work.set((call._origin or call, call._own_client))
+        try:
+            if token:
+                # oauthlib writes the token into the dict that it is given, which is the caller's.
+                headers = dict(headers or {})
+                access_token: Any = token.get("access_token")
+                kind = token.get("token_type")
+                # What is_vschar asks, which would be one more call for each request.
+                is_text = isinstance(access_token, str) and access_token.strip()
+                if not (is_text and access_token.isascii() and access_token.isprintable()):
+                    raise TokenExpiredError
+                client = call._own_client
+                client.token, client.access_token = token, access_token
+                client.refresh_token = token.get("refresh_token")
+                # Whether it has ended was judged before; a token that was just issued is tried.
+                client._expires_at = None  # type: ignore[attr-defined] # the stub lacks it
+                client.token_type = kind if kind == "Bearer" else usable_type(client, token)
+                for hook in self.compliance_hook["protected_request"]:
+                    url, headers, data = hook(url, headers, data)
+                url, headers, data = client.add_token(
+                    url,
+                    http_method=method,  # type: ignore[arg-type] # the stub lists the standard methods
+                    body=data,
+                    headers=headers,
+                )
+            send = super(OAuth2Session, call).request
+            arguments = {"data": data, "headers": headers, "withhold_token": True, **kwargs}
+            # Some providers want the token in the URL.
+            return without_secrets((token,), send, method, url, **arguments)
+        finally:
+            _at_work.reset(reset)
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""

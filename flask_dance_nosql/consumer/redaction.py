@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+import unicodedata
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
+from os.path import commonprefix  # of any texts, in spite of its place
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
-from requests import PreparedRequest
-from requests.auth import AuthBase
+from .secrecy import decoded, secret_texts
 
 MAX_TEXT = 300
 """How many characters are shown of a foreign text."""
@@ -28,13 +28,14 @@ _LONG = 8
 # Of a longer secret the beginning is looked for; with it goes what follows of the secret.
 _BEGINNING = 48
 _MOST_SECRETS = 500
+# How many characters of all secrets together are searched for.
+_MOST_SEARCHED_FOR = 50_000
 # How much of a text is put on one line, and how much of that is searched.
 _LONGEST_READ = 100_000
-_LONGEST_SEARCHED = 20_000
+_LONGEST_SEARCHED = 4_000
 # What is cut off at the end of what is searched could be a part of a secret.
 _UNCERTAIN = 1_000
 _DEPTH = 4
-_DEEPEST = 20
 _ITEMS = 10
 
 MESSAGES = (
@@ -49,7 +50,9 @@ class Redactor:
 
     The text has at most 300 characters, all of them printable, and ``***`` in place of each secret:
     as it is, escaped for JSON, Python, HTML or a URL, broken over lines, or within base64, as in an
-    Authorization header.
+    Authorization header. What was encoded in another way is not found, such as hexadecimal digits,
+    octal escapes, base64 within base64, escapes of one kind within another, or the secret
+    backwards.
 
     Args:
         *secrets: What must not be shown: texts and bytes; of a mapping, such as a token, and of a
@@ -59,8 +62,14 @@ class Redactor:
     """
 
     def __init__(self, *secrets: object) -> None:
-        found = (text for each in secrets for text in _texts_of(each) if len(text) >= _SHORTEST)
-        self._known = set(islice(found, _MOST_SECRETS))
+        found = (text for each in secrets for text in secret_texts(each) if len(text) >= _SHORTEST)
+        self._known: set[str] = set()
+        room = _MOST_SEARCHED_FOR
+        for text in islice(found, _MOST_SECRETS):
+            # Those that are known from before come first.
+            room -= 0 if text in self._known else len(text[:_LONGEST_SEARCHED])
+            if room >= 0:
+                self._known.add(text)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._known)} secrets>"
@@ -107,28 +116,27 @@ class Redactor:
         return value if is_page and not re.search(r'[\s"\\<>]', value) else None
 
     @cached_property
-    def _forms(self) -> tuple[set[str], set[str], set[str]]:
+    def _forms(self) -> tuple[_Forms, _Forms, _Forms]:
         """The secrets as they are, their letters and digits, and those of them in base64."""
-        plain = {_lower(secret[:_LONGEST_SEARCHED]) for secret in self._known}
-        bare = {_Bare(secret[:_LONGEST_SEARCHED]).text for secret in self._known}
-        encoded = {
-            form for secret in self._known for form in _forms_in_base64(secret[:_LONGEST_SEARCHED])
-        }
-        return plain, bare, encoded
+        secrets = [secret[:_LONGEST_SEARCHED] for secret in self._known]
+        plain = {form for secret in secrets for form in _plain_forms(secret)}
+        bare = {form for secret in secrets for form in _bare_forms(secret)}
+        encoded = {form for secret in secrets for form in _forms_in_base64(secret)}
+        return _by_beginning(plain), _by_beginning(bare), _by_beginning(encoded)
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets are in a text, in order; none overlaps another."""
         if not self._known:
             return []
         plain, bare, encoded = self._forms
-        lower, read = _lower(text), _Bare(text)
-        found = [span for form in plain for span in _places(lower, form)]
-        for form in bare | encoded:
-            for first, last in _places(read.text, form) if len(form) >= _SHORTEST else ():
+        read = _Bare(text)
+        found = list(_places(_lower(text), plain))
+        for forms in (bare, encoded):
+            for first, last in _places(read.text, forms):
                 start, stop = read.span(first, last)
-                if form in encoded:
+                if forms is encoded:
                     stop = _BASE64.match(text, stop).end()  # type: ignore[union-attr] # any will do
-                if len(form) >= _LONG or not any(map(str.isspace, text[start:stop])):
+                if last - first >= _LONG or not any(map(str.isspace, text[start:stop])):
                     found.append((start, stop))
         merged: list[tuple[int, int]] = []
         for start, stop in sorted(found):
@@ -139,16 +147,32 @@ class Redactor:
         return merged
 
 
-def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
+# The beginnings of secrets, each with what comes after it in the secrets that begin so, sorted.
+_Forms = dict[str, list[str]]
+
+
+def _by_beginning(forms: Iterable[str]) -> _Forms:
+    found: _Forms = {}
+    for form in sorted(forms):
+        if len(form) >= _SHORTEST:
+            found.setdefault(form[:_BEGINNING], []).append(form[_BEGINNING:])
+    return found
+
+
+def _places(text: str, forms: _Forms) -> Iterator[tuple[int, int]]:
     """Yield where a form of a secret begins and ends in a text, or the beginning of a long one."""
-    beginning, at = form[:_BEGINNING], 0
-    while (at := text.find(beginning, at)) >= 0:
-        stop = at + len(beginning)
-        if len(form) > _BEGINNING:
-            pairs = zip(text[stop : at + len(form)], form[_BEGINNING:], strict=False)
-            stop += next((n for n, (a, b) in enumerate(pairs) if a != b), len(form) - _BEGINNING)
-        yield at, min(stop, len(text))
-        at = stop
+    for beginning, rests in forms.items():
+        at = 0
+        while (at := text.find(beginning, at)) >= 0:
+            stop = at + len(beginning)
+            follows = text[stop : stop + _LONGEST_SEARCHED] if rests[-1] else ""
+            # What has most in common with it is next to it in order.
+            near = bisect(rests, follows)
+            nearest = rests[max(near - 1, 0) : near + 1]
+            common = max(len(commonprefix((follows, rest))) for rest in nearest)  # noqa: RUF071 - no paths
+            yield at, stop + common
+            # What is in common by chance may be the beginning of the next secret.
+            at = stop
 
 
 def _lower(text: str) -> str:
@@ -164,7 +188,9 @@ _PART = re.compile(
     r"""
     (?P<quoted>(?:%(?:25)*[0-9A-Fa-f]{2})+)
     | \\++(?:(?P<code>u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2})|[nrtbfv0])?
-    | &(?:amp;)*+(?P<entity>\#0*+[0-9]{1,7};?|\#[xX]0*+[0-9A-Fa-f]{1,6};?|(?:lt|gt|quot|apos);)?
+    | &(?:amp;)*+(?P<entity>
+        \#0*+[0-9]{1,7};? | \#[xX]0*+[0-9A-Fa-f]{1,6};? | [A-Za-z][A-Za-z0-9]{1,30};
+      )?
     | (?P<bare>[^\W_]+)
     """,
     re.VERBOSE,
@@ -191,7 +217,7 @@ class _Bare:
             is_bare = part["bare"] is not None
             for index, character in enumerate(_unescaped(part)):
                 # What is beyond is written as two characters by some, which are no letters.
-                kept = "" if character > "\uffff" else character.lower()
+                kept = "" if character > "\uffff" else character.casefold()
                 for each in filter(str.isalnum, kept):
                     parts.append(each)
                     self._starts.append(start + index if is_bare else start)
@@ -208,23 +234,44 @@ def _unescaped(part: re.Match[str]) -> str:
         return part["bare"]
     if part["quoted"] is not None:
         octets = unquote_to_bytes(re.sub("%(?:25)+(?=[0-9A-Fa-f]{2})", "%", part["quoted"]))
-        return _decoded(octets)
+        return decoded(octets)
     if part["code"] is not None:
         code = int(part["code"][1:], 16)
         return chr(code) if code <= 0xFFFF else ""
     return html.unescape(f"&{part['entity']}") if part["entity"] else ""
 
 
-def _decoded(octets: bytes) -> str:
-    try:
-        return octets.decode()
-    except ValueError:
-        return octets.decode("latin-1")
+def _plain_forms(secret: str) -> set[str]:
+    """Return a secret as it may be written as a whole."""
+    forms = {secret}
+    if sum(map(str.isalnum, secret)) < _LONG:
+        # Its letters and digits alone are too few to be found by.
+        forms |= {code(secret, safe="", errors="replace") for code in (quote, quote_plus)}
+        forms |= {html.escape(secret), html.escape(secret, quote=False)}
+        forms |= {json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+        forms |= {"".join(c if c.isalnum() else f"&#{ord(c)};" for c in secret)}
+    return set(map(_lower, forms))
+
+
+def _bare_forms(secret: str) -> set[str]:
+    """Return the letters and digits that a text may have in it, if it has a secret in it."""
+    # A secret may have in it what looks like an escape, which some escape again.
+    letters = "".join(filter(str.isalnum, secret.casefold()))
+    if secret.isascii():
+        return {letters, _Bare(secret).text}
+    octets = secret.encode(errors="replace")
+    # Its bytes may be shown one by one, or read as another encoding, and its accents apart.
+    spelled = {octets.decode(code, "replace") for code in ("latin-1", "cp1252")}
+    spelled |= {unicodedata.normalize(form, secret) for form in ("NFC", "NFD")}
+    return {letters, *(_Bare(each).text for each in {secret, *spelled})}
 
 
 def _forms_in_base64(secret: str) -> Iterator[str]:
     """Yield what base64 of any text has in it, if the text has a secret in it."""
-    for encoded in {secret.encode(errors="surrogatepass"), secret.encode("latin-1", "replace")}:
+    octets = {secret.encode(errors="surrogatepass"), secret.encode("latin-1", "replace")}
+    # Source: RFC 6749 section 2.3.1, of credentials for HTTP Basic.
+    octets |= {code(secret, safe="", errors="replace").encode() for code in (quote, quote_plus)}
+    for encoded in octets:
         for before in range(3):
             text = base64.b64encode(bytes(before) + encoded).decode().rstrip("=")
             # The characters at both ends depend on what stands there, too.
@@ -259,79 +306,3 @@ def _told_of_many(value: Any, depth: int) -> str:
         return _told(message, depth)
     items = list(value.items())[:_ITEMS]
     return ", ".join(f"{_told(name, 0)}: {_told(item, depth)}" for name, item in items)
-
-
-def _texts_of(secret: object) -> Iterable[str]:
-    """Return the secrets that are in a value."""
-    if isinstance(secret, str):
-        return [secret]
-    if isinstance(secret, bytes):
-        return [_decoded(secret)]
-    if isinstance(secret, Mapping | list):
-        return _in_fields([("", secret)], _is_secret)
-    if isinstance(secret, PreparedRequest):
-        return _in_request(secret)
-    return _in_fields(vars(secret).items(), _is_secret) if isinstance(secret, AuthBase) else []
-
-
-def _in_fields(
-    fields: Iterable[tuple[object, Any]], is_secret: Callable[[object], bool], depth: int = _DEEPEST
-) -> Iterator[str]:
-    for name, value in fields:
-        if isinstance(value, str | bytes):
-            yield from _texts_of(value) if is_secret(name) else ()
-        elif isinstance(value, Mapping | list | tuple) and depth:
-            # The items of a list are what the list is.
-            items = value.items() if isinstance(value, Mapping) else ((name, v) for v in value)
-            yield from _in_fields(items, is_secret, depth - 1)
-
-
-def _is_secret(name: object) -> bool:
-    """Whether what has this name in a token, an answer or a setting is a secret."""
-    text = str(name).lower()
-    if "error" in text or text.endswith(("_type", "_type_hint", "_method")):
-        return False
-    return any(part in text for part in _SECRET_NAMES)
-
-
-_SECRET_NAMES = (
-    *("token", "secret", "password", "key", "verifier", "assertion", "signature", "authorization"),
-)
-
-
-def _is_secret_parameter(name: object) -> bool:
-    """Whether it is one in a request, where a code is no error code."""
-    return name in ("code", "state") or _is_secret(name)
-
-
-def _in_request(request: PreparedRequest) -> Iterator[str]:
-    """Yield the secrets that a request was sent with, whoever has put them there."""
-    sent = request.body[:_LONGEST_READ] if isinstance(request.body, str | bytes) else ""
-    body = sent if isinstance(sent, str) else _decoded(sent)
-    pairs = parse_qsl(body) + parse_qsl(urlsplit(request.url or "").query)
-    yield from _in_fields(pairs, _is_secret_parameter)
-    with suppress(ValueError, RecursionError):
-        yield from _texts_of(json.loads(body) if body.startswith("{") else None)
-    for name, value in (request.headers or {}).items():
-        text = _decoded(value) if isinstance(value, bytes) else str(value)
-        if name.lower() not in _COMMON_HEADERS:
-            yield from (text, *text.split()[1:])
-            yield from _in_fields(re.findall(r'([\w-]+)="([^"]*)"', text), _is_secret_parameter)
-            if text.lower().startswith("basic "):
-                yield _password_in(text[6:])
-
-
-def _password_in(credentials: str) -> str:
-    """Return the password of HTTP Basic. Source: RFC 7617."""
-    try:
-        return _decoded(base64.b64decode(credentials)).partition(":")[2]
-    except (ValueError, binascii.Error):
-        return ""
-
-
-_COMMON_HEADERS = frozenset(
-    {
-        *("accept", "accept-encoding", "accept-language", "connection", "content-length"),
-        *("content-type", "host", "user-agent"),
-    }
-)

@@ -16,12 +16,14 @@ from requests.exceptions import InvalidJSONError
 from .backend.store.values import Token
 from .ended import CODES_BESIDE, CODES_WITHIN, EndedErrors, meaning_of
 from .redaction import MESSAGES, Redactor
-from .token import is_vschar
+from .token import is_vschar, usable_refresh_token
 
 MISSING = "missing_token"
 
 _NO_ERROR = ("", "0", "false", "none", "null", "ok", "success", "no_error")
-_TOKENS = ("access_token", "refresh_token")
+_ACCESS, _REFRESH = "access_token", "refresh_token"
+# How far tokens are looked for within envelopes.
+_DEEPEST, _WIDEST = 5, 100
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,27 @@ def is_absent(value: object) -> bool:
 def issued_in(fields: Any, response: Response) -> Token:
     """Return the tokens that an answer holds, whatever else it says.
 
-    Some providers put them into an envelope, which a hook of the application opens.
+    Some providers put them into an envelope, which a hook of the application opens. Beside an error
+    a refresh token may be a word about the one that was sent, unless an access token is there, too.
     """
-    if not isinstance(fields, Mapping) or response.status_code >= 400:
-        return {}
-    found = (
-        {name: holder[name] for name in _TOKENS if is_vschar(holder.get(name))}
-        for holder in (fields, *fields.values())
-        if isinstance(holder, Mapping)
-    )
-    return next(filter(None, found), {})
+    is_told = isinstance(fields, Mapping) and not is_absent(fields.get("error"))
+    is_error = is_told or response.status_code >= 400
+    held = [fields]
+    for _ in range(_DEEPEST):
+        for holder in held:
+            if isinstance(holder, Mapping) and not (is_error and is_absent(holder.get(_ACCESS))):
+                access, refresh = holder.get(_ACCESS), usable_refresh_token(holder.get(_REFRESH))
+                found = {_ACCESS: access if is_vschar(access) else None, _REFRESH: refresh}
+                if issued := {name: value for name, value in found.items() if value is not None}:
+                    return issued
+        held = [inner for holder in held for inner in _values_of(holder)][:_WIDEST]
+    return {}
+
+
+def _values_of(holder: object) -> Iterable[Any]:
+    if isinstance(holder, Mapping):
+        return holder.values()
+    return holder if isinstance(holder, list) else ()
 
 
 def refusal_in(
@@ -158,7 +171,12 @@ def refusal_in(
     if not isinstance(fields, Mapping):
         has_ended = meaning == "ended"
         is_definite = has_ended or meaning == "refused"
-        return Refusal(MISSING, nothing_in(response), has_ended=has_ended, is_definite=is_definite)
+        return Refusal(
+            *(MISSING, nothing_in(response)),
+            has_ended=has_ended,
+            is_definite=is_definite,
+            issued=issued_in(fields, response),
+        )
     redactor = redactor.knowing(fields)
     error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, MESSAGES)
     listed = errors if isinstance(errors, list) else [errors]

@@ -54,7 +54,9 @@ class Argument:
             named = str(self.kind) if get_args(self.kind) else self.kind.__name__
             raise ConfigurationError(f"{where} is {named}, not {type(value).__name__}.")
         if self.rule is not None and value is not None and not self.rule(value):
-            raise ConfigurationError(f"{where} is {self.rule.__doc__}, not {value!r}.")
+            # A dict may hold secrets.
+            given = repr(value) if isinstance(value, str) else "what was given"
+            raise ConfigurationError(f"{where} is {self.rule.__doc__}, not {given}.")
 
 
 def argument(*, default: Any = Parameter.empty, kw_only: bool = True) -> Any:

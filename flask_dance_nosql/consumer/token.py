@@ -24,6 +24,17 @@ def is_vschar(value: object) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def usable_refresh_token(value: object) -> str | None:
+    """Return what an answer has as refresh token as text, or ``None`` if it can't be one.
+
+    Some providers number them, and a template of an answer may end with a line break.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    text = value.strip("\0\t\r\n") if isinstance(value, str) else None
+    return text if is_vschar(text) else None
+
+
 def is_printable(value: object) -> bool:
     """Whether a value is text that can be a credential of OAuth 1, which has no other bounds."""
     return isinstance(value, str) and value.isprintable()
@@ -42,6 +53,12 @@ def end_of(token: Token) -> float | None:
         lifetime = clock.seconds_of(token["expires_in"])
         return 0.0 if lifetime is not None and lifetime <= 0 else None
     return end if end != math.inf else None
+
+
+def ends_later(token: Token, other: Token, by: float = 0.0) -> bool:
+    """Whether a token ends later than another one by so many seconds, or does not say when."""
+    end, earlier = end_of(token), end_of(other)
+    return earlier is not None and (end is None or end > earlier + by)
 
 
 def can_be_refreshed(token: Token) -> bool:
@@ -124,8 +141,12 @@ def scopes_of(value: object) -> list[str]:
 
 
 def granted_scope(token: Token) -> list[str]:
-    """Return the scopes that the account has granted so far; the token may have fewer."""
-    return scopes_of(token.get("granted_scope") or token.get("scope"))
+    """Return the scopes that the account has granted so far; the token may have fewer.
+
+    What is no text that could be sent to ask for it again is left out.
+    """
+    scopes = scopes_of(token.get("granted_scope") or token.get("scope"))
+    return [scope for scope in scopes if scope.isprintable()]
 
 
 def with_granted(old: Token, new: Token) -> Token:

@@ -7,25 +7,26 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from oauthlib.oauth2 import OAuth2Error
-from requests import HTTPError, RequestException, Response
+from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests_oauthlib import OAuth2Session
 
 from ..errors import FlaskDanceNoSQLError
 from .answer import fields_of, read_credentials, read_token
 from .backend.store.values import Token
 from .client_auth import client_authentication, transport_of
+from .limits import read_bounded, time_limit
 from .redaction import Redactor
 from .refusal import (
     MISSING,
     Refusal,
     Refused,
-    is_absent,
     issued_in,
     refusal_in,
     refusal_of,
@@ -33,7 +34,7 @@ from .refusal import (
 )
 from .revocation import KINDS, Revocation
 from .token import can_be_refreshed, missing_scopes, with_expires_at
-from .transport import quiet, read_bounded
+from .transport import quiet
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,10 @@ class TokenCalls(OAuth2Session, ABC):
     @abstractmethod
     def for_token_call(self) -> Self:
         """Return a copy of the session that makes one call."""
+
+    @abstractmethod
+    def at_work(self) -> AbstractContextManager[None]:
+        """Let hooks find the client of this copy in the session that it is a copy of."""
 
     @abstractmethod
     def use(self, token: Token | None) -> None:
@@ -134,7 +139,7 @@ class TokenCalls(OAuth2Session, ABC):
         asked = call.scope
         failure: Exception | None = None
         try:
-            with quiet():
+            with quiet(*secrets), call.at_work():
                 token = work(*args, **kwargs)
         except Exception as error:
             # oauthlib reports a changed scope by raising a Warning that carries the valid token.
@@ -169,14 +174,21 @@ class _Answer:
     def __init__(self, session: TokenCalls, redactor: Redactor, call: TokenCalls) -> None:
         self._provider, self._settings = session.provider, session.call_settings
         self._redactor = redactor
-        self._is_in_hook = False
+        self._is_in_hook = self._is_sent = False
         self.raw: Response | None = None
         call.receive = self._receive
+        call.send = partial(self._send, call.send)  # type: ignore[method-assign] # of this copy
         # In requests-oauthlib they are sets, which have no order, and the reader has to be last.
         hooks: Any = {**session.compliance_hook}
         for kind in ("access_token_response", "refresh_token_response"):
             hooks[kind] = [partial(self._read, tuple(hooks[kind]))]
         call.compliance_hook = hooks
+
+    def _send(
+        self, send: Callable[..., Response], request: PreparedRequest, **kwargs: Any
+    ) -> Response:
+        self._is_sent = True
+        return send(request, **kwargs)
 
     def _receive(self, response: Response) -> Response:
         self.raw = copy.copy(read_bounded(response))
@@ -203,7 +215,11 @@ class _Answer:
         """Return why there is no token, with what was issued all the same."""
         raw, redactor, ended = self.raw, self._redactor, self._settings.get("ended_errors")
         if raw is None:
-            return refusal_of(error, redactor)
+            refusal = refusal_of(error, redactor)
+            if self._is_sent or isinstance(error, OAuth2Error | Refused):
+                return refusal
+            reason = f"No request was made: {type(error).__name__}."
+            return replace(refusal, description=reason, cause=reason)
         fields = fields_of(raw)
         redactor = redactor.knowing(fields)
         if isinstance(error, HTTPError) and raw.status_code >= 400:
@@ -252,7 +268,10 @@ class TokenEndpoint:
                 given.pop(name, None)
             if "client_secret" in given:
                 given["client_secret"] = who.secret
-            session.scope = session._client.scope = given.pop("scope", None)
+            client = session._client
+            session.scope = client.scope = given.pop("scope", None)
+            client.access_token = token.get("access_token")
+            client.refresh_token = token["refresh_token"]
             session.auto_refresh_kwargs = given
             auth = {} if who.auth is None else {"auth": who.auth}
             issued = session.refresh_token(
@@ -275,12 +294,13 @@ class TokenEndpoint:
         Source: RFC 7009 section 2.
         """
         how = self.settings.get("revocation") or Revocation("")
-        kinds = [kind for kind in how.kinds if token.get(kind)]
+        kinds = how.kinds(token)
         self.session.redactor = self.session.redactor.knowing(token)
-        confirmed = [self._revoke(token[kind], kind, how) for kind in kinds]
+        with time_limit(self.settings.get("timeout")):
+            confirmed = [self._revoke(token[kind], kind, how) for kind in kinds]
         if not kinds and any(token.get(kind) for kind in KINDS):
-            message = "A token of provider %r is not revoked: it has no %s."
-            log.warning(message, self.provider, how.kinds[0])
+            message = "A token of provider %r is not revoked: it has none that can be."
+            log.warning(message, self.provider)
             return False
         return all(confirmed)
 
@@ -313,8 +333,7 @@ class TokenEndpoint:
         if response is not None:
             fields = fields_of(response)
             told = fields.get("error") if isinstance(fields, dict) else None
-            # Section 2.2: the status tells it; an error beside it makes it doubtful.
-            if response.status_code in how.done or (response.status_code < 300 and is_absent(told)):
+            if how.is_confirmed(response, fields):
                 return True
             # Section 2.2.1: some revoke refresh tokens only, and with one all issued for it.
             if told == "unsupported_token_type" and kind == "access_token":
@@ -323,7 +342,7 @@ class TokenEndpoint:
             refusal = refusal_in(fields, response, redactor)
             status = f"HTTP status {response.status_code}"
             reason = status if refusal.error == MISSING else f"{refusal.error}, {status}"
-        message = "Provider %r did not confirm that a %s is revoked: %s"
+        message = "Provider %r did not confirm that the %s is revoked: %s"
         log.warning(message, self.provider, kind, reason)
         return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,33 +13,19 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from oauthlib.oauth2 import is_secure_transport
-from requests import PreparedRequest, RequestException, Response
+from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.exceptions import ChunkedEncodingError, InvalidSchema
+from requests.exceptions import InvalidSchema
 from requests.hooks import default_hooks, dispatch_hook
 from requests.models import DEFAULT_REDIRECT_LIMIT
 from requests.utils import default_headers
-from urllib3 import HTTPResponse
-from urllib3.exceptions import HTTPError as BrokenAnswer
 
 from ..errors import ConfigurationError
 from ..process import PerProcess
-
-Timeout = float | tuple[float | None, float | None] | None
-"""Seconds, or a pair of seconds (connect, read); ``None`` waits without end. As in requests."""
+from .limits import Timeout, limited, time_limit
+from .redaction import Redactor
 
 DEFAULT_TIMEOUT: Timeout = (5.0, 30.0)
-
-MAX_ANSWER = 256 * 1024
-"""How many bytes of a token endpoint's answer are read."""
-
-MAX_SECONDS = 30.0
-"""How many seconds reading a token endpoint's answer may take, from its headers to its end.
-
-A ``timeout`` is for each wait within it, so that a byte now and then would hold a call for ever.
-"""
-
-_CHUNK = 16 * 1024
 
 DEFAULT_POOL_MAXSIZE = 10
 """How many connections to a host are kept open."""
@@ -89,12 +74,13 @@ class TransportSession(requests.Session):
         if self.receive is None:
             return super().send(request, **kwargs)
         hooks, request.hooks = request.hooks, default_hooks()
-        kwargs["stream"] = True
-        response = self.receive(super().send(request, **kwargs))
-        request.hooks = hooks
-        kwargs.pop("allow_redirects", None)
-        answer: Response = dispatch_hook("response", hooks, response, **kwargs)
-        return answer if answer is response else self.receive(answer)
+        with time_limit(kwargs.get("timeout")) as timeout:
+            kwargs |= {"stream": True, "timeout": timeout}
+            response = self.receive(super().send(request, **kwargs))
+            request.hooks = hooks
+            kwargs.pop("allow_redirects", None)
+            answer: Response = dispatch_hook("response", hooks, response, **kwargs)
+            return answer if answer is response else self.receive(answer)
 
     def get_redirect_target(self, response: Response) -> str | None:
         """Return where a redirect leads, or ``None`` if it is not to be followed.
@@ -120,6 +106,10 @@ class TransportSession(requests.Session):
         """Whether a request has a token or a signature in its body."""
         return False
 
+    def mount(self, prefix: str, adapter: BaseAdapter) -> None:
+        """Use an adapter for URLs that begin with a prefix, as in requests."""
+        super().mount(prefix, limited(adapter))
+
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL: one mounted on this session, else the blueprint's."""
         if self.adapters:
@@ -130,57 +120,8 @@ class TransportSession(requests.Session):
         if not url.lower().startswith(("https://", "http://")):
             raise InvalidSchema(f"There is no adapter for {url!r}")
         if self.transport is None:
-            self.transport = PerProcess(HTTPAdapter)
+            self.transport = PerProcess(lambda: limited(HTTPAdapter()))
         return self.transport.get()
-
-
-class AnswerTooLarge(RequestException):
-    """A token endpoint answers with more than any token can be."""
-
-
-class AnswerTooSlow(RequestException):
-    """A token endpoint answers by a few bytes at a time, without end."""
-
-
-def read_bounded(response: Response) -> Response:
-    """Read an answer within :data:`MAX_SECONDS`, and no more of it than :data:`MAX_ANSWER` bytes.
-
-    It then is text in UTF-8 for whoever reads it. What its headers say of its encoding is not
-    trusted: JSON has one of its own (:rfc:`8259`).
-    """
-    body, end = bytearray(), time.monotonic() + MAX_SECONDS
-    try:
-        for part in _parts_of(response):
-            body += part
-            if len(body) > MAX_ANSWER:
-                raise AnswerTooLarge(f"The answer has more than {MAX_ANSWER} bytes.")
-            if time.monotonic() > end:
-                raise AnswerTooSlow(f"The answer takes longer than {MAX_SECONDS} seconds.")
-    except BaseException:
-        # What comes yet is nobody's, so that the connection is of no more use.
-        response.close()
-        raise
-    response._content = bytes(body)
-    response._content_consumed = True
-    response.encoding = "utf-8"
-    return response
-
-
-def _parts_of(response: Response) -> Iterator[bytes]:
-    """Yield the parts of an answer as they arrive."""
-    raw = response.raw
-    if response._content_consumed or not (isinstance(raw, HTTPResponse) and hasattr(raw, "read1")):
-        # It was read by a hook, it comes from an adapter of the application, or urllib3 is old.
-        yield from response.iter_content(_CHUNK)
-        return
-    broken = None
-    try:
-        while part := raw.read1(_CHUNK, decode_content=True):
-            yield part
-    except BrokenAnswer as error:
-        broken = type(error).__name__
-    if broken is not None:
-        raise ChunkedEncodingError(f"The answer broke off: {broken}.")
 
 
 def require_tls(url: str) -> None:
@@ -234,7 +175,10 @@ _TALKATIVE = (
     "oauthlib.oauth1.rfc5849.signature",
 )
 
-_quiet: ContextVar[bool] = ContextVar("flask_dance_nosql_quiet", default=False)
+# What is secret in the calls of this thread or task; ``None`` where nothing is to be left out.
+_secrets: ContextVar[tuple[object, ...] | None] = ContextVar(
+    "flask_dance_nosql_quiet", default=None
+)
 
 
 # An error in their records may show the URL, or what a broken answer has in place of headers.
@@ -243,32 +187,41 @@ _WRITES_URLS = tuple(
 )
 
 
-def _without_queries(record: logging.LogRecord) -> bool:
-    if _quiet.get() and isinstance(record.args, tuple):
-        record.args = tuple(map(_without_query, record.args))
+def _without_secrets(record: logging.LogRecord) -> bool:
+    secrets = _secrets.get()
+    if secrets is not None and isinstance(record.args, tuple):
+        redactor = Redactor(*secrets)
+        record.args = tuple(_shown(value, redactor) for value in record.args)
         record.exc_info = record.exc_text = None
     return True
 
 
-def _without_query(value: object) -> object:
+def _shown(value: object, redactor: Redactor) -> object:
+    """Return a part of a record as it may be shown: of a URL without the query."""
     if isinstance(value, BaseException):
         return type(value).__name__
-    text = str(value)
-    return text.partition("?")[0] + "?***" if "?" in text else value
+    text, query, _ = str(value).partition("?")
+    shown = f"{text}?***" if query else value
+    # A redirect may lead to a host or a path that has the token in it.
+    return redactor.text(shown) if redactor.finds(text) else shown
 
 
 for _name in _TALKATIVE:
     _logger = logging.getLogger(_name)
-    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or not _quiet.get())
+    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or _secrets.get() is None)
 for _name in _WRITES_URLS:
-    logging.getLogger(_name).addFilter(_without_queries)
+    logging.getLogger(_name).addFilter(_without_secrets)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Drop debug records that could hold a secret, in this thread or task, while the block runs."""
-    reset = _quiet.set(True)
+def quiet(*secrets: object) -> Iterator[None]:
+    """Keep secrets out of what other libraries log while the block runs, in this thread or task.
+
+    Debug records that could hold any are dropped; the others are shown without queries of URLs, and
+    without these secrets.
+    """
+    reset = _secrets.set(secrets)
     try:
         yield
     finally:
-        _quiet.reset(reset)
+        _secrets.reset(reset)

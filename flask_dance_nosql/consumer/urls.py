@@ -11,6 +11,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 from werkzeug.routing import RequestRedirect
 
+from .ended import CODES_BESIDE
+from .redaction import MESSAGES
+
 # A page is kept in the session's cookie for as long as a login takes.
 MAX_LENGTH = 1_000
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?")
@@ -24,6 +27,8 @@ _PARAMETERS = frozenset(
     (
         *("state", "code", "iss", "error", "error_description", "error_uri"),
         *("oauth_token", "oauth_verifier", "denied"),
+        *CODES_BESIDE,
+        *MESSAGES,
     )
 )
 
@@ -41,15 +46,18 @@ def own_path(path: str) -> str:
 
 
 def posted_url(more: dict[str, str] | None = None) -> str:
-    """Return the URL of the current request with what was posted to it in its query.
+    """Return the URL of the current request, with what was posted to it of OAuth in its query.
 
-    The query is short enough for any server: if need be, it has the parameters of OAuth only.
+    What else was posted may be a token, or tell of a person, and is left out. The query is short
+    enough for any server: if need be, it has the parameters of OAuth only.
 
     Args:
         more: Further parameters.
     """
-    given = [*request.args.items(multi=True), *request.form.items(multi=True)]
-    for parameters in (given, [(name, value) for name, value in given if name in _PARAMETERS]):
+    posted = [each for each in request.form.items(multi=True) if each[0] in _PARAMETERS]
+    asked = list(request.args.items(multi=True))
+    known = [each for each in asked if each[0] in _PARAMETERS]
+    for parameters in ([*asked, *posted], [*known, *posted]):
         query = urlencode([*parameters, *(more or {}).items()])
         if len(query) <= _LONGEST_QUERY:
             return f"{own_path(request.path)}?{query}"

@@ -1,7 +1,4 @@
-"""Airtable.
-
-A refresh token works once, and the access token ends with it.
-"""
+"""Airtable. A refresh token works once, and the access token ends with it."""
 
 from ..preset import Preset, Profile, factory, proxy
 

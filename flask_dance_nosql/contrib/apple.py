@@ -10,7 +10,7 @@ from typing import Any
 
 from ..consumer.client_assertion import Signer
 from ..errors import ConfigurationError
-from ..preset import OPENID, Preset, Revocation, factory, option, proxy
+from ..preset import OPENID, OpenIDPreset, Revocation, factory, option, proxy
 
 SECRET_LIFE = 300
 """How many seconds a client secret lasts; each call has its own. Apple allows six months."""
@@ -36,11 +36,11 @@ def apple_client_secret(
     return lambda: signer.sign(claims, SECRET_LIFE)
 
 
-class Apple(Preset):
+class Apple(OpenIDPreset):
     authorization_url = "https://appleid.apple.com/auth/authorize"
     token_url = "https://appleid.apple.com/auth/token"
     issuer = "https://appleid.apple.com"
-    scope = ["name", "email"]
+    scope = ["openid", "name", "email"]
     authorization_url_params = {"response_mode": "form_post"}
     token_endpoint_auth_method = "client_secret_post"
     callback_fields = ("user",)

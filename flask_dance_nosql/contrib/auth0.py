@@ -1,7 +1,4 @@
-"""Auth0.
-
-A token for an API needs its ``audience``. With a custom domain, give that one.
-"""
+"""Auth0. A token for an API needs its ``audience``. With a custom domain, give that one."""
 
 from ..preset import HOST, OpenIDPreset, Revocation, factory, option, proxy
 

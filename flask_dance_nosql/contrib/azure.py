@@ -19,11 +19,7 @@ class Azure(Preset):
     apps_page = "https://myapps.microsoft.com"
     console = "https://entra.microsoft.com"
 
-    tenant: str = option(
-        "A tenant's id or domain, or ``common``, ``organizations`` or ``consumers``.",
-        default="common",
-        pattern=WORD,
-    )
+    tenant: str = option("Id or domain; or ``organizations``.", default="common", pattern=WORD)
     prompt: str | None = option("As of OpenID Connect.", default=None, adds="prompt={}")
     domain_hint: str | None = option("The domain of the user.", default=None, adds="domain_hint={}")
     login_hint: str | None = option("The name of the user.", default=None, adds="login_hint={}")

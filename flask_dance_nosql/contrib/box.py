@@ -1,7 +1,4 @@
-"""Box.
-
-A refresh token works once, and for 60 days.
-"""
+"""Box. A refresh token works once, and for 60 days."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 

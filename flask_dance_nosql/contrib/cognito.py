@@ -1,7 +1,4 @@
-"""Amazon Cognito.
-
-The revocation has to be enabled for the client.
-"""
+"""Amazon Cognito. The revocation has to be enabled for the client."""
 
 from ..preset import HOST, WORD, OpenIDPreset, Revocation, factory, option, proxy
 

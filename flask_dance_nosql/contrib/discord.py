@@ -1,7 +1,4 @@
-"""Discord.
-
-A picture is at ``https://cdn.discordapp.com/avatars/{id}/{avatar}.png``.
-"""
+"""Discord. A picture is at ``https://cdn.discordapp.com/avatars/{id}/{avatar}.png``."""
 
 from ..preset import Preset, Profile, Revocation, factory, option, proxy
 

@@ -1,7 +1,4 @@
-"""Facebook.
-
-There are no refresh tokens: after 60 days at most, the user logs in again.
-"""
+"""Facebook. There are no refresh tokens: after 60 days at most, the user logs in again."""
 
 from ..preset import Preset, Profile, Revocation, factory, option, proxy
 
@@ -17,18 +14,15 @@ class Facebook(Preset):
         method="DELETE",
         sends=None,
         auth="token",
-        only="access_token",
         ends_grant=True,
     )
     profile = Profile("me?fields=id,name,email,picture", "id name email picture.data.url")
     apps_page = "https://www.facebook.com/settings?tab=applications"
     console = "https://developers.facebook.com/apps/"
 
-    api_version: str = option(
-        "The version of the Graph API.", default="v24.0", pattern="v[0-9]+\\.[0-9]+"
-    )
+    api_version: str = option("The API's version.", default="v24.0", pattern=r"v[0-9]+\.[0-9]+")
     rerequest_declined_permissions: bool = option(
-        "Ask for it again.", default=False, adds="auth_type=rerequest"
+        "Ask anew.", default=False, adds="auth_type=rerequest"
     )
 
 

@@ -1,7 +1,4 @@
-"""GitHub.
-
-Only apps that let tokens expire, or ask for ``offline_access``, get refresh tokens.
-"""
+"""GitHub. Only apps that let tokens expire, or ask for ``offline_access``, get refresh tokens."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 
@@ -16,15 +13,13 @@ class GitHub(Preset):
         sends="json",
         field="access_token",
         auth="basic",
-        only="access_token",
-        done=(404,),
+        done=((404, ""),),
         ends_grant=True,
     )
     profile = Profile("user", "id name|login - avatar_url", emails="user/emails")
     apps_page = "https://github.com/settings/applications"
     console = "https://github.com/settings/developers"
     callback_rule = "Up to ten callback URLs; a path below one of them is accepted."
-    doubts = "That PKCE is accepted is known since July 2025."
 
 
 make_github_blueprint, github = factory(GitHub), proxy(GitHub)

@@ -6,19 +6,12 @@ A refresh token works once. For a server whose certificate is of an authority of
 
 from typing import Any
 
-from requests import Response
-
-from ..consumer.requests import OAuth2Session
 from ..errors import ConfigurationError
 from ..preset import HOST, Preset, Profile, Revocation, factory, option, proxy
 
 
-class NoVerifyOAuth2Session(OAuth2Session):
-    """A session that checks no certificate, whatever the environment says."""
-
-    def request(self, *args: Any, **kwargs: Any) -> Response:
-        """Call the provider, as the base class does."""
-        return super().request(*args, **{**kwargs, "verify": False})
+class AmbiguousVerification(ConfigurationError, ValueError):
+    """A session class of one's own may check certificates in its own way."""
 
 
 class GitLab(Preset):
@@ -37,14 +30,9 @@ class GitLab(Preset):
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say whether certificates are checked."""
-        if not self.verify_tls_certificates:
-            if arguments["session_class"]:
-                raise ConfigurationError(
-                    "make_gitlab_blueprint: with verify_tls_certificates=False the session class "
-                    "is NoVerifyOAuth2Session; give another one, or that, but not both."
-                )
-            arguments["session_class"] = NoVerifyOAuth2Session
-        arguments["token_url_params"].setdefault("verify", self.verify_tls_certificates)
+        if not self.verify_tls_certificates and arguments["session_class"]:
+            raise AmbiguousVerification("verify_tls_certificates=False takes no session_class.")
+        arguments["verify"] = self.verify_tls_certificates
         super().complete(arguments)
 
 

@@ -14,7 +14,9 @@ class Google(Preset):
     token_url = "https://oauth2.googleapis.com/token"
     issuer = "https://accounts.google.com"
     scope = ["openid", "email", "profile"]
-    revocation = Revocation("https://oauth2.googleapis.com/revoke", auth=None, ends_grant=True)
+    revocation = Revocation(
+        "https://oauth2.googleapis.com/revoke", auth=None, only="first", ends_grant=True
+    )
     profile = Profile(
         "https://openidconnect.googleapis.com/v1/userinfo", "sub name email picture email_verified"
     )

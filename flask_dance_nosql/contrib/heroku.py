@@ -12,7 +12,7 @@ class Heroku(Preset):
     apps_page = "https://dashboard.heroku.com/account/applications"
     console = "https://dashboard.heroku.com/account/applications"
 
-    api_version: str = option("The API's version.", default="3", pattern="[0-9]+")
+    api_version: str = option("The API's version.", default="3", pattern="[0-9A-Za-z.]+")
 
 
 make_heroku_blueprint, heroku = factory(Heroku), proxy(Heroku)

@@ -1,8 +1,4 @@
-"""HubSpot.
-
-The app stays installed after a revocation. Who has logged in is told by
-``oauth/2026-03/token/introspect``.
-"""
+"""HubSpot. The app stays installed after a revocation."""
 
 from ..preset import Preset, Revocation, factory, proxy
 
@@ -12,6 +8,7 @@ class HubSpot(Preset):
     authorization_url = "https://app.hubspot.com/oauth/authorize"
     token_url = "https://api.hubapi.com/oauth/2026-03/token"
     scope = ["oauth"]
+    always = "oauth"
     token_endpoint_auth_method = "client_secret_post"
     ended_errors = ["BAD_REFRESH_TOKEN"]
     revocation = Revocation("https://api.hubapi.com/oauth/2026-03/token/revoke", ends_grant=False)

@@ -28,7 +28,7 @@ class Jira(OAuth1Preset):
         """Take the key from its file, if it is the path of one."""
         arguments["client_key"] = arguments.pop("consumer_key")
         key = arguments["rsa_key"]
-        if key and "\n" not in key and Path(key).is_file():
+        if key and "-----BEGIN" not in key and Path(key).is_file():
             arguments["rsa_key"] = Path(key).read_text(encoding="ascii")
 
 

@@ -1,7 +1,4 @@
-"""Linear.
-
-The API is GraphQL, and answers errors with status 200.
-"""
+"""Linear. The API is GraphQL, and answers errors with status 200."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 
@@ -11,6 +8,7 @@ class Linear(Preset):
     authorization_url = "https://linear.app/oauth/authorize"
     token_url = "https://api.linear.app/oauth/token"
     scope = ["read"]
+    always = "read"
     scope_separator = ","
     token_endpoint_auth_method = "client_secret_post"
     revocation = Revocation("https://api.linear.app/oauth/revoke")

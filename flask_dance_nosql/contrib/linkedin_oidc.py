@@ -3,10 +3,10 @@
 A verifier beside the client secret is refused, so that PKCE is off. ID tokens have no nonce.
 """
 
-from ..preset import Preset, Profile, factory, proxy
+from ..preset import OpenIDPreset, Profile, factory, proxy
 
 
-class LinkedInOIDC(Preset):
+class LinkedInOIDC(OpenIDPreset):
     display = "LinkedIn (OpenID Connect)"
     base_url = "https://api.linkedin.com/"
     authorization_url = "https://www.linkedin.com/oauth/v2/authorization"

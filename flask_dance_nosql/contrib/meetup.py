@@ -1,7 +1,4 @@
-"""Meetup.
-
-The API is GraphQL, at ``gql-ext``; the REST API is gone. It needs a Pro account.
-"""
+"""Meetup. The API is GraphQL, at ``gql-ext``; the REST API is gone. It needs a Pro account."""
 
 from ..preset import Preset, Profile, factory, option, proxy
 

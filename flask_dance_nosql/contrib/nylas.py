@@ -12,7 +12,9 @@ class Nylas(Preset):
     authorization_url = "https://api.{region}.nylas.com/v3/connect/auth"
     token_url = "https://api.{region}.nylas.com/v3/connect/token"
     token_endpoint_auth_method = "client_secret_post"
-    revocation = Revocation("https://api.{region}.nylas.com/v3/connect/revoke", ends_grant=False)
+    revocation = Revocation(
+        "https://api.{region}.nylas.com/v3/connect/revoke", auth="secret", ends_grant=False
+    )
     profile = Profile("token", "grant_id - email")
     console = "https://dashboard-v3.nylas.com"
     doubts = "The region ``eu``, and the parameters ``provider`` and ``login_hint``."

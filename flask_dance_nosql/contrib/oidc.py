@@ -1,12 +1,36 @@
 """Any provider of OpenID Connect, by its issuer."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from ..consumer.client_auth import ClientSecret
 from ..consumer.oidc import OIDCConsumerBlueprint
 
+P = ParamSpec("P")
 
+if TYPE_CHECKING:
+    from ..consumer.settings import Configurable, Setting, argument
+
+    class _First(Configurable):
+        name: str = argument(kw_only=False)
+        issuer: Setting[str | None] = Setting(kw_only=False)
+
+    class _Arguments(OIDCConsumerBlueprint, _First):
+        """Has the arguments of the factory, for type checkers."""
+
+        issuer: Setting[str | None] = Setting(kw_only=False)
+        import_name: str = argument(default=__name__)
+
+
+def _with_arguments_of(
+    _kind: Callable[[], Callable[P, OIDCConsumerBlueprint]],
+) -> Callable[[Callable[..., OIDCConsumerBlueprint]], Callable[P, OIDCConsumerBlueprint]]:
+    """Have type checkers know the arguments of a function as those of a class."""
+    return lambda make: cast(Callable[P, OIDCConsumerBlueprint], make)
+
+
+@_with_arguments_of(lambda: _Arguments)
 def make_oidc_blueprint(
     name: str,
     issuer: str,

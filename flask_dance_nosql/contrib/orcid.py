@@ -20,11 +20,7 @@ class Orcid(Preset):
     console = "https://orcid.org/developer-tools"
 
     sandbox: bool = option("The sandbox.", default=False, texts={False: "", True: "sandbox."})
-    member: bool = option(
-        "Use the API for members, and not the public one.",
-        default=True,
-        texts={True: "api", False: "pub"},
-    )
+    member: bool = option("A member's API.", default=True, texts={True: "api", False: "pub"})
 
 
 make_orcid_blueprint, orcid = factory(Orcid), proxy(Orcid)

@@ -1,8 +1,4 @@
-"""OpenStreetMap.
-
-``read_prefs`` is the scope for the profile. Tokens have no end, and a second login gives the same
-one.
-"""
+"""OpenStreetMap. Tokens have no end, and a second login gives the same one."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 

@@ -1,8 +1,4 @@
-"""QuickBooks.
-
-The company is ``realmId`` of the token. Refresh tokens change daily, and end after 100 days
-without use.
-"""
+"""QuickBooks. The company is ``realmId`` of the token. Refresh tokens change daily."""
 
 from ..preset import Preset, Profile, Revocation, factory, option, proxy
 
@@ -13,7 +9,7 @@ class QuickBooks(Preset):
     token_url = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
     issuer = "https://oauth.platform.intuit.com/op/v1"
     discovery_url = "https://developer.api.intuit.com/.well-known/openid_configuration"
-    scope = ["com.intuit.quickbooks.accounting"]
+    scope = ["com.intuit.quickbooks.accounting", "openid", "profile", "email"]
     callback_fields = ("realmId",)
     revocation = Revocation(
         "https://developer.api.intuit.com/v2/oauth2/tokens/revoke",

@@ -12,7 +12,7 @@ class Salesforce(Preset):
     authorization_url = "https://{hostname}/services/oauth2/authorize"
     token_url = "https://{hostname}/services/oauth2/token"
     issuer = "https://{hostname}"
-    refresh = "refresh_token"
+    refresh = "refresh_token offline_access"
     use_pkce = True
     revocation = Revocation("https://{hostname}/services/oauth2/revoke")
     profile = Profile(

@@ -1,12 +1,11 @@
-"""Shopify.
-
-A blueprint is for one ``shop``, whose token it is unless ``per_user`` is set.
-"""
+"""Shopify. A blueprint is for one ``shop``, whose token it is unless ``per_user`` is set."""
 
 import hmac
 
 from flask import request
 
+from ..consumer.client_auth import SETTINGS, client_authentication
+from ..consumer.dance import ARRIVED
 from ..consumer.failure import DanceFailure
 from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..consumer.pending import PendingLogin
@@ -17,13 +16,17 @@ class ShopifyBlueprint(OAuth2ConsumerBlueprint):
     """A blueprint that checks that it was Shopify which has sent the visitor back."""
 
     def _accept_response(self) -> PendingLogin:
-        login = super()._accept_response()
-        given = sorted((name, value) for name, value in request.args.items() if name != "hmac")
-        message = "&".join(f"{name}={value}" for name, value in given)
-        secret = self.client_secret() if callable(self.client_secret) else self.client_secret
-        digest = hmac.new((secret or "").encode(), message.encode(), "sha256").hexdigest()
-        if not hmac.compare_digest(digest.encode(), request.args.get("hmac", "").encode()):
-            raise DanceFailure("invalid_hmac", "The response is not signed by Shopify.")
+        login, given, key = super()._accept_response(), dict(request.args), self.preset.shop
+        signed = given.pop("hmac", "").encode()
+        given.pop(ARRIVED, None)
+        message = "&".join(f"{name}={given[name]}" for name in sorted(given))
+        secret = client_authentication(self.client_id, self.settings(*SETTINGS)).secret or ""
+        digest = hmac.new(secret.encode(), message.encode(), "sha256").hexdigest()
+        is_of_shop = given.get("shop") == f"{key}.myshopify.com"
+        if not (secret and is_of_shop and hmac.compare_digest(digest.encode(), signed)):
+            raise DanceFailure(
+                "invalid_hmac", "The response is not signed by Shopify for the shop."
+            )
         return login
 
 

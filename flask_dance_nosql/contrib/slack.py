@@ -2,8 +2,8 @@
 
 ``scope`` is what the app's bot may do, and ``user_scope`` what it may do as the user: ask for at
 least one of the two. Both tokens are in the stored one, the user's in ``authed_user``; without a
-bot the user's is the one that calls go with. Only an app that was made a public client for good
-takes PKCE, so that it is off.
+bot the user's is the one that calls go with. ``revoke()`` ends that one alone. PKCE is for apps
+that were made public clients for good.
 """
 
 from typing import Any

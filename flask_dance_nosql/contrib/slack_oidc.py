@@ -1,9 +1,9 @@
 """Sign in with Slack."""
 
-from ..preset import Preset, Profile, factory, proxy
+from ..preset import OpenIDPreset, Profile, factory, proxy
 
 
-class SlackOIDC(Preset):
+class SlackOIDC(OpenIDPreset):
     display = "Sign in with Slack"
     base_url = "https://slack.com/api/"
     authorization_url = "https://slack.com/openid/connect/authorize"

@@ -17,11 +17,7 @@ class Strava(Preset):
     token_endpoint_auth_method = "client_secret_post"
     headers = {"User-Agent": "{user_agent}"}
     revocation = Revocation(
-        "https://www.strava.com/oauth/deauthorize",
-        field="access_token",
-        auth=None,
-        only="access_token",
-        ends_grant=True,
+        "https://www.strava.com/oauth/deauthorize", field="access_token", auth=None, ends_grant=True
     )
     profile = Profile("athlete", "id firstname - profile")
     apps_page = "https://www.strava.com/settings/apps"

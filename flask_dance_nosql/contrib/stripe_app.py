@@ -1,15 +1,17 @@
-"""Stripe Apps.
-
-The client secret is the secret API key. The permissions are those of the app's manifest.
-"""
+"""Stripe Apps. The client secret is the secret API key; permissions are the manifest's."""
 
 from typing import Any
 
+from ..errors import ConfigurationError
 from ..preset import Preset, Profile, factory, proxy
 
 
 def with_key_alone(form: dict[str, str]) -> dict[str, Any]:
     """Authenticate with the secret key, as the name of a user without password."""
+    if "client_secret" not in form:
+        raise ConfigurationError(
+            "Stripe Apps knows a client by its client_secret, and else by none."
+        )
     rest = {n: value for n, value in form.items() if n not in ("client_id", "client_secret")}
     return {"data": rest, "auth": (form["client_secret"], "")}
 

@@ -1,11 +1,9 @@
-"""TikTok.
-
-The client id is what TikTok calls the client key. A refresh token works once.
-"""
+"""TikTok. The client id is what TikTok calls the client key. A refresh token works once."""
 
 from typing import Any
 
-from ..consumer.requests import OAuth2Session
+from ..consumer.oauth2 import OAuth2ConsumerBlueprint
+from ..consumer.pending import PendingLogin
 from ..preset import Preset, Profile, Revocation, factory, proxy
 
 
@@ -14,16 +12,16 @@ def with_client_key(form: dict[str, str]) -> dict[str, Any]:
     return {"data": {"client_key" if n == "client_id" else n: value for n, value in form.items()}}
 
 
-class TikTokSession(OAuth2Session):
-    """A session that does so in the authorization URL, too."""
+class TikTokBlueprint(OAuth2ConsumerBlueprint):
+    """A blueprint that does so in the authorization URL, too."""
 
-    def authorization_url(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
-        """Return the authorization URL and the state."""
-        url, state = super().authorization_url(*args, **kwargs)
-        return url.replace("client_id=", "client_key=", 1), state
+    def _begin(self, *args: Any) -> tuple[str, PendingLogin]:
+        url, login = super()._begin(*args)
+        return url.replace("client_id=", "client_key=", 1), login
 
 
 class TikTok(Preset):
+    make = TikTokBlueprint
     base_url = "https://open.tiktokapis.com/v2/"
     authorization_url = "https://www.tiktok.com/v2/auth/authorize/"
     token_url = "https://open.tiktokapis.com/v2/oauth/token/"
@@ -31,7 +29,6 @@ class TikTok(Preset):
     scope = ["user.info.basic"]
     scope_separator = ","
     token_endpoint_auth_method = "client_secret_post"
-    session_class = TikTokSession
     revocation = Revocation(
         "https://open.tiktokapis.com/v2/oauth/revoke/", only="access_token", ends_grant=True
     )

@@ -15,7 +15,10 @@ class Twitch(Preset):
     token_endpoint_auth_method = "client_secret_post"
     headers = {"client-id": lambda session: session.client_id}
     revocation = Revocation(
-        "https://id.twitch.tv/oauth2/revoke", auth="id", only="access_token", done=(400, 404)
+        "https://id.twitch.tv/oauth2/revoke",
+        auth="id",
+        only="access_token",
+        done=((400, "invalid token"),),
     )
     profile = Profile("users", "id display_name email profile_image_url", within="data.0")
     apps_page = "https://www.twitch.tv/settings/connections"

@@ -1,20 +1,23 @@
-"""X.
+"""X. The e-mail address comes with the scope ``users.email``."""
 
-A refresh token comes with the scope ``offline.access``, and the e-mail address with
-``users.email``.
-"""
+from requests import Response
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
+
+
+def has_ended(answer: Response) -> bool | None:
+    """Tell a refresh token that is good for nothing from a request that is wrong."""
+    return "Value passed for the token was invalid" in answer.text or None
 
 
 class X(Preset):
     base_url = "https://api.x.com/2/"
     authorization_url = "https://x.com/i/oauth2/authorize"
     token_url = "https://api.x.com/2/oauth2/token"
-    scope = ["users.read", "tweet.read"]
+    scope = ["users.read", "tweet.read", "offline.access"]
     refresh = "offline.access"
     use_pkce = True
-    ended_errors = ["invalid_request"]
+    ended_errors = staticmethod(has_ended)
     revocation = Revocation("https://api.x.com/2/oauth2/revoke")
     profile = Profile(
         "users/me?user.fields=profile_image_url,confirmed_email",
@@ -22,7 +25,6 @@ class X(Preset):
     )
     apps_page = "https://x.com/settings/connected_apps"
     console = "https://developer.x.com/en/portal/dashboard"
-    doubts = "That ``invalid_request`` means the end of a grant in the answer to a refresh."
 
 
 make_x_blueprint, x = factory(X), proxy(X)

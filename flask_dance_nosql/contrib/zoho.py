@@ -2,7 +2,8 @@
 
 A refresh token comes with ``offline=True`` and the first consent, and with each one if
 ``reprompt_consent=True``. It may be used ten times in ten minutes. The profile needs the scope
-``aaaserver.profile.READ``.
+``aaaserver.profile.READ``. A blueprint is for one ``data_center``: for the users of another make
+one more, with a ``name`` of its own.
 """
 
 from ..preset import CONSENT, Preset, Profile, Revocation, TokenHeaderClient, factory, option, proxy
@@ -38,9 +39,7 @@ class Zoho(Preset):
     )
     reprompt_consent: bool = CONSENT
     data_center: str = option(
-        "The end of the names of the hosts of the users' data center.",
-        default="com",
-        pattern=r"com|eu|in|com\.au|jp|com\.cn|sa|ca|uk",
+        "The end of its hosts.", default="com", pattern=r"com|eu|in|com\.au|jp|com\.cn|sa|ca|uk"
     )
 
 

@@ -1,7 +1,4 @@
-"""Zoom.
-
-The scopes are the app's. A refresh token works once, and for about 90 days.
-"""
+"""Zoom. The scopes are the app's. A refresh token works once, and for about 90 days."""
 
 from ..preset import Preset, Profile, Revocation, factory, proxy
 

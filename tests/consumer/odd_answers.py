@@ -103,8 +103,10 @@ TOKENS = [
     # Other optional fields.
     *(
         plus(f"refresh_token is {each!r}", each)
-        for each in (None, "", 5, [], {"a": 1}, "rt\n", "é")
+        for each in (None, "", 5.5, True, [], {"a": 1}, "r\nt", "é")
     ),
+    plus("refresh_token is a number", 5, "5"),
+    plus("refresh_token has a line break after it", "rt\n", "rt"),
     *(plus(f"scope is {each!r}", each) for each in (5, True, {}, [1], ["a", None], "")),
     plus("scope is a list", ["a", "b"], ["a", "b"]),
     *(plus(f"token_type is {each!r}", each) for each in (None, "", 5, [], {"a": 1})),
@@ -146,6 +148,12 @@ TOKENS = [
         b"access_token=at-new-0&refresh_token=rt-new-0&token_type=Bearer" + b"&a=1" * 5_000,
         kind=FORM,
     ),
+    Odd(
+        "form as HTML",
+        {**GOOD, "user[id]": "1"},
+        "user[id]=1&access_token=at-new-0&refresh_token=rt-new-0&token_type=Bearer",
+        kind=HTML,
+    ),
     Odd("status 201", GOOD, GOOD, 201),
 ]
 """Answers that give a token."""
@@ -156,6 +164,8 @@ REFUSALS = [
     Odd("null", "missing_token", b"null"),
     Odd("list", "missing_token", [GOOD]),
     Odd("text", "missing_token", b'"text"'),
+    Odd("text with = in it", "missing_token", b"Go to http://x.example/?a=b&error=c", kind=HTML),
+    Odd("text with = in it, 403", "missing_token", b"Blocked, error=c", 403, "text/plain"),
     Odd("number", "missing_token", b"7"),
     Odd("huge number", "missing_token", b"1" * 9_000),
     Odd("NaN", "missing_token", b"NaN"),

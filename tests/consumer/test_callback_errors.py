@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from typing import Any
 from urllib.parse import urlencode
 
@@ -69,12 +70,48 @@ def in_disorder() -> str:
     raise RuntimeError("client-secret")
 
 
+class Pin:
+    """An authentication of an application's own."""
+
+    def __init__(self, pin: Any) -> None:
+        self.pin = pin
+
+    def __call__(self, request: Any) -> Any:
+        """Authenticate a request."""
+        request.headers["X-Pin"] = "client-secret"
+        return request
+
+
 SECRETS: dict[str, dict[str, Any]] = {
     "text": {},
     "function": {"client_secret": lambda: "client-secret"},
     "parameter": {"client_secret": None, "token_url_params": {"client_secret": "client-secret"}},
     "pair": {"client_secret": None, "token_endpoint_auth_method": ("id", "client-secret")},
     "authentication": {"token_endpoint_auth_method": HTTPBasicAuth("id", "client-secret")},
+    "authentication of their own": {"token_endpoint_auth_method": Pin("client-secret")},
+    **{
+        f"parameter, {name}": {"client_secret": None, "token_url_params": parameters}
+        for name, parameters in {
+            "header": {"headers": {"X-Pin": "client-secret"}},
+            "bearer": {"headers": {"authorization": b"Bearer client-secret"}},
+            "basic": {
+                "headers": {"Authorization": f"Basic {b64encode(b'id:client-secret').decode()}"}
+            },
+            "assertion": {"client_assertion": "client-secret"},
+            "password": {"username": "u", "password": "client-secret"},
+            "unusual": {"pin": "client-secret"},
+            "nested": {"auth": Pin(("id", b"client-secret"))},
+        }.items()
+    },
+    "parameter of a refresh": {
+        "client_secret": None,
+        "auto_refresh_kwargs": {"client_secret": "client-secret"},
+    },
+    "unusual parameter of a refresh": {"auto_refresh_kwargs": {"pin": "client-secret"}},
+    "settings in disorder": {
+        "client_secret": in_disorder,
+        "token_url_params": {"pin": "client-secret"},
+    },
 }
 
 

@@ -88,6 +88,28 @@ def test_each_call_has_a_statement_that_a_server_takes(
     assert len(seen) == 3
 
 
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda form: {"json": form},
+        lambda form: {"data": json.dumps(form)},
+        lambda form: {"data": json.dumps(form).encode()},
+        lambda form: {"data": "<xml/>"},
+    ],
+)
+@pytest.mark.parametrize("call", ["exchange", "refresh", "revocation"])
+def test_what_is_no_form_is_not_signed(
+    rotating: RotatingProvider, call: str, request_of: Any
+) -> None:
+    """Whatever its header says: a form's fields would be no part of it."""
+    method = PrivateKeyJWT(PEM["EC"], "ES256")
+    options: Any = {"token_endpoint_auth_method": method, "token_request": request_of}
+    site = make_site(rotating, of_user(), **options)
+    with pytest.raises(ConfigurationError, match="signs forms"):
+        ask(site.browser(), rotating, call)
+    assert rotating.asked == []
+
+
 def test_another_key_is_refused_by_the_server(rotating: RotatingProvider) -> None:
     """The check of this test works."""
     method = PrivateKeyJWT(PEM["EC"], "ES256")

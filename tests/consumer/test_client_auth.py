@@ -266,6 +266,22 @@ def test_method_that_is_none(method: Any) -> None:
         OAuth2ConsumerBlueprint("acme", __name__, token_endpoint_auth_method=method)
 
 
+@pytest.mark.parametrize("setting", ["token_url_params", "auto_refresh_kwargs"])
+@pytest.mark.parametrize("auth", [(), ("s3cret",), ("me", "s3cret", 1), ["me", "s3cret"], "s3cret"])
+def test_auth_that_is_none(setting: str, auth: Any) -> None:
+    """What requests can't take as auth is an error where it is made, which does not show it."""
+    with pytest.raises(ConfigurationError, match=f"{setting} is a dict in which auth") as caught:
+        OAuth2ConsumerBlueprint("acme", __name__, **{setting: {"auth": auth}})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["exchange", "refresh"])
+def test_no_auth_at_all(rotating: RotatingProvider, call: str) -> None:
+    """``False`` keeps the client's id and secret out of the header, as in requests-oauthlib."""
+    site = make_site(rotating, of_user(), token_url_params={"auth": False})
+    assert "Authorization" not in ask(site.browser(), rotating, call).headers
+
+
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_method_that_needs_a_secret(rotating: RotatingProvider, method: str) -> None:
     """Without a secret, a method that needs one is an error that says so."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import requests_oauthlib.compliance_fixes as fixes
+from flask import copy_current_request_context
 from oauthlib.oauth2 import InvalidGrantError
 from requests import ConnectTimeout
 
 from flask_dance_nosql.consumer import OAuth2Session
+from flask_dance_nosql.consumer.backend import UserScopedBackend
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import (
     ConfigurationError,
     TokenRefreshError,
@@ -22,7 +27,7 @@ from flask_dance_nosql.errors import (
 from ..rotating import RotatingProvider
 from .conftest import Signals
 from .odd_answers import GOOD, JSON
-from .site import make_site, of_user
+from .site import Task, make_site, of_user, soon
 
 
 def session_with(register: Callable[[Any], object]) -> type[OAuth2Session]:
@@ -363,3 +368,134 @@ def test_hook_that_fails_before_the_call(rotating: RotatingProvider, error: Exce
     with pytest.raises(type(error), match="mine"):
         browser.login()
     assert rotating.asked == []
+
+
+@pytest.mark.parametrize("kind", [KeyError, ValueError, TypeError, ConnectTimeout])
+def test_hook_that_keeps_a_call_from_being_made(
+    rotating: RotatingProvider, signals: Signals, kind: type[Exception]
+) -> None:
+    """It is told that no request was made, since no answer of the provider's is to blame."""
+
+    def fail(*asked: Any) -> Any:
+        raise kind("CODE123")
+
+    def register(session: Any) -> None:
+        session.register_compliance_hook("access_token_request", fail)
+        session.register_compliance_hook("refresh_token_request", fail)
+
+    browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+    told = f"No request was made: {kind.__name__}."
+    browser.login()
+    assert signals.of("oauth-error")[-1]["error_description"] == told
+    browser.connect(rotating.grant())
+    with pytest.raises(TokenRefreshError, match=told):
+        browser.call()
+    assert rotating.asked == []
+
+
+@pytest.mark.filterwarnings("ignore:`client_id` has been deprecated:DeprecationWarning")
+def test_setting_that_keeps_a_call_from_being_made(
+    rotating: RotatingProvider, signals: Signals
+) -> None:
+    """So it is where oauthlib refuses what it is to send, as another client's id."""
+    params = {"client_id": "another"}
+    make_site(rotating, of_user(), token_url_params=params).browser().login()
+    [sent] = signals.of("oauth-error")
+    assert sent["error_description"] == "No request was made: ValueError."
+
+
+class TestClientOfTheSession:
+    """Hooks that look at the client of the session, as LinkedIn's users have them."""
+
+    def test_hook_of_a_call_reads_its_token(self, rotating: RotatingProvider) -> None:
+        """What requests-oauthlib calls before it signs, and what it signs with, know the token."""
+
+        def register(session: Any) -> None:
+            def add_parameter(url: str, headers: Any, data: Any) -> Any:
+                return f"{url}?token={session._client.access_token}", headers, data
+
+            def add_header(uri: str, method: str, body: Any, headers: Any, place: Any) -> Any:
+                header = f"Bearer {session._client.access_token}"
+                return uri, {**headers, "Authorization": header}, body
+
+            session.register_compliance_hook("protected_request", add_parameter)
+            session._client._add_bearer_token = add_header
+
+        browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+        browser.connect(rotating.grant())
+        assert browser.call() == 200
+        [asked] = rotating.calls("/api")
+        assert asked.path == "/api?token=at-ann-1"
+
+    def test_hook_that_sets_the_token_counts(self, rotating: RotatingProvider) -> None:
+        """The call goes out with what a hook has made of the client, and the next one does not."""
+        tokens = iter(["other"])
+
+        def register(session: Any) -> None:
+            def change(*call: Any) -> Any:
+                session._client.access_token = next(tokens, session._client.access_token)
+                return call
+
+            session.register_compliance_hook("protected_request", change)
+
+        site = make_site(rotating, of_user(), session_class=session_with(register))
+        browser = site.browser()
+        browser.connect(rotating.grant(expires_at=soon(3600)))
+
+        def call_twice() -> None:
+            for _ in range(2):
+                site.blueprint.session.get("api")
+
+        browser.do(call_twice)
+        signed = [each.headers["Authorization"] for each in rotating.calls("/api")]
+        assert signed[0] == "Bearer other"
+        assert signed[-1].startswith("Bearer at-ann-")
+
+    def test_hooks_of_a_refresh_read_the_token_of_before(self, rotating: RotatingProvider) -> None:
+        """The request for a refresh and its answer find the token that is being refreshed."""
+        seen = []
+
+        def register(session: Any) -> None:
+            def look(*given: Any) -> Any:
+                seen.append((session._client.access_token, session._client.refresh_token))
+                return given if len(given) > 1 else given[0]
+
+            session.register_compliance_hook("refresh_token_request", look)
+            session.register_compliance_hook("refresh_token_response", look)
+
+        browser = make_site(rotating, of_user(), session_class=session_with(register)).browser()
+        browser.connect(rotating.grant())
+        assert browser.call() == 200
+        assert seen == [("at-ann-0", "rt-ann-0")] * 2
+
+    def test_threads_read_each_their_own(self, rotating: RotatingProvider) -> None:
+        """Calls of one session at the same time, with two users' tokens, are not mixed up."""
+        users, together = threading.local(), threading.Barrier(2)
+        backend = UserScopedBackend(MemoryStore(), user_id=lambda: users.name)
+
+        def register(session: Any) -> None:
+            def look(url: str, headers: Any, data: Any) -> Any:
+                together.wait(60)
+                found = session._client.access_token
+                together.wait(60)
+                return f"{url}/{found}", headers, data
+
+            session.register_compliance_hook("protected_request", look)
+
+        site = make_site(rotating, backend, session_class=session_with(register))
+
+        def act(name: str) -> None:
+            users.name = name
+            session.get(f"of/{name}")
+
+        with site.app.test_request_context():
+            for users.name in ("ann", "bob"):
+                token = rotating.grant(users.name, expires_at=soon(3600))
+                backend.set(site.blueprint, token)
+            session = site.blueprint.session
+            run = copy_current_request_context
+            for task in [Task(partial(run(act), name)) for name in ("ann", "bob")]:
+                assert task.result is None
+            assert session._client.access_token is None
+        paths = sorted(each.path for each in rotating.asked)
+        assert paths == ["/of/ann/at-ann-0", "/of/bob/at-bob-0"]

@@ -515,7 +515,12 @@ def test_login_beside_a_large_token_fits_or_is_told(
 def test_posted_callback_arrives(servers: ExitStack, rotating: RotatingProvider) -> None:
     """V5: ``response_mode=form_post`` works although the Lax cookie does not come with it."""
     rotating.approve()
-    blueprint = blueprint_at(rotating, authorization_url_params={"response_mode": "form_post"})
+    blueprint = blueprint_at(
+        rotating,
+        authorization_url_params={"response_mode": "form_post"},
+        callback_fields=("user",),
+        backend=MemoryBackend(),
+    )
     app = make_app(blueprint, SESSION_COOKIE_SAMESITE="Lax")
     by_view(app, blueprint)
     url, visitor = serve(servers, app), Visitor()
@@ -523,20 +528,62 @@ def test_posted_callback_arrives(servers: ExitStack, rotating: RotatingProvider)
     visitor.cookies.update(begun.cookies.get_dict())
     query = parse_qs(urlsplit(begun.headers["Location"]).query)
     assert query["response_mode"] == ["form_post"]
-    form = {"code": "CODE123", "state": query["state"][0], "user": '{"name": "Ann"}'}
+    form = {"code": "CODE123", "state": query["state"][0], "user": '{"name": "Änn; \\"A\\""}'}
+    form |= {"id_token": "an-id-token", "access_token": "at"}
     trail = visitor.post_from_elsewhere(url + CALLBACK, form)
     assert trail.page.text == "welcome"
-    assert parse_qs(urlsplit(trail.urls[1]).query)["user"] == ['{"name": "Ann"}']
+    assert blueprint.backend.get(blueprint)["user"] == form["user"]
+    assert parse_qs(urlsplit(trail.urls[1]).query).keys() == {"code", "state"}
     assert trail.paths == [CALLBACK, CALLBACK, "/"]
+    assert visitor.cookies.keys() == {"session"}
+
+
+@pytest.mark.parametrize("samesite", [None, "Lax", "Strict", "None"])
+def test_what_is_posted_of_a_person_is_in_no_url(samesite: str | None) -> None:
+    """It goes by a cookie that comes back once, with the login that it belongs to alone."""
+    blueprint = make_blueprint(callback_fields=("user", "place"))
+    app = make_app(blueprint, SESSION_COOKIE_SAMESITE=samesite, SESSION_COOKIE_SECURE=True)
+    form = {"code": "c", "state": "s", "user": "Ann", "id_token": "i", "scope": "x"}
+    answer = app.test_client().post(CALLBACK, data=form)
+    assert answer.location == f"{CALLBACK}?code=c&state=s"
+    (cookie,) = answer.headers.getlist("Set-Cookie")
+    parts = set(cookie.split("; ")[1:])
+    # As a Strict one would not come with the redirect.
+    expected = "None" if samesite == "None" else "Lax"
+    assert parts >= {"Secure", "HttpOnly", "Max-Age=60", f"SameSite={expected}", f"Path={CALLBACK}"}
+    for of_nobody in ({"state": "s"}, {"user": "Ann"}, {"state": "s", "user": "a" * 5000}):
+        assert "Set-Cookie" not in app.test_client().post(CALLBACK, data=of_nobody).headers
+
+
+def test_what_is_posted_stays_with_its_login(rotating: RotatingProvider) -> None:
+    """Another site may post what it likes; only who knows the state can add to a login."""
+    rotating.approve()
+    blueprint = blueprint_at(rotating, callback_fields=("user",), backend=MemoryBackend())
+    client = make_app(blueprint).test_client()
+    state = parse_qs(urlsplit(client.get("/login/acme").location).query)["state"][0]
+    client.post(CALLBACK, data={"state": "another", "user": "Mallory"})
+    client.get(f"{CALLBACK}?code=CODE123&state={state}")
+    assert "user" not in blueprint.backend.get(blueprint)
 
 
 def test_posted_callback_is_no_way_to_another_site() -> None:
     """V5: the redirect goes to the callback itself, and a large form becomes no large URL."""
     client = make_app(make_blueprint()).test_client()
-    answer = client.post(f"{CALLBACK}?x=1", data={"code": "c", "junk": "j" * 50_000, "state": "s"})
+    form = {"code": "c", "junk": "j", "state": "s"}
+    answer = client.post(f"{CALLBACK}?x=1", data=form)
     assert answer.status_code == 303
-    assert answer.location == f"{CALLBACK}?code=c&state=s"
+    assert answer.location == f"{CALLBACK}?x=1&code=c&state=s"
     assert answer.headers["Cache-Control"] == "no-store"
+    answer = client.post(f"{CALLBACK}?x={'x' * 50_000}", data=form)
+    assert answer.location == f"{CALLBACK}?code=c&state=s"
+
+
+def test_a_posted_error_arrives() -> None:
+    """In whichever field the provider tells it."""
+    client = make_app(make_blueprint()).test_client()
+    form = {"error_code": "200", "error_message": "no", "error_uri": "u", "error_reason": "r"}
+    answer = client.post(CALLBACK, data=form)
+    assert answer.location == f"{CALLBACK}?error_code=200&error_message=no&error_uri=u"
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -214,6 +214,72 @@ def test_rotated_refresh_token_is_kept(
     assert (browser.stored["refresh_token"], rotating.spent) == ("rt-ann-2", 0)
 
 
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [("12345", "12345"), (r'"rt-1\n"', "rt-1"), (r'"\r\n rt 1\r\n"', " rt 1")],
+)
+def test_refresh_token_that_is_written_oddly(
+    rotating: RotatingProvider, written: str, stored: str
+) -> None:
+    """A number, or a text with a line break after it, is the text that it is meant to be."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    rotating.odd = 200, JSON, f'{{"access_token": "at", "refresh_token": {written}}}'.encode()
+    browser.call()
+    assert browser.stored["refresh_token"] == stored
+
+
+ISSUED = {"access_token": 5, "refresh_token": "rt-ann-1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (400, ISSUED),
+        (500, ISSUED),
+        (200, [ISSUED]),
+        (200, {"data": ISSUED}),
+        (200, {"data": {"token": ISSUED}}),
+        (200, {"data": [{"tokens": [ISSUED]}]}),
+        (200, {"data": {"token": {**ISSUED, "access_token": "at-ann-1"}}}),
+        (400, {"data": {"token": ISSUED}}),
+        (200, {**ISSUED, "refresh_token": 71}),
+    ],
+)
+def test_rotated_refresh_token_is_found(
+    rotating: RotatingProvider, status: int, answer: Any
+) -> None:
+    """Whatever the status beside an access token, and whatever envelope it comes in."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    rotating.odd = status, JSON, json.dumps(answer).encode()
+    with pytest.raises(TokenRefreshError):
+        browser.call()
+    assert browser.stored["refresh_token"] in ("rt-ann-1", "71")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (400, {"refresh_token": "This field is invalid."}),
+        (400, {"errors": {"refresh_token": "is unknown"}}),
+        (200, {"error": "bad", "refresh_token": "is unknown"}),
+        (200, {"error": {"code": "bad", "refresh_token": "is unknown"}}),
+        (200, {"data": {"data": {"data": {"data": {"data": ISSUED}}}}}),
+        (200, {"refresh_token": True}),
+        (200, {"refresh_token": "rt\n1"}),
+    ],
+)
+def test_word_about_a_refresh_token(rotating: RotatingProvider, status: int, answer: Any) -> None:
+    """What an error says of a refresh token is no new one."""
+    browser = make_site(rotating, of_user()).browser()
+    browser.connect(rotating.grant())
+    rotating.odd = status, JSON, json.dumps(answer).encode()
+    with pytest.raises(TokenRefreshError):
+        browser.call()
+    assert browser.stored["refresh_token"] == "rt-ann-0"
+
+
 @pytest.mark.parametrize("error", ["invalid_grant", "bad"])
 @pytest.mark.parametrize("status", [200, 201])
 def test_refresh_token_beside_an_error(rotating: RotatingProvider, error: str, status: int) -> None:

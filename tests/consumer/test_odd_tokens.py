@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from oauthlib.oauth2 import TokenExpiredError, WebApplicationClient
@@ -14,6 +16,7 @@ from flask_dance_nosql import clock
 from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.consumer.token import missing_scopes, same_account, with_expires_at
+from flask_dance_nosql.errors import ConfigurationError
 
 from ..rotating import RotatingProvider
 from .conftest import make_app
@@ -245,6 +248,41 @@ def test_revocation(rotating: RotatingProvider, kind: str, odd: Any) -> None:
     assert browser.stored is None
     sent = [form["token"] for form in rotating.revoked]
     assert len(sent) == 1 + (isinstance(odd, str) and odd != "")
+
+
+@pytest.mark.parametrize("field", ["access_token", "refresh_token", "oauth_token", "id_token"])
+@pytest.mark.parametrize(
+    "odd",
+    [10**5000, -(10**5000), [10**5000], {"a": 10**5000}],
+    ids=["great", "small", "list", "dict"],
+)
+def test_number_that_has_no_text(rotating: RotatingProvider, field: str, odd: Any) -> None:
+    """Python writes no number of more than 4,300 digits: it is as good as any other odd value."""
+    site = make_site(rotating, ThreeMethods())
+    browser = site.browser()
+    browser.connect({**rotating.grant(), field: odd})
+    is_lost = field == "refresh_token"
+    assert browser.get("/view").status_code == (302 if is_lost else 200)
+    with pytest.raises(TokenExpiredError) if is_lost else nullcontext():
+        browser.call()
+    assert rotating.refreshes == (0 if is_lost else 1)
+    browser.connect({**rotating.grant(), field: odd})
+    browser.do(site.blueprint.revoke)
+    assert browser.stored is None
+
+
+@pytest.mark.parametrize("field", ["scope", "granted_scope"])
+@pytest.mark.parametrize("odd", ["\ud800", "a \x00", ["b", "\udfff"], "\u202e"])
+def test_scope_that_cannot_be_sent(rotating: RotatingProvider, field: str, odd: Any) -> None:
+    """What was granted is asked for again as far as it is text, and what a view asks for is."""
+    site = make_site(rotating, ThreeMethods())
+    browser = site.browser()
+    browser.connect({"access_token": "at", field: odd})
+    location = browser.do(lambda: site.blueprint.begin(scope="more").location)
+    kept = [each for each in ("a", "b") if any(each in one for one in odd)]
+    assert parse_qs(urlsplit(location).query)["scope"] == [" ".join([*kept, "more"])]
+    with pytest.raises(ConfigurationError, match="printable"):
+        browser.do(lambda: site.blueprint.begin(scope=odd))
 
 
 @pytest.mark.parametrize(

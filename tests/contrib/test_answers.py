@@ -79,6 +79,14 @@ ALIVE: list[tuple[str, int, dict[str, Any]]] = [
     ("zoho", 200, {"error": "invalid_client"}),
     ("hubspot", 500, {"status": "error"}),
     ("x", 503, {"title": "Service Unavailable"}),
+    (
+        "x",
+        400,
+        {
+            "error": "invalid_request",
+            "error_description": "Missing required parameter [client_id].",
+        },
+    ),
 ]
 """Answers to a refresh which say nothing of the grant."""
 

@@ -17,9 +17,12 @@ import responses
 from flask import Flask
 
 from flask_dance_nosql import contrib
+from flask_dance_nosql.consumer import OAuth2Session
 from flask_dance_nosql.consumer.backend import MemoryBackend
+from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.errors import ConfigurationError
 
+from .openid import signed
 from .rows import OPTIONS, ROWS, OptionRow, Row
 
 OAUTH1 = {
@@ -84,7 +87,10 @@ def test_what_a_factory_makes(row: Row) -> None:
     assert blueprint.authorization_url == row.authorization_url
     assert blueprint.token_url == row.token_url
     assert session.scope == row.scope
-    assert session.auto_refresh_url == blueprint.auto_refresh_url == row.refresh_url
+    assert blueprint.auto_refresh_url == row.refresh_url
+    # With OpenID Connect, a token that can be refreshed is.
+    assert session.auto_refresh_url == blueprint.refresh_url
+    assert row.refresh_url in (None, blueprint.refresh_url)
 
 
 @oauth2
@@ -96,7 +102,8 @@ def test_login_redirect(row: Row) -> None:
     assert url == row.authorization_url
     assert "+" not in text
     query = {name: value for name, [value] in parse_qs(text).items()}
-    for name in ("redirect_uri", "state"):
+    validates = isinstance(blueprint, OIDCConsumerBlueprint) and blueprint.use_nonce
+    for name in ("redirect_uri", "state", *(["nonce"] if validates else [])):
         assert query.pop(name)
     if row.pkce:
         assert query.pop("code_challenge_method") == "S256"
@@ -118,12 +125,13 @@ def token_request(blueprint: Any, answer: Any = None, **arguments: str) -> tuple
     [state] = parse_qs(urlsplit(location).query)["state"]
     fields = answer or {"access_token": "the-token", "token_type": "Bearer"}
     with responses.RequestsMock() as provider:
-        provider.post(blueprint.token_url, json=fields)
+        provider.post(blueprint.token_url, json={**fields, **signed(provider, blueprint, location)})
         query = {"code": "the-code", "state": state, **arguments}
         client.get(f"/login/{blueprint.name}/authorized", query_string=query)
         with client, client.session_transaction():
             pass
-        return provider.calls[0].request, blueprint.backend.get(blueprint)
+        [asked] = [each.request for each in provider.calls if each.request.method == "POST"]
+        return asked, blueprint.backend.get(blueprint)
 
 
 # Shopify signs its callback, and has a test of its own.
@@ -138,6 +146,10 @@ def test_token_request(row: Row) -> None:
     fields = dict(parse_qsl(body))
     basic = request.headers.get("Authorization", "").removeprefix("Basic ")
     credentials = base64.b64decode(basic).decode()
+    kind = request.headers["Content-Type"]
+    assert kind == (
+        "application/json" if row.module == "notion" else "application/x-www-form-urlencoded"
+    )
     if row.module == "notion":
         fields = json.loads(body)
     expected = {
@@ -303,6 +315,15 @@ def test_bool_and_repr_of_a_proxy_never_raise() -> None:
     def broken(**_: Any) -> Any:
         raise ZeroDivisionError
 
+    class Silent(OAuth2Session):
+        """A session that can't be shown."""
+
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    with app_with(make_github_blueprint(session_class=Silent)).app_context():
+        assert github
+        assert "Silent" in repr(github)
     with app_with(make_github_blueprint(session_class=broken)).app_context():
         assert not github
         assert "unbound" in repr(github)

@@ -13,12 +13,15 @@ import pytest
 import responses
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
-from flask_dance_nosql.consumer import OAuth2Session, oauth_error
+from flask_dance_nosql.consumer import OAuth2Session, oauth_authorized, oauth_error
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.contrib.jira import make_jira_blueprint
 from flask_dance_nosql.errors import ConfigurationError
 
+from .openid import signed
 from .test_presets import app_with, make
 
 
@@ -46,6 +49,7 @@ def request_of(blueprint: Any, app: Any, method: str, url: str, **kwargs: Any) -
         ("notion", {}, "Notion-Version", "2022-06-28"),
         ("reddit", {"user_agent": "mine/1.0"}, "User-Agent", "mine/1.0"),
         ("strava", {"user_agent": "mine/1.0"}, "User-Agent", "mine/1.0"),
+        ("reddit", {"user_agent": "web:{app}:{0}"}, "User-Agent", "web:{app}:{0}"),
         ("reddit", {}, "User-Agent", "Flask-Dance-NoSQL"),
         ("zoho", {}, "Authorization", "Zoho-oauthtoken t-1234"),
         ("shopify", {}, "X-Shopify-Access-Token", "t-1234"),
@@ -94,7 +98,7 @@ def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_gitlab_with_a_session_class_of_ones_own() -> None:
     """Which of the two is meant can't be known."""
-    with pytest.raises(ConfigurationError, match="session class"):
+    with pytest.raises(ValueError, match="session_class"):
         make("gitlab", verify_tls_certificates=False, session_class=OAuth2Session)
 
 
@@ -129,7 +133,9 @@ def shopify_query(secret: str, **query: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("change", ["none", "hmac", "missing", "code", "secret", "non-ascii"])
+@pytest.mark.parametrize(
+    "change", ["none", "arrived", "hmac", "missing", "code", "secret", "non-ascii", "shop"]
+)
 def test_shopify_callback(change: str) -> None:
     """A callback that Shopify has not signed ends no dance."""
     blueprint = make("shopify", "the-id", "the-secret", backend=MemoryBackend())
@@ -144,10 +150,14 @@ def test_shopify_callback(change: str) -> None:
     location = client.get("/login/shopify").location
     [state] = parse_qs(urlsplit(location).query)["state"]
     secret = "another" if change == "secret" else "the-secret"
-    query = shopify_query(secret, code="c", state=state, shop="acme.myshopify.com", timestamp="1")
+    shop = "evil.myshopify.com" if change == "shop" else "acme.myshopify.com"
+    query = shopify_query(secret, code="c", state=state, shop=shop, timestamp="1")
     if change == "missing":
         del query["hmac"]
-    elif change != "secret" and change != "none":
+    elif change == "arrived":
+        # What the page for strict cookies adds.
+        query["arrived"] = "1"
+    elif change not in ("secret", "none", "shop"):
         query |= {"hmac": {"hmac": "0" * 64}, "code": {"code": "d"}, "non-ascii": {"hmac": "é"}}[
             change
         ]
@@ -156,12 +166,25 @@ def test_shopify_callback(change: str) -> None:
             blueprint.token_url, json={"access_token": "t-1234", "scope": "read_products"}
         )
         client.get("/login/shopify/authorized", query_string=query)
-        is_good = change == "none"
+        is_good = change in ("none", "arrived")
         assert len(provider.calls) == is_good
         if is_good:
             assert dict(parse_qsl(provider.calls[0].request.body))["expiring"] == "1"
     assert (blueprint.backend.get(blueprint) is not None) is is_good
     assert errors == ([] if is_good else ["invalid_hmac"])
+
+
+def test_shopify_without_a_secret() -> None:
+    """Nothing is signed by no secret: the application is set up wrongly."""
+    blueprint = make("shopify", "the-id", None, backend=MemoryBackend())
+    app = app_with(blueprint, TESTING=True)
+    client = app.test_client()
+    location = client.get("/login/shopify").location
+    [state] = parse_qs(urlsplit(location).query)["state"]
+    query = shopify_query("", code="c", state=state, shop="acme.myshopify.com")
+    with pytest.raises(ConfigurationError, match="client_secret"):
+        client.get("/login/shopify/authorized", query_string=query)
+    assert blueprint.backend.get(blueprint) is None
 
 
 def private_key(kind: str) -> str:
@@ -214,6 +237,20 @@ def test_jira_key(how: str, tmp_path: Path) -> None:
     assert location.startswith("https://jira.example.com/plugins/servlet/oauth/authorize?")
 
 
+def test_jira_key_that_is_none() -> None:
+    """A key without line ends is no path, and is in no error."""
+    key = private_key("rsa").replace("\n", "\\n")
+    assert make("jira", consumer_key="the-key", rsa_key=key).rsa_key == key
+    assert make("jira", consumer_key="k", rsa_key="/no/such/file").rsa_key == "/no/such/file"
+
+
+def test_trello_with_an_authorization_url_of_ones_own() -> None:
+    """Its query stays."""
+    blueprint = make("trello", client_key="k", authorization_url="https://t.example/a?b=c")
+    expected = "https://t.example/a?b=c&scope=read%2Cwrite&expiration=never"
+    assert blueprint.authorization_url == expected
+
+
 def test_jira_below_a_path() -> None:
     """The endpoints are found as a browser would find them."""
     for base, expected in (
@@ -224,3 +261,91 @@ def test_jira_below_a_path() -> None:
         assert blueprint.session.resolve(blueprint.authorization_url) == expected
     with pytest.raises(TypeError, match="base_url"):
         make_jira_blueprint()  # type: ignore[call-arg] # that is what is tested
+
+
+def apple_site(**given: Any) -> Any:
+    """Make an app with Sign in with Apple, and the public key of its client secrets."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    arguments = {"client_id": "com.example.web", "team_id": "TEAM", "key_id": "KEY", **given}
+    blueprint = make("apple", private_key=pem, backend=MemoryBackend(), **arguments)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return app_with(blueprint), blueprint, ECKey.import_key(public)
+
+
+def test_apple_login() -> None:
+    """Apple posts its response, wants a signed secret, and tells the name once, to the receiver."""
+    app, blueprint, key = apple_site()
+    received: list[Any] = []
+
+    def receive(sender: Any, token: Any = None, **_: Any) -> None:
+        received.append(token)
+
+    oauth_authorized.connect(receive, blueprint)
+    client = app.test_client()
+    location = client.get("/login/apple").location
+    query = dict(parse_qsl(urlsplit(location).query))
+    assert query["response_mode"] == "form_post"
+    user = {"name": {"firstName": "Ada", "lastName": "Lovelace"}, "email": "ada@example.com"}
+    form = {"code": "the-code", "state": query["state"], "user": json.dumps(user)}
+    posted = client.post("/login/apple/authorized", data=form)
+    assert posted.status_code == 303
+    assert "Ada" not in posted.location
+    with responses.RequestsMock() as provider:
+        answer = {"access_token": "a", "refresh_token": "r"}
+        answer |= signed(provider, blueprint, location)
+        provider.post(blueprint.token_url, json=answer)
+        assert client.get(posted.location).location == "/"
+        [call] = [each for each in provider.calls if each.request.method == "POST"]
+        sent = dict(parse_qsl(call.request.body))
+    secret = jwt.decode(sent["client_secret"], key, ["ES256"])
+    assert secret.header == {"alg": "ES256", "kid": "KEY", "typ": "JWT"}
+    claims = secret.claims
+    assert (claims["iss"], claims["sub"]) == ("TEAM", "com.example.web")
+    assert claims["aud"] == "https://appleid.apple.com"
+    assert 0 < claims["exp"] - claims["iat"] <= 3600
+    assert json.loads(received[0]["user"]) == user
+    assert json.loads(blueprint.backend.get(blueprint)["user"]) == user
+
+
+def test_apple_refresh_and_revocation_have_a_secret_of_their_own() -> None:
+    """No client secret is used twice, and each is good when it is sent."""
+    app, blueprint, key = apple_site()
+    token = {"access_token": "old", "refresh_token": "rt-1", "expires_at": 1.0}
+    blueprint.backend.set(blueprint, token)
+    with app.test_request_context(), responses.RequestsMock() as provider:
+        provider.post(blueprint.token_url, json={"access_token": "new", "expires_in": 3600})
+        provider.post("https://appleid.apple.com/auth/revoke")
+        provider.get("https://api.example.com/x")
+        blueprint.session.get("https://api.example.com/x")
+        assert blueprint.revoke()
+        bodies = [dict(parse_qsl(call.request.body or "")) for call in provider.calls]
+    secrets = [body["client_secret"] for body in bodies if "client_secret" in body]
+    assert len(secrets) == 3
+    assert all(jwt.decode(secret, key, ["ES256"]).claims["iss"] == "TEAM" for secret in secrets)
+
+
+@pytest.mark.parametrize(
+    "given", [{"team_id": None}, {"key_id": None}, {"client_id": None}, {"private_key": "no key"}]
+)
+def test_apple_without_all_of_its_parts(given: dict[str, Any]) -> None:
+    """It is an error where the blueprint is made, which does not show the key."""
+    arguments = {
+        "client_id": "c",
+        "team_id": "t",
+        "key_id": "k",
+        "private_key": private_key("p256"),
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        make("apple", **{**arguments, **given})
+    assert "PRIVATE KEY" not in str(caught.value)
+    with pytest.raises(ConfigurationError):
+        make("apple", **{**arguments, "private_key": private_key("p384")})
+    with pytest.raises(ConfigurationError):
+        make("apple", **{**arguments, "private_key": private_key("rsa")})

@@ -13,7 +13,7 @@ from .seen import observe
 from .surfaces import SURFACES
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS") or 2000)
-"""For all surfaces together. As many as usual are the same in every run."""
+"""For all surfaces together. They are the same in every run, unless ``FUZZ_RANDOM`` is set."""
 
 
 @pytest.mark.timeout(3600)
@@ -27,7 +27,7 @@ def test_whatever_comes_in(name: str, record_property: Any) -> None:
         max_examples=-(-INPUTS // len(SURFACES)),
         deadline=None,
         database=None,
-        derandomize="FUZZ_INPUTS" not in os.environ,
+        derandomize="FUZZ_RANDOM" not in os.environ,
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )

@@ -7,7 +7,7 @@ if (expiry) {
   const end = performance.now() + Number(expiry.dataset.seconds) * 1000;
   const show = () => {
     const left = Math.ceil((end - performance.now()) / 1000);
-    expiry.textContent = left > 0 ? `for ${left} s more` : "no longer: the next call refreshes it";
+    expiry.textContent = left > 0 ? `for ${left} s more` : "no longer";
     expiry.classList.toggle("over", left <= 0);
   };
   show();

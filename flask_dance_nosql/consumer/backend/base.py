@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from flask import Flask
-
 from ...errors import (
     ConfigurationError,
     CorruptToken,
@@ -50,10 +48,22 @@ class StoredToken(NamedTuple):
         return None if self.token is None else issued_digest(self.token)
 
 
+def digest_of(*secrets: object) -> str:
+    """Return what stands for secrets, as a token may have, in memory, and tells nothing of them."""
+    digest = sha256()
+    for secret in secrets:
+        try:
+            text = str(secret)
+        except ValueError:
+            # A number with more digits than Python writes, or something with one in it.
+            text = f"{type(secret).__name__} that is no text"
+        digest.update(b"\0" + text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
 def issued_digest(token: Token) -> str:
     """Return a digest of the fields of a token that the provider has issued as secrets."""
-    parts = (str(token.get(name)) for name in _ISSUED)
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(*map(token.get, _ISSUED))
 
 
 NOTHING = StoredToken(None)
@@ -233,9 +243,6 @@ class BaseBackend(ABC):
         within a request.
         """
         return None
-
-    def init_app(self, app: Flask) -> None:  # noqa: B027 - few backends need it
-        """Prepare an app on which a blueprint with this backend is registered."""
 
     def slot(self, blueprint: BlueprintLike, who: Who = CURRENT) -> TokenSlot:
         """Return one owner's token, as the package itself reads and writes it.

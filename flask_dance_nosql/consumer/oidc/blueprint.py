@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from flask import Response, current_app, has_app_context
+from flask import Response, has_app_context
 
 from ...errors import ConfigurationError, CorruptToken, ProviderError
 from ...process import PerProcess
@@ -23,7 +22,6 @@ from ..oauth2 import OAuth2ConsumerBlueprint
 from ..pending import PendingLogin
 from ..settings import Setting
 from ..signals import token_deleted
-from ..token import scopes_of
 from ..urls import is_full_url
 from .discovery import ENDPOINTS, Metadata, discovery_url, read_metadata
 from .documents import Published, fetch_document
@@ -33,15 +31,16 @@ from .id_token import (
     Expected,
     InvalidIDToken,
     allowed_algorithms,
-    encoded,
+    nonce_of,
     seal_of,
     sealed_claims,
+    secret_keys,
     validate,
 )
 from .keys import SYMMETRIC, Key, read_keys, secret_key
 from .logout import logout_page, with_query
 from .session import OIDCSession
-from .settings import Discovered, are_algorithms, is_issuer
+from .settings import Discovered, are_algorithms, is_issuer, with_openid
 
 log = logging.getLogger(__name__)
 
@@ -145,11 +144,11 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
     def session_arguments(self) -> dict[str, Any]:
         """Return the class of a session, and the arguments that it is made with."""
         arguments = super().session_arguments()
-        return {**arguments, "scope": _with_openid(arguments["scope"])}
+        return {**arguments, "scope": with_openid(arguments["scope"])}
 
     def claims_of(self, token: Token | None) -> Claims | None:
         """Return the claims of a token's ID token if it was validated here, or ``None``."""
-        return sealed_claims(token, _secret_keys(), self._context())
+        return sealed_claims(token, self._context())
 
     def sealed(
         self, token: Token, *, nonce: str | None = None, before: Token | None = None
@@ -159,7 +158,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         Args:
             token: The token as it was issued.
             nonce: The nonce of the login.
-            before: The token in whose place it was issued.
+            before: The token in whose place it was issued. Its own ID token, which was validated
+                here, says which account is meant (OpenID Connect Core 1.0 section 12.2).
 
         Raises:
             InvalidIDToken: If it is not valid.
@@ -167,6 +167,9 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         """
         if not has_app_context():
             raise InvalidIDToken("It can be validated in an app context only.")
+        claims = self.claims_of(before)
+        if before is not None and claims is None:
+            raise InvalidIDToken("There is none before it that was validated here.")
         metadata, id_token = self.metadata(), token.get("id_token")
         expected = Expected(
             metadata=metadata,
@@ -175,10 +178,10 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
             keys=self._keys,
             access_token=token.get("access_token"),
             nonce=nonce,
-            before=self.claims_of(before),
+            before=claims,
         )
         validate(id_token, expected)
-        keys = _secret_keys()
+        keys = secret_keys()
         if not keys:
             log.warning("session.id_claims needs the app's SECRET_KEY, and there is none.")
             return token
@@ -205,7 +208,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
                 ``login_hint``, else its ``sub``.
 
         Raises:
-            ConfigurationError: If the provider has no such endpoint, or a URL is not full.
+            ConfigurationError: If the provider has no such endpoint, as Google, or a URL is
+                not full. The token stays: ``del blueprint.token`` removes it.
             ProviderError: If its discovery document can't be had. The token is removed by then.
         """
         url, token, fields = self._end_session(post_logout_redirect_uri, state)
@@ -236,11 +240,19 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
                 f"post_logout_redirect_uri is a full URL, not {redirect_uri!r}. Flask's url_for() "
                 "makes one with _external=True."
             )
-        slot = self.slot()
+        url, failure = "", None
         try:
+            if not self.end_session_url:
+                raise ConfigurationError(
+                    f"The provider of {self.name!r} names no end_session_endpoint: nobody can be "
+                    "logged out there. To end what this site has, use del blueprint.token."
+                )
+            url = self.endpoint_url("end_session_url")
+        except ProviderError as error:
+            failure = error
+        slot, token = self.slot(), None
+        with suppress(CorruptToken):
             token = slot.read().token
-        except CorruptToken:
-            token = None
         slot.erase()
         if not slot.is_shared:
             # An old copy of a cookie must not lead to what was issued in its place.
@@ -248,7 +260,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         self.forget_token()
         self.forget_visitor()
         token_deleted.send(self, user_id=slot.user_id)
-        url = self.endpoint_url("end_session_url")
+        if failure is not None:
+            raise failure
         given = {
             "client_id": self.client_id,
             "post_logout_redirect_uri": redirect_uri,
@@ -263,9 +276,9 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
             raise ConfigurationError("A login takes no nonce: the blueprint makes it.")
         with self._as_failures():
             url, login = super()._begin(
-                None if scope is None else _with_openid(scope), parameters, slot
+                None if scope is None else with_openid(scope), parameters, slot
             )
-        return f"{url}&nonce={_nonce_of(login)}" if self.use_nonce else url, login
+        return f"{url}&nonce={nonce_of(login)}" if self.use_nonce else url, login
 
     def _check_issuer(self, issuer: str | None) -> None:
         with self._as_failures():
@@ -279,7 +292,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         with self._as_failures():
             token = super()._exchange(login)
             try:
-                token = self.sealed(token, nonce=_nonce_of(login) if self.use_nonce else None)
+                token = self.sealed(token, nonce=nonce_of(login) if self.use_nonce else None)
             except Exception:
                 self.forget_token()
                 if self.known_endpoint("revocation_url"):
@@ -290,7 +303,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         return token
 
     def _published(self, what: str) -> Published[Any]:
-        return self._documents.get().setdefault((self.issuer or "", what), Published())
+        return self._documents.get().setdefault((self.issuer or "", what), Published(self.name))
 
     def _keys(self, algorithm: str, instead_of: tuple[Key, ...] | None) -> tuple[Key, ...]:
         if algorithm in SYMMETRIC:
@@ -325,32 +338,3 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         else:
             return
         raise failure
-
-
-def _nonce_of(login: PendingLogin) -> str:
-    """Return the nonce of a login.
-
-    It is made of what the browser's session has of the login anyway. So it takes no room there, is
-    as random as the state and the code verifier are, and can't be that of another login. As the
-    verifier is hashed together with another text than for the code challenge, neither tells of the
-    other.
-    """
-    text = f"nonce {login.handle} {login.secret or ''}"
-    return encoded(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-
-
-def _with_openid(scope: Any) -> Any:
-    """Return scopes, to which ``openid`` belongs."""
-    if isinstance(scope, Iterable) and not isinstance(scope, str | bytes):
-        listed = list(scope)
-        return listed if "openid" in listed else ["openid", *listed]
-    if scope is None or isinstance(scope, str):
-        return scope if "openid" in scopes_of(scope) else f"openid {scope or ''}".strip()
-    return scope
-
-
-def _secret_keys() -> list[str | bytes]:
-    """Return the app's secret keys, the one of now first."""
-    config = current_app.config
-    keys = [config.get("SECRET_KEY"), *(config.get("SECRET_KEY_FALLBACKS") or ())]
-    return [key for key in keys if key]

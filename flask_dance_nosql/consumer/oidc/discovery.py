@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigurationError, ProviderError
+from ..issuer import GUID, is_named, tenant_of
 from ..redaction import Redactor
 from ..transport import require_tls
 from .keys import TENANT
@@ -22,7 +22,6 @@ ENDPOINTS = {
 """The settings of a blueprint that have their names in the document."""
 
 _ALLTENANTS = ("common", "organizations")
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # OpenID Connect Core 1.0 section 15.6.2 tells of it.
 _OTHER_NAMES = {"https://accounts.google.com": "accounts.google.com"}
 
@@ -51,14 +50,22 @@ class Metadata:
         return TENANT in self.issuer
 
     def is_issuer(self, value: object, tenant: object = None) -> bool:
-        """Whether a value names this issuer; for Microsoft's of all tenants, of which tenant."""
+        """Whether a value names this issuer, which for Microsoft's is that of a tenant.
+
+        Args:
+            value: The value.
+            tenant: The tenant that is named beside it. Where one document is for all, ``None`` is
+                any, and every other value has to be in the issuer.
+        """
         before, mark, after = self.issuer.partition(TENANT)
         if not mark:
-            return value in (self.issuer, _OTHER_NAMES.get(self.issuer, self.issuer))
+            own = tenant_of(self.issuer)
+            is_own = own is None or tenant in (None, "", own)
+            return is_own and value in (self.issuer, _OTHER_NAMES.get(self.issuer, self.issuer))
         if not isinstance(value, str) or not (value.startswith(before) and value.endswith(after)):
             return False
         named = value[len(before) : len(value) - len(after)]
-        return bool(_GUID.fullmatch(named)) and tenant in (None, named)
+        return bool(GUID.fullmatch(named)) and tenant in (None, named)
 
 
 def discovery_url(issuer: str) -> str:
@@ -103,4 +110,4 @@ def read_metadata(provider: str, document: dict[str, Any], issuer: str) -> Metad
 
 def _is_of(said: str, issuer: str) -> bool:
     """Whether a document is of an issuer. Source: Discovery 1.0 section 4.3."""
-    return said == issuer or any(said.replace(TENANT, each) == issuer for each in _ALLTENANTS)
+    return is_named(said, issuer) or issuer in (said.replace(TENANT, each) for each in _ALLTENANTS)

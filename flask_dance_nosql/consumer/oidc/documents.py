@@ -18,7 +18,8 @@ from ...errors import ConfigurationError, ProviderError
 from ...process import PerProcess
 from ..answer import fields_of
 from ..client_auth import transport_of
-from ..transport import TransportSession, quiet, read_bounded, require_tls
+from ..limits import read_bounded
+from ..transport import TransportSession, quiet, require_tls
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,13 @@ LIFE_SECONDS = 3600.0
 """How long a document is used before it is fetched anew."""
 
 AGAIN_SECONDS = 60.0
-"""How long a document that is here is not asked for again, whatever is missing in it."""
+"""How long one that could not be had again, or that lacks something once more, is left as it is."""
 
 RETRY_SECONDS = 5.0
-"""The same for one that could not be had at all."""
+"""How long one that could not be had at all is not asked for."""
+
+WAIT_SECONDS = 5.0
+"""How long a fetch may last before nobody else waits for it."""
 
 _MOST_REDIRECTS = 3
 
@@ -48,36 +52,39 @@ class Client(Protocol):
 class Published(Generic[T]):
     """A document as this process has it. Safe under threads.
 
-    One thread fetches it. The others go on with what is here, and wait if there is nothing.
+    One thread fetches it. The others go on with what is here. If there is nothing they wait, though
+    not for a provider that takes its time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str = "") -> None:
         self._lock = threading.Lock()
         self._value: T | None = None
-        self._failure: ProviderError | None = None
-        self._fetched = self._tried = float("-inf")
+        self._failure = ProviderError(provider, "it takes its time.", is_temporary=True)
+        self._fetched = self._tried = self._replaced = float("-inf")
+        self._begun: float | None = None
 
     def get(self, fetch: Callable[[], T], instead_of: T | None = None) -> T:
         """Return the document, which is fetched if it is not here or is an hour old.
 
         Args:
             fetch: Fetches it, or raises :class:`ProviderError`.
-            instead_of: The one that lacks something: a newer one is fetched if this was not done
-                within the last minute. If there is none, the same is returned.
+            instead_of: The one that lacks something: a newer one is fetched, once a minute. If
+                there is none, the same is returned.
 
         Raises:
             ProviderError: If there is none.
         """
         waits = self._value is instead_of or self._value is None
-        if (waits or self._is_old()) and self._lock.acquire(blocking=waits):
+        if (waits or self._is_old()) and self._is_mine(waits):
             try:
                 # The thread that was waited for may have fetched it.
                 if self._value is instead_of or self._value is None or self._is_old():
-                    self._renew(fetch)
+                    self._renew(fetch, is_replacing=instead_of is not None)
             finally:
+                self._begun = None
                 self._lock.release()
         if self._value is None:
-            failure = self._failure or ProviderError("", "There is no document.")
+            failure = self._failure
             raise ProviderError(failure.provider, failure.reason, failure.is_temporary)
         return self._value
 
@@ -88,10 +95,21 @@ class Published(Generic[T]):
     def _is_old(self) -> bool:
         return clock.monotonic() - self._fetched >= LIFE_SECONDS
 
-    def _renew(self, fetch: Callable[[], T]) -> None:
-        pause = RETRY_SECONDS if self._value is None else AGAIN_SECONDS
-        if clock.monotonic() - self._tried < pause:
+    def _is_mine(self, waits: bool) -> bool:
+        """Whether this thread fetches, after it has waited for another that does if it may."""
+        lasts = 0.0 if self._begun is None else clock.monotonic() - self._begun
+        is_mine = self._lock.acquire(timeout=max(0.0, WAIT_SECONDS - lasts) if waits else 0.0)
+        if is_mine:
+            self._begun = clock.monotonic()
+        return is_mine
+
+    def _renew(self, fetch: Callable[[], T], is_replacing: bool) -> None:
+        now, pause = clock.monotonic(), RETRY_SECONDS if self._value is None else AGAIN_SECONDS
+        # That it was fetched a moment ago says nothing of what has changed since.
+        if now - (self._replaced if is_replacing else self._tried) < pause:
             return
+        if is_replacing:
+            self._replaced = now
         try:
             self._value = fetch()
         except ProviderError as error:
@@ -132,7 +150,7 @@ def _ways_of(client: Client) -> dict[str, Any]:
 
     A provider of one's own may have a certificate that nobody else knows.
     """
-    ways = client.settings("timeout", "proxies", "token_url_params")
+    ways = client.settings("timeout", "proxies", "verify", "token_url_params")
     ways |= transport_of(ways.pop("token_url_params") or {})
     return {**ways, "headers": {"Accept": "application/json"}, "cert": None}
 

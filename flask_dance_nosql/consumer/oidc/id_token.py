@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flask import current_app
+
 from ... import clock
+from ..pending import PendingLogin
 from .discovery import Metadata
 from .keys import ALGORITHMS, SYMMETRIC, Key, signing_key
 
@@ -74,6 +77,10 @@ def validate(id_token: object, expected: Expected) -> Claims:
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in expected.algorithms or "crit" in header:
         raise InvalidIDToken("The ID token is signed by an algorithm that is not allowed.")
+    kind = str(header.get("typ", "")).lower()
+    if kind.endswith("+jwt"):
+        # An access token, or whatever has a type of its own: RFC 8725 section 3.11.
+        raise InvalidIDToken("The ID token is a token of another kind.")
     keys = expected.keys(algorithm, None)
     key = signing_key(id_token, algorithm, key_id, keys)
     if key is None:
@@ -193,13 +200,30 @@ def seal_of(key: str | bytes, context: Sequence[str | None], id_token: str) -> s
     return encoded(hmac.digest(secret, text.encode(), "sha256")[:16])
 
 
-def sealed_claims(
-    token: dict[str, Any] | None, keys: Iterable[str | bytes], context: Sequence[str | None]
-) -> Claims | None:
-    """Return the claims of a stored token whose seal is by one of the keys, or ``None``."""
+def sealed_claims(token: dict[str, Any] | None, context: Sequence[str | None]) -> Claims | None:
+    """Return the claims of a stored token whose seal is by a key of the app's, or ``None``."""
     id_token, seal = (token or {}).get("id_token"), (token or {}).get(SEAL)
     if not isinstance(id_token, str) or not isinstance(seal, str):
         return None
-    if not any(_same(seal, seal_of(key, context, id_token)) for key in keys):
+    if not any(_same(seal, seal_of(key, context, id_token)) for key in secret_keys()):
         return None
     return _decoded(id_token.split(".")[1])
+
+
+def secret_keys() -> list[str | bytes]:
+    """Return the app's secret keys, the one of now first."""
+    config = current_app.config
+    keys = [config.get("SECRET_KEY"), *(config.get("SECRET_KEY_FALLBACKS") or ())]
+    return [key for key in keys if key]
+
+
+def nonce_of(login: PendingLogin) -> str:
+    """Return the nonce of a login.
+
+    It is made of what the browser's session has of the login anyway. So it takes no room there, is
+    as random as the state and the code verifier are, and can't be that of another login. As the
+    verifier is hashed together with another text than for the code challenge, neither tells of the
+    other.
+    """
+    text = f"nonce {login.handle} {login.secret or ''}"
+    return encoded(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())

@@ -10,10 +10,10 @@ from requests import RequestException
 from ...errors import ProviderError
 from ..answer import fields_of
 from ..backend.store.values import Token
+from ..limits import read_bounded
 from ..oauth2_session import OAuth2Session
 from ..refusal import Refusal
 from ..token_endpoint import TokenEndpoint
-from ..transport import read_bounded
 from .id_token import SEAL, Claims, InvalidIDToken
 
 log = logging.getLogger(__name__)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self, overload
 from urllib.parse import urlsplit
 
 from ..settings import Setting
+from ..token import scopes_of
 from ..urls import is_full_url
 from .keys import ALGORITHMS
 
@@ -18,6 +20,16 @@ def is_issuer(value: str) -> bool:
 def are_algorithms(value: list[str]) -> bool:
     """a list of algorithms of RFC 7518 that sign, without none"""  # noqa: D403, D415 - likewise
     return bool(value) and all(each in ALGORITHMS for each in value)
+
+
+def with_openid(scope: Any) -> Any:
+    """Return scopes, to which ``openid`` belongs."""
+    if isinstance(scope, Iterable) and not isinstance(scope, str | bytes):
+        listed = list(scope)
+        return listed if "openid" in listed else ["openid", *listed]
+    if scope is None or isinstance(scope, str):
+        return scope if "openid" in scopes_of(scope) else f"openid {scope or ''}".strip()
+    return scope
 
 
 class Discovered(Setting[str | None]):

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+from ... import clock
 from ...errors import (
     BackendError,
     FlaskDanceNoSQLError,
@@ -16,7 +17,7 @@ from ...errors import (
     TokenRevoked,
     VersionConflict,
 )
-from ..backend.base import NOTHING, StoredToken, TokenSlot, issued_digest
+from ..backend.base import NOTHING, StoredToken, TokenSlot, digest_of, issued_digest
 from ..backend.store.values import Token
 from ..context import app_of_context
 from ..refusal import MISSING, Refusal
@@ -27,14 +28,16 @@ from ..signals import (
     token_save_failed,
     token_saved,
 )
-from ..token import TokenStatus, renewed
+from ..token import TokenStatus, ends_later, renewed
 from ..token_endpoint import TokenEndpoint
-from .flights import LEASE_SECONDS, Flights, Turn, digest_of
+from .flights import LEASE_SECONDS, Flights, Turn
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)
 
 _ROUNDS = 10
+# A backend may count the end of a token anew at each reading, from whole seconds.
+_PRECISION = 1.0
 _TOO_LONG = "another refresh of it takes too long"
 _REMOVED = "the token was removed or revoked"
 _OWN = "this was asked for in the midst of its refresh"
@@ -79,7 +82,7 @@ class Refresh:
 
     def __post_init__(self) -> None:
         self._flights = self.blueprint.flights
-        self._began = time.monotonic()
+        self._began, self._began_at = time.monotonic(), clock.timestamp()
         self._announcements: list[Callable[[], object]] = []
 
     def run(self) -> StoredToken:
@@ -121,11 +124,11 @@ class Refresh:
                 stored = slot.read(fresh=True)
                 if stored.token is None:
                     return stored
-                current = flights.newest(slot, stored.token)
+                current = flights.newest(slot, stored.token, self._began)
                 if current is None:
                     self._end(stored, Refusal(_REMOVED))
                     continue
-                if self._is_fresh(current):
+                if self._is_fresh(stored, current):
                     return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
@@ -286,18 +289,27 @@ class Refresh:
             raise error
         return self.held
 
-    def _is_fresh(self, token: Token) -> bool:
-        """Whether this is another token than the caller has, and works, or can't be refreshed.
+    def _is_fresh(self, stored: StoredToken, token: Token) -> bool:
+        """Whether somebody has got this token, or a longer life of the caller's, for all who wait.
 
+        It was issued since the caller began, whatever its end. Or it works, or can't be refreshed.
         One near its end will do: clocks differ, and callers must not refresh one after the other.
         """
-        if issued_digest(token) == self.held.issued:
+        if self._flights.was_issued_since(token, self._began):
+            return True
+        held, document = self.held, stored.document
+        is_same = issued_digest(token) == held.issued
+        if is_same and not ends_later(token, held.token or {}, _PRECISION):
             return False
+        if document is not None and document.updated_at.timestamp() >= self._began_at:
+            # By another process.
+            return True
         return self.status_of(token) != "expired" or not token.get("refresh_token")
 
     def _has_moved(self, stored: StoredToken, current: Token) -> bool:
         """Whether somebody has exchanged the token before it was our turn."""
-        if self._flights.newest(self.slot, current) is not current:
+        newest = self._flights.newest(self.slot, current, self._began)
+        if newest is not current or self._flights.was_issued_since(current, self._began):
             return True
         # Without a lease of the slot, only the turn of the refresh token tells.
         return self.slot.name is None and self.slot.read(fresh=True).issued != stored.issued

@@ -8,15 +8,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import Any, Generic, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ...process import PerProcess
-from ..backend.base import TokenSlot
+from ..backend.base import TokenSlot, digest_of, issued_digest
 from ..backend.store.values import Token
 from ..refusal import Refusal
-from ..token import renewed
+from ..token import ends_later, renewed
 from .rescue import Exchange, Rescue
 
 V = TypeVar("V")
@@ -115,6 +114,7 @@ class Flights:
         exchanges: What refresh tokens were exchanged for, by their digests. With it a refresh token
             is sent once, also where an old copy of it turns up: in a cookie, in a record of another
             owner, or in a store that has not taken the new one.
+        issued: What was got for them, by the digest of what the provider has issued: it tells when.
         failures: Why refresh tokens could not be exchanged, by their digests.
         forced: Access tokens, by their digests, that the API has refused although they should work.
         rescue: New tokens that the backend has refused.
@@ -123,6 +123,7 @@ class Flights:
     def __init__(self) -> None:
         self.locks = KeyedLocks()
         self.exchanges: Recent[Exchange] = Recent()
+        self.issued: Recent[bool] = Recent()
         self.failures: Recent[Refusal] = Recent()
         self.forced: Recent[bool] = Recent()
         self.rescue = Rescue()
@@ -132,22 +133,32 @@ class Flights:
         # Where owners are not told apart, others take turns for each refresh token.
         return self.locks.held(slot.name or threading.get_ident(), seconds)
 
-    def newest(self, slot: TokenSlot, token: Token) -> Token | None:
+    def newest(self, slot: TokenSlot, token: Token, since: float = math.inf) -> Token | None:
         """Return what is known to be issued in place of a token, with what the token had before.
 
-        That is the token itself if nothing is known, and ``None`` if it is nobody's any more.
+        That is the token itself if nothing is known, and ``None`` if it is nobody's any more. What
+        leaves the refresh token as it was counts if it ends later, or was issued since a moment.
         """
         seen = set()
         while (sent := token.get("refresh_token")) and (digest := digest_of(sent)) not in seen:
             seen.add(digest)
             entry = self.exchanges.get(digest)
             known = entry[1] if entry is not None else self.rescue.get(slot, digest)
-            if known is None or (not known.rotates and not known.is_later_than(token)):
+            if known is None:
                 break
             if known.issued is None:
                 return None
+            if not known.rotates and not ends_later(known.issued, token):
+                is_other = issued_digest(known.issued) != issued_digest(token)
+                if not is_other or not self.was_issued_since(known.issued, since):
+                    break
             token = renewed(token, known.issued)
         return token
+
+    def was_issued_since(self, token: Token, moment: float) -> bool:
+        """Whether the provider has issued a token to this process since a moment."""
+        at, _ = self.issued.get(issued_digest(token)) or (-math.inf, None)
+        return at >= moment
 
     def failure_of(self, sent: str, moment: float, *, works: bool) -> Refusal | None:
         """Return why a refresh token was refused, if it is too early at a moment to ask again.
@@ -175,6 +186,7 @@ class Flights:
     def remember(self, slot: TokenSlot, sent: str, issued: Token) -> Exchange:
         """Remember what a refresh token was exchanged for."""
         exchange = Exchange(issued, rotates=issued.get("refresh_token", sent) != sent)
+        self.issued.put(issued_digest(issued), True)
         # One that can be used again need not be remembered where each request reads the new token.
         if exchange.rotates or not slot.is_shared:
             self.exchanges.put(digest_of(sent), exchange)
@@ -210,8 +222,3 @@ def flights_of(backend: object) -> PerProcess[Flights]:
     except TypeError:
         # It can't be a key.
         return made
-
-
-def digest_of(secret: object) -> str:
-    """Return what stands for a refresh or access token in memory, and tells nothing of it."""
-    return sha256(str(secret).encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,7 +14,7 @@ from flask import Flask
 from ...errors import VersionConflict
 from ..backend.base import StoredToken, TokenSlot
 from ..backend.store.values import Token
-from ..token import end_of, renewed
+from ..token import renewed
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,6 @@ class Exchange:
 
     issued: Token | None = field(repr=False)
     rotates: bool
-
-    def is_later_than(self, token: Token) -> bool:
-        """Whether what was issued ends after a token does, where both say when."""
-        end, other = end_of(self.issued or {}), end_of(token)
-        return end is not None and other is not None and end > other
 
 
 @dataclass(frozen=True, repr=False)

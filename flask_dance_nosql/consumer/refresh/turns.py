@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ...errors import BackendError, BackendUnavailable, CorruptToken, UserRequired, VersionConflict
-from ..backend.base import NOTHING, StoredToken, TokenSlot
+from ..backend.base import NOTHING, StoredToken, TokenSlot, digest_of
 from ..backend.store.values import Token
 from ..signals import token_deleted
 from ..token import same_account, with_granted
 from ..token_endpoint import TokenEndpoint
 from .attempt import RefreshingBlueprint
-from .flights import LEASE_SECONDS, digest_of
+from .flights import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,8 @@ def store_login(
                 token = {**token, "refresh_token": kept}
         written = slot.write(token)
     # Whatever was said of its refresh token before, the provider stands by it now.
-    flights.failures.remove(digest_of(token.get("refresh_token")))
+    for known in (flights.failures, flights.exchanges):
+        known.remove(digest_of(token.get("refresh_token")))
     if previous is not None and previous.get("refresh_token") != token.get("refresh_token"):
         flights.rescue.settle_slot(slot)
         flights.forget(previous)

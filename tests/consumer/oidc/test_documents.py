@@ -52,6 +52,18 @@ def test_logins_go_on_after_a_key_rotation(
     assert signals.of("oauth-error") == []
 
 
+def test_a_rotation_right_after_a_fetch(
+    openid: OpenIDProvider, ages: Ages, signals: Signals
+) -> None:
+    """The keys may have been fetched a moment before: once more is always granted."""
+    site = make_openid_site(openid)
+    log_in(site, openid)
+    openid.rotate()
+    assert log_in(site, openid).location == "/"
+    assert openid.count("/jwks") == 2
+    assert signals.of("oauth-error") == []
+
+
 def test_threads_that_meet_a_rotation_fetch_once(
     openid: OpenIDProvider, ages: Ages, signals: Signals
 ) -> None:
@@ -92,12 +104,13 @@ def test_a_flood_of_unknown_keys_fetches_once_a_minute(
     openid.header = {"kid": "nobody's"}
     for _ in range(5):
         log_in(site, openid)
-    assert openid.count("/jwks") == 1
+        ages.pass_(5)
+    assert openid.count("/jwks") == 2
     ages.pass_(61)
     for _ in range(5):
         log_in(site, openid)
         ages.pass_(5)
-    assert openid.count("/jwks") == 2
+    assert openid.count("/jwks") == 3
     assert len(signals.of("oauth-error")) == 10
 
 
@@ -313,6 +326,62 @@ def test_microsoft_s_document_for_all_tenants(openid: OpenIDProvider, signals: S
         assert len(signals.of("oauth-error")) == number, claims
 
 
+MICROSOFT = "https://login.microsoftonline.com/{}/v2.0"
+PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+
+@pytest.mark.parametrize(
+    ("asked", "published", "claims", "is_taken"),
+    [
+        ("contoso.onmicrosoft.com", TENANT, {}, True),
+        ("contoso.onmicrosoft.com", TENANT, {"tid": None}, True),
+        ("consumers", PERSONAL, {"iss": PERSONAL, "tid": PERSONAL}, True),
+        ("common", "{tenantid}", {}, True),
+        ("organizations", "{tenantid}", {}, True),
+        (TENANT, TENANT, {}, True),
+        ("contoso.onmicrosoft.com", TENANT, {"tid": PERSONAL}, False),
+        ("contoso.onmicrosoft.com", TENANT, {"iss": PERSONAL, "tid": PERSONAL}, False),
+        ("contoso.onmicrosoft.com", TENANT, {"iss": "contoso.onmicrosoft.com"}, False),
+        ("common", "{tenantid}", {"tid": None}, False),
+        ("organizations", "{tenantid}", {"tid": PERSONAL}, False),
+        (TENANT, PERSONAL, {}, None),
+        ("contoso.onmicrosoft.com", "{tenantid}", {}, None),
+        ("contoso.onmicrosoft.com", "other.onmicrosoft.com", {}, None),
+    ],
+)
+def test_a_tenant_of_microsoft_has_several_names(
+    openid: OpenIDProvider,
+    asked: str,
+    published: str,
+    claims: dict[str, Any],
+    is_taken: bool | None,
+) -> None:
+    """A blueprint has a domain or a word for it; documents and tokens have its identifier."""
+    openid.issuer = MICROSOFT.format(published)
+    names = {"iss": TENANT, "tid": TENANT, **claims}
+    openid.claims = {**names, "iss": MICROSOFT.format(names["iss"])}
+    site = make_openid_site(
+        openid, issuer=MICROSOFT.format(asked), discovery_url=f"{openid.url}{DISCOVERY}"
+    )
+    browser = site.browser()
+    if is_taken is None:
+        # The document itself is another tenant's.
+        assert "authorize" not in (browser.get("/login/acme").location or "")
+    else:
+        log_in(site, openid, browser, iss=openid.claims["iss"])
+        assert (browser.stored is not None) is is_taken
+
+
+def test_only_microsoft_s_tenants_have_several_names(
+    openid: OpenIDProvider, signals: Signals
+) -> None:
+    """A provider of anybody else is called what it is called."""
+    openid.issuer = f"{openid.url}/{TENANT}/v2.0"
+    openid.bodies["/consumers/v2.0" + DISCOVERY] = openid.discovery()
+    make_openid_site(openid, issuer=f"{openid.url}/consumers/v2.0").browser().get("/login/acme")
+    assert signals.of("oauth-error")[0]["error"] == "unusable_metadata"
+
+
 def test_a_key_of_one_tenant_signs_for_no_other(openid: OpenIDProvider, signals: Signals) -> None:
     """Microsoft says with some keys whose they are."""
     openid.metadata["issuer"] = f"{openid.url}/{{tenantid}}/v2.0"
@@ -364,10 +433,12 @@ def test_documents_are_fetched_as_tokens_are(openid: OpenIDProvider) -> None:
     params = {"verify": "/ca.pem", "timeout": 7, "cert": "/me.pem", "headers": {"X-Key": "k"}}
     site = make_openid_site(openid, adapter=Adapter, token_url_params=params)
     site.browser().get("/login/acme")
-    [call] = sent
+    make_openid_site(openid, adapter=Adapter, verify="/ca.pem").browser().get("/login/acme")
+    [call, other] = sent
     assert (call["verify"], call["timeout"], call["cert"]) == ("/ca.pem", 7, None)
     assert "X-Key" not in call["headers"]
     assert "Authorization" not in call["headers"]
+    assert other["verify"] == "/ca.pem"
 
 
 def test_plain_http_is_refused(
@@ -396,6 +467,26 @@ def test_one_thread_fetches_and_the_others_go_on(ages: Ages) -> None:
     pause.go()
     assert first.result == "new"
     assert published.get(fetch) == "new"
+
+
+def test_a_slow_first_fetch_holds_one_login_only(ages: Ages) -> None:
+    """Who comes while it has lasted for some time is told at once that the provider is slow."""
+    published, pause = Published[str](), Pause()
+
+    def fetch() -> str:
+        pause()
+        return "new"
+
+    first = Task(lambda: published.get(fetch))
+    pause.wait()
+    second = Task(lambda: published.get(fetch))
+    assert second.waits()
+    ages.pass_(5)
+    with pytest.raises(ProviderError) as caught:
+        published.get(fetch)
+    assert caught.value.is_temporary
+    pause.go()
+    assert first.result == second.result == published.get(fetch) == "new"
 
 
 def test_all_threads_share_the_first_fetch(ages: Ages) -> None:

@@ -180,6 +180,8 @@ REFUSED: dict[str, tuple[str, Lie]] = {
     "HS256 by the public key": ("algorithm", by_the_public_key),
     "HS256 by the secret": ("algorithm", by_the_client_secret),
     "crit": ("algorithm", header(crit=["exp"])),
+    "access token": ("of another kind", header(typ="at+jwt")),
+    "logout token": ("of another kind", header(typ="application/Logout+JWT")),
     "alg: none": ("algorithm", token(f"{b64(b'{}')}.{b64(b'{}')}.")),
     "another key": ("not signed by a key", by_another_key),
     "unknown key": ("not signed by a key", header(kid="another")),

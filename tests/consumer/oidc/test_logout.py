@@ -64,18 +64,27 @@ def test_the_page_posts_the_id_token(openid: OpenIDProvider) -> None:
     assert "id_token_hint" not in again
 
 
-def test_the_token_goes_first(openid: OpenIDProvider) -> None:
-    """Whether or not the provider has such an endpoint, or answers."""
+def test_the_token_goes_although_the_provider_does_not_answer(openid: OpenIDProvider) -> None:
+    """The visitor has asked for that."""
     site = make_openid_site(openid)
+    openid.metadata = {"issuer": None}
     browser = site.browser()
-    for field, error in (("end_session_endpoint", ConfigurationError), ("issuer", ProviderError)):
-        site = make_openid_site(openid)
-        openid.metadata = {field: None}
-        browser = site.browser()
-        browser.connect({"access_token": "at"})
-        with pytest.raises(error):
-            browser.do(site.blueprint.logout_url)
-        assert browser.stored is None
+    browser.connect({"access_token": "at"})
+    with pytest.raises(ProviderError):
+        browser.do(site.blueprint.logout_url)
+    assert browser.stored is None
+
+
+def test_a_provider_without_logout_is_an_error_at_once(openid: OpenIDProvider) -> None:
+    """Google has no such endpoint. It is found out in the first try, which changes nothing."""
+    site = make_openid_site(openid)
+    openid.metadata = {"end_session_endpoint": None}
+    browser = site.browser()
+    log_in(site, openid, browser)
+    for work in (site.blueprint.logout_url, site.blueprint.logout):
+        with pytest.raises(ConfigurationError, match="del blueprint"):
+            browser.do(work)
+    assert browser.do(lambda: site.blueprint.session.id_claims["sub"]) == "ann"
 
 
 def test_the_url_to_go_to_is_full(openid: OpenIDProvider) -> None:

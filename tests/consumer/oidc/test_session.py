@@ -143,6 +143,23 @@ def test_an_invalid_id_token_of_a_refresh_costs_nothing_else(
     assert openid.refreshes == 1
 
 
+@pytest.mark.parametrize("stored", [{}, {"id_token": None}, {"id_token": "a.b.c"}], ids=str)
+def test_an_id_token_of_a_refresh_needs_one_before_it(
+    openid: OpenIDProvider, stored: dict[str, Any]
+) -> None:
+    """Without claims that were validated here, nobody can tell whether it is the same account's."""
+    site = make_openid_site(openid)
+    browser = site.browser()
+    log_in(site, openid, browser)
+    before = browser.stored
+    site.app.config.update(SECRET_KEY="new", SECRET_KEY_FALLBACKS=None)
+    browser.connect({**before, **stored, "expires_at": 1})
+    openid.claims = {"sub": "mallory"}
+    assert browser.call() == 200
+    assert browser.stored["access_token"] != before["access_token"]
+    assert claims_in(browser) is None
+
+
 def test_no_error_of_the_validation_costs_a_refresh(
     openid: OpenIDProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
