@@ -19,7 +19,7 @@ import redis
 
 from examples.demo.embedded import HOST, RedisServer, free_port
 
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 60.0
 SLOTS = 16384
 SERVICE = "tokens"
 

@@ -32,7 +32,7 @@ from ..topologies import (
 
 KEPT, WRITTEN = TokenKey("kept", "42"), TokenKey("written", "42")
 ENOUGH = 20
-LONGEST = 10.0
+LONGEST = 20.0
 
 
 class Caller(threading.Thread):

@@ -41,7 +41,7 @@ def in_a_thread(
     go_on = threading.Event()
     thread = threading.Thread(target=task, args=(go_on,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     try:
         yield
     finally:
@@ -63,7 +63,7 @@ def test_local_cache(child: Child) -> None:
     def hold(go_on: threading.Event) -> None:
         with cache._memory.get().mutex:
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
 
     with in_a_thread(hold, begun):
         assert child(lambda: not cache.look(NAME)[0])
@@ -78,7 +78,7 @@ def test_keys_from_a_function(child: Child) -> None:
     def ask() -> str:
         if threading.get_ident() != parents:
             begun.set()
-            wait[0].wait(10)
+            wait[0].wait(60)
         return key
 
     cipher = TokenCipher(ask)
@@ -100,7 +100,7 @@ def test_client_from_a_url(
     def open_slowly(url: str) -> Any:
         if threading.get_ident() != parents:
             begun.set()
-            wait[0].wait(10)
+            wait[0].wait(60)
         return open_url(url)
 
     monkeypatch.setattr(client, "open_url", open_slowly)

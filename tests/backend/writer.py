@@ -12,7 +12,7 @@ from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
 
 SAVES = 50
-LEASE = 2.0
+LEASE = 1.0
 KEY = TokenKey("provider", "42")
 
 
@@ -52,8 +52,9 @@ def main(task: str, kind: str, address: str) -> None:
         versions = [store.save(document(number)).version for number in range(SAVES)]
         print(*versions, flush=True)
         return
+    asked_at = time.time()
     taken = store.lock(KEY, lease=LEASE, wait=30)
-    print("taken" if taken else "refused", flush=True)
+    print("taken" if taken else "refused", asked_at, flush=True)
     time.sleep(600)
 
 

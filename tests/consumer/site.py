@@ -199,7 +199,7 @@ class Pause:
 
     def wait(self) -> None:
         """Wait until somebody has come."""
-        assert self.reached.wait(20), "nobody came"
+        assert self.reached.wait(60), "nobody came"
 
     def go(self) -> None:
         """Let everybody go on, and stop nobody any more."""

@@ -368,7 +368,7 @@ class TestSharedTokens:
         site = self.site(rotating, MemoryStore())
         rotating.gate.clear()
         tasks = [Task(lambda: self.call(site, 1))]
-        assert rotating.at_the_gate.wait(20)
+        assert rotating.at_the_gate.wait(60)
         rotating.at_the_gate.clear()
         tasks.append(Task(lambda: self.call(site, 2)))
         assert not rotating.at_the_gate.wait(0.5), "a second one is on its way to the provider"
@@ -500,7 +500,7 @@ class TestTokenThatDiesMeanwhile:
         site.browser().connect(rotating.grant(expires_at=soon(1)))
         rotating.gate.clear()
         first = Task(site.browser().call)
-        assert rotating.at_the_gate.wait(20)
+        assert rotating.at_the_gate.wait(60)
         clock.shift(2)
         second = Task(site.browser().call)
         assert second.waits()
@@ -726,7 +726,7 @@ class TestTokenThatIsDeadAtOnce:
         began = time.monotonic()
         with signal.connected_to(receive):
             outer = attempt(browser.call)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         assert store.waits == []
         assert 1 <= len(outcomes) < 5
         assert all(isinstance(each, TOLD) for each in (outer, *outcomes))

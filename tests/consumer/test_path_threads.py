@@ -79,7 +79,7 @@ class TestOldCopies:
                 new = Task(new_copy.call)
             else:
                 stop.go()
-            assert rotating.at_the_gate.wait(20)
+            assert rotating.at_the_gate.wait(60)
             rotating.at_the_gate.clear()
             if first == "new":
                 stop.go()
@@ -130,7 +130,7 @@ class TestOldCopies:
 
         old = begin()
         for _ in old:
-            assert ready.acquire(timeout=20)
+            assert ready.acquire(timeout=60)
         assert browser.call() == 200
         assert (rotating.refreshes, rotating.spent) == (1, 0)
         with time_machine.travel(time.time() + 7200):

@@ -180,14 +180,14 @@ def test_users_do_not_wait_for_each_other(rotating: RotatingProvider) -> None:
     rotating.gate.clear()
     hanging = threading.Thread(target=call, args=("ann",))
     hanging.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     rotating.at_the_gate.clear()
     other = threading.Thread(target=call, args=("bob",))
     other.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     rotating.gate.set()
-    hanging.join(10)
-    other.join(10)
+    hanging.join(60)
+    other.join(60)
     assert (rotating.refreshes, rotating.spent) == (2, 0)
 
 
@@ -199,11 +199,11 @@ def test_nobody_waits_for_a_refresh_within_the_leeway(rotating: RotatingProvider
     rotating.gate.clear()
     refreshing = threading.Thread(target=call)
     refreshing.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     assert at_once(8, call) == [200] * 8
     assert rotating.refreshes == 0
     rotating.gate.set()
-    refreshing.join(10)
+    refreshing.join(60)
     assert rotating.refreshes == 1
 
 
@@ -277,10 +277,10 @@ def test_loser_adopts_the_winners_token(
     result: list[int] = []
     loser = threading.Thread(target=lambda: result.append(caller(app, blueprint)()))
     loser.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     backend.set(blueprint, winners)
     rotating.gate.set()
-    loser.join(10)
+    loser.join(60)
     assert result == [200]
     assert backend.get(blueprint) == winners
     assert sent == []
@@ -428,7 +428,7 @@ def test_waiters_share_a_failure(rotating: RotatingProvider) -> None:
     blueprint = make(rotating, scoped())
     app = connect(blueprint, rotating.grant())
     rotating.gate.clear()
-    opener = threading.Thread(target=lambda: rotating.at_the_gate.wait(10) and waited())
+    opener = threading.Thread(target=lambda: rotating.at_the_gate.wait(60) and waited())
     call, waiting = caller(app, blueprint), threading.Semaphore(0)
 
     def waited() -> None:
@@ -442,7 +442,7 @@ def test_waiters_share_a_failure(rotating: RotatingProvider) -> None:
 
     opener.start()
     results = at_once(THREADS, announced)
-    opener.join(10)
+    opener.join(60)
     assert {type(each) for each in results} == {TokenRefreshError}
     # One that was late to wait may ask for itself.
     assert len(rotating.calls("/token")) <= 3
@@ -838,7 +838,7 @@ def test_other_process_that_refreshes_is_waited_for(
     waiting.start()
     blueprint.backend.set(blueprint, rotating.grant("new", expires_at=time.time() + 3600))
     lock.release()
-    waiting.join(10)
+    waiting.join(60)
     assert result == [200]
     assert rotating.refreshes == 0
 
@@ -875,7 +875,7 @@ def test_lock_is_renewed_in_the_apps_context(
     thread.start()
     wait_until(lambda: len(asked) >= 4, "the lock was renewed")
     rotating.gate.set()
-    thread.join(10)
+    thread.join(60)
     assert set(asked) == {app.name}
 
 
@@ -902,7 +902,7 @@ def test_lease_is_kept_however_slow_the_provider(
     rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token endpoint that is slower than the lease still makes one refresh."""
-    monkeypatch.setattr(attempt, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(attempt, "LEASE_SECONDS", 3.0)
     store = MemoryStore()
     first, second = (make(rotating, scoped(store)) for _ in range(2))
     calls = [caller(connect(each, rotating.grant()), each) for each in (first, second)]
@@ -911,13 +911,13 @@ def test_lease_is_kept_however_slow_the_provider(
     threads = [threading.Thread(target=lambda c=call: results.append(c())) for call in calls]
     for thread in threads:
         thread.start()
-    assert rotating.at_the_gate.wait(10)
+    assert rotating.at_the_gate.wait(60)
     renewals = CountRenewals(store)
-    wait_until(lambda: renewals.count >= 5, "the lock was renewed for longer than its lease")
+    wait_until(lambda: renewals.count >= 4, "the lock was renewed for longer than its lease")
     assert len(rotating.calls("/token")) == 1
     rotating.gate.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert results == [200, 200]
     assert (rotating.refreshes, rotating.spent) == (1, 0)
 

@@ -87,7 +87,7 @@ def test_threads_have_a_session_each(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert results == {"ann": 200, "bob": 200}
     assert rotating.refreshes == 2
 

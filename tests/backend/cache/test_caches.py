@@ -313,12 +313,12 @@ def test_writer_overtaken_before_its_own_write(store: CachedStore, inner: SlowSt
 
     def stay() -> None:
         landed.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     inner.after["save"] = stay
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(save, store, OLD)
-        assert landed.wait(10)
+        assert landed.wait(60)
         save(store, NEW)
         go_on.set()
         slow.result()
@@ -741,7 +741,7 @@ class SharedAgainstADict(AgainstADict):
 
 
 thorough = settings(
-    max_examples=400,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

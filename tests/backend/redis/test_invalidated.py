@@ -131,10 +131,8 @@ def test_a_write_is_soon_seen_elsewhere(
         save(inner, before)
     assert [token_of(there) for _ in range(3)] == [before] * 3
     assert [call for call in inner.calls if call[0] == "load"] == [("load", KEY)]
-    begun = time.monotonic()
     save(here, after) if after is not None else here.delete(KEY)
-    wait_until(lambda: token_of(there) == after, "the write is seen", 10)
-    assert time.monotonic() - begun < 10
+    wait_until(lambda: token_of(there) == after, "the write is seen")
 
 
 def test_others_entries_stay(here: CachedStore, there: CachedStore, inner: SlowStore) -> None:
