@@ -22,11 +22,12 @@ Place = tuple[str, str]
 
 
 REDIS = {
-    "redis6": "redis_server",
-    "redis8": "redis8_server",
-    "cluster": "redis_cluster",
-    "sentinel": "redis_sentinel",
+    "redis6": ("redis_server", "redis_client"),
+    "redis8": ("redis8_server", "redis8_client"),
+    "cluster": ("redis_cluster", "redis_cluster_client"),
+    "sentinel": ("redis_sentinel", "sentinel_client"),
 }
+"""The server of each kind, and the fixture that empties it of what other tests have left."""
 
 
 @pytest.fixture(params=["mongo", *REDIS, "sqlite", "postgresql"])
@@ -38,7 +39,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return "sql", request.getfixturevalue("postgresql_url")
     if request.param == "mongo":
         return "mongo", f"{request.getfixturevalue('mongo_server').url}/t{uuid.uuid4().hex}"
-    return "redis", request.getfixturevalue(REDIS[request.param]).url
+    server, emptied = REDIS[request.param]
+    request.getfixturevalue(emptied)
+    return "redis", request.getfixturevalue(server).url
 
 
 @pytest.fixture
