@@ -38,11 +38,8 @@ from .models import ADA, NEW, OLD, Base, OAuth, Plain, User, engine_of, load, st
 
 
 @pytest.fixture(params=[OAuth, Plain])
-def uncommitted(
-    request: pytest.FixtureRequest, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> SQLAlchemyStore:
+def uncommitted(request: pytest.FixtureRequest, session: Session) -> SQLAlchemyStore:
     """A store that leaves the commit to the session, with and without a constraint."""
-    monkeypatch.setattr(sqla_store, "_LOCK_TIMEOUT", 1)
     return SQLAlchemyStore(request.param, session, commit=False)
 
 
@@ -85,7 +82,7 @@ def test_rows_of_the_session_are_read_anew(session: Session) -> None:
 def test_session_has_written_the_same_row(
     uncommitted: SQLAlchemyStore, session: Session, engine: Engine, kind: str
 ) -> None:
-    """A row that the session has locked is written in its transaction, after seconds."""
+    """A row that the session has locked is written in its transaction, after 2 seconds."""
     version = uncommitted.save(make_document(ADA, OLD)).version
     session.commit()
     row = session.scalars(select(uncommitted._columns.mapper.class_)).one()
