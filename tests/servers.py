@@ -231,7 +231,15 @@ def postgresql_engine(postgresql_url: str) -> Iterator[sqlalchemy.Engine]:
 @pytest.fixture
 def sqlite_engine(tmp_path: Path) -> Iterator[sqlalchemy.Engine]:
     """An engine for an SQLite database in a file."""
-    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/tokens.db", pool_size=20)
+    # Where threads write at once, each waits for all the others, and no test needs a disk.
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{tmp_path}/tokens.db", pool_size=20, connect_args={"timeout": 60}
+    )
+    sqlalchemy.event.listen(
+        engine,
+        "connect",
+        lambda connection, _: connection.execute("PRAGMA synchronous = OFF").close(),
+    )
     yield engine
     engine.dispose()
 
