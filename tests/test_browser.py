@@ -64,10 +64,12 @@ def page(browser: Browser) -> Iterator[Page]:
     assert complaints == []
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
+@pytest.fixture(scope="module", params=["mongo", "redis"])
+def demo(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DemoProcess]:
     """A running demo."""
-    with running_demo("mongo", tmp_path_factory.mktemp("demo")) as process:
+    with running_demo(request.param, tmp_path_factory.mktemp("demo")) as process:
         yield process
 
 
@@ -143,6 +145,7 @@ def test_deny(page: Page, app_url: str) -> None:
     expect(page.get_by_role("heading")).to_have_text("Demo App wants to")
 
 
+@pytest.mark.parametrize("demo", ["mongo"], indirect=True)
 def test_everybody_can_use_every_page(page: Page, demo: DemoProcess) -> None:
     """Each page is for phones and desktops, light and dark, keyboards and screen readers."""
     app, provider = demo.address("App"), demo.address("Provider").rstrip("/")

@@ -176,7 +176,7 @@ _TALKATIVE = (
 )
 
 # What is secret in the calls of this thread or task; ``None`` where nothing is to be left out.
-_secrets: ContextVar[tuple[object, ...] | None] = ContextVar(
+kept_out: ContextVar[tuple[object, ...] | None] = ContextVar(
     "flask_dance_nosql_quiet", default=None
 )
 
@@ -188,7 +188,7 @@ _WRITES_URLS = tuple(
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    secrets = _secrets.get()
+    secrets = kept_out.get()
     if secrets is not None and isinstance(record.args, tuple):
         redactor = Redactor(*secrets)
         record.args = tuple(_shown(value, redactor) for value in record.args)
@@ -208,7 +208,7 @@ def _shown(value: object, redactor: Redactor) -> object:
 
 for _name in _TALKATIVE:
     _logger = logging.getLogger(_name)
-    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or _secrets.get() is None)
+    _logger.addFilter(lambda record: record.levelno > logging.DEBUG or kept_out.get() is None)
 for _name in _WRITES_URLS:
     logging.getLogger(_name).addFilter(_without_secrets)
 
@@ -220,8 +220,8 @@ def quiet(*secrets: object) -> Iterator[None]:
     Debug records that could hold any are dropped; the others are shown without queries of URLs, and
     without these secrets.
     """
-    reset = _secrets.set(secrets)
+    reset = kept_out.set(secrets)
     try:
         yield
     finally:
-        _secrets.reset(reset)
+        kept_out.reset(reset)

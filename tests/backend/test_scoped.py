@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask, request
+from flask import session as flask_session
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
@@ -95,6 +96,21 @@ def test_a_visitors_id_cannot_be_guessed(browser_app: tuple[Flask, DictStore]) -
     assert len(ids) == 20
     assert all(len(browser_id) >= 43 for browser_id in ids)
     assert {key.user_id for key in store.documents} == {f"browser:{found}" for found in ids}
+
+
+@pytest.mark.parametrize("odd", ["\0", "", "\ud800", "a\nb", 7, ["a"], {"a": 1}, True, None])
+def test_odd_id_in_a_session(browser_app: tuple[Flask, DictStore], odd: object) -> None:
+    """It is nobody's: the visitor has no token, and gets an id with the next one."""
+    app, store = browser_app
+    backend, name = scoped(store, scope="browser"), "flask_dance_browser_id:demo"
+    blueprint = OAuth2ConsumerBlueprint("demo", __name__)
+    with app.test_request_context():
+        flask_session[name] = odd
+        assert backend.get(blueprint) is None
+        backend.delete(blueprint)
+        backend.set(blueprint, {"access_token": "at"})
+        assert backend.get(blueprint) == {"access_token": "at"}
+        assert len(flask_session[name]) >= 43
 
 
 def test_one_visitors_providers_are_apart(browser_app: tuple[Flask, DictStore]) -> None:

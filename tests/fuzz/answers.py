@@ -100,8 +100,8 @@ def run(given: Exchange, seen: Seen) -> None:
     if given.what == "temporary":
         said["/request_token"] = given.said
     site = site_for(seen, said, is_oauth1=is_oauth1)
-    if is_oauth1:
-        # There it is no text of ours.
+    if given.what != "exchange":
+        # There it is no text of ours, or one that was spent long ago and is not kept.
         seen.secrets.discard(CODE)
     site.store("bob", token_of("bob", is_oauth1=is_oauth1))
     ends = OLD.get(given.what)

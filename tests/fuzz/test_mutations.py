@@ -8,13 +8,14 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from flask import request
 from hypothesis import HealthCheck, Phase, find, settings
 
-from flask_dance_nosql.consumer import dance, pending, token_endpoint
+from flask_dance_nosql.consumer import dance, pending
 from flask_dance_nosql.consumer.backend.cache import shared
 from flask_dance_nosql.consumer.backend.store.document import TokenDocument
 from flask_dance_nosql.consumer.oauth2 import OAuth2ConsumerBlueprint
@@ -38,9 +39,10 @@ def compare_as_text(patch: Patch) -> None:
 
 def talk(patch: Patch) -> None:
     """Let requests-oauthlib write what it sends and gets."""
-    patch.setattr(dance, "quiet", nullcontext)
-    patch.setattr(token_endpoint, "quiet", nullcontext)
-    patch.setattr("flask_dance_nosql.consumer.oauth2_session.quiet", nullcontext)
+    for module in ("dance", "token_endpoint", "oauth2_session"):
+        name = f"flask_dance_nosql.consumer.{module}.quiet"
+        patch.setattr(name, lambda *_secrets: nullcontext())
+    patch.setattr("flask_dance_nosql.consumer.consumer_session.kept_out", ContextVar("unused"))
 
 
 def log_the_code(patch: Patch) -> None:

@@ -171,7 +171,9 @@ _BROWSER_ID = "flask_dance_browser_id:{}"
 def browser_key(provider: str) -> TokenKey | None:
     """Return whose token this browser has, or ``None`` if it has no id for the provider."""
     browser_id = flask_session.get(_BROWSER_ID.format(provider))
-    return None if browser_id is None else TokenKey(provider, f"browser:{browser_id}")
+    # What else may be in a session was not put there by this package.
+    is_id = isinstance(browser_id, str) and browser_id.isascii() and browser_id.isprintable()
+    return TokenKey(provider, f"browser:{browser_id}") if browser_id and is_id else None
 
 
 def new_browser_key(provider: str) -> tuple[TokenKey, str]:

@@ -741,7 +741,7 @@ class SharedAgainstADict(AgainstADict):
 
 
 thorough = settings(
-    max_examples=200,
+    max_examples=400,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -70,7 +70,7 @@ def test_a_silent_server_is_told_in_time(scheme: str, silent_port: int) -> None:
     begun = time.monotonic()
     with pytest.raises(BackendUnavailable):
         store.load(KEY)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 20 * limit
 
 
 WRONG_URLS = [

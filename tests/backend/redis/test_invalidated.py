@@ -132,7 +132,8 @@ def test_a_write_is_soon_seen_elsewhere(
     assert [token_of(there) for _ in range(3)] == [before] * 3
     assert [call for call in inner.calls if call[0] == "load"] == [("load", KEY)]
     save(here, after) if after is not None else here.delete(KEY)
-    wait_until(lambda: token_of(there) == after, "the write is seen")
+    # What is cached as missing would be asked for anew after 30 seconds anyway.
+    wait_until(lambda: token_of(there) == after, "the write is seen", 20)
 
 
 def test_others_entries_stay(here: CachedStore, there: CachedStore, inner: SlowStore) -> None:
