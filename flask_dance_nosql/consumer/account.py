@@ -250,7 +250,8 @@ class AccountClient(OAuthClient):
             if self.account_id is None:
                 found = account_id_of(token)
                 if found is None and self.preset is not None:
-                    found = self.preset.account_of(self._session_with(token))
+                    session = self._session_with(token)
+                    found = self.preset.profile_of(session, is_whole=False).get("id")
             else:
                 found = self.account_id(self._session_with(token))
             return id_text(found, "account")

@@ -25,7 +25,7 @@ from ..consumer.token import scopes_of
 from ..consumer.transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT
 from ..errors import ConfigurationError
 from .option import Option, option
-from .profile import OPENID, Profile
+from .profile import OPENID, Fields, Profile
 
 B = TypeVar("B", bound=BaseOAuthConsumerBlueprint)
 
@@ -197,30 +197,18 @@ class BasePreset(Configurable, Generic[B]):
         blueprint.record(self._registered)
         return blueprint
 
-    def account_of(self, session: Any) -> Any:
-        """Return the lasting id of the account that a session's token is of, by its profile.
+    def profile_of(self, session: Any, *, is_whole: bool = True) -> Fields:
+        """Return what the provider tells of the account that a session's token is of.
 
-        It is ``None`` if the answer has none; the call may raise any error of requests.
+        Without an ``id`` it does not tell. The call may raise any error of requests.
+
+        Args:
+            session: The session.
+            is_whole: Whether an address that is told at another URL is needed, too.
         """
-        profile = self.profile
-        if profile is None or profile.url == "id_token":
-            return None
-        if profile.url == "token":
-            answer = session.token
-        else:
-            body = None if profile.query is None else {"query": profile.query}
-            response = session.request(profile.method, self.filled(profile.url), json=body)
-            response.raise_for_status()
-            answer = response.json()
-        within = f"{profile.within}." if profile.within else ""
-        for path in profile.paths.split()[0].split("|"):
-            found = answer
-            for part in f"{within}{path}".split("."):
-                names = found if isinstance(found, list) else dict(found or {})
-                found = names[int(part)] if isinstance(names, list) else names.get(part)
-            if found is not None:
-                return found
-        return None
+        if self.profile is None:
+            return {}
+        return self.profile.read(session, self.filled, is_whole=is_whole)
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Change the arguments of a blueprint where more has to be said than a class can."""

@@ -1,0 +1,1 @@
+"""Tests of what is about people: profiles, signing in, connections, erasure."""
