@@ -35,6 +35,7 @@ from .failure import (
     SCOPE_NOT_GRANTED,
     TOKEN_NOT_STORED,
     DanceFailure,
+    as_failure,
     error_code,
     failure_page,
     stepping_stone,
@@ -258,7 +259,7 @@ class DanceViews(OAuthClient):
         """
         begun = self._pending().all()
         try:
-            with quiet():
+            with quiet(), as_failure():
                 login = self._accept_response()
                 slot = None if login.user is None else self.slot()
                 if login.user != _digest(slot):

@@ -187,6 +187,31 @@ def test_shopify_without_a_secret() -> None:
     assert blueprint.backend.get(blueprint) is None
 
 
+def test_shopify_while_the_secret_can_not_be_had() -> None:
+    """The dance fails, as it does where the secret is needed for the exchange."""
+
+    def failing() -> str:
+        raise OSError("the vault of s3cret is closed")
+
+    blueprint = make("shopify", "the-id", failing, backend=MemoryBackend())
+    told: list[Any] = []
+
+    def note(sender: Any, error: Any = None, error_description: Any = None, **_: Any) -> None:
+        told.append((error, error_description))
+
+    oauth_error.connect(note, blueprint)
+    client = app_with(blueprint, TESTING=True).test_client()
+    location = client.get("/login/shopify").location
+    [state] = parse_qs(urlsplit(location).query)["state"]
+    query = shopify_query("x", code="c", state=state, shop="acme.myshopify.com")
+    answer = client.get("/login/shopify/authorized", query_string=query)
+    assert answer.status_code == 302
+    [(error, description)] = told
+    assert error == "temporarily_unavailable"
+    assert "OSError" in description
+    assert "s3cret" not in description
+
+
 def private_key(kind: str) -> str:
     """Return a private key in PEM."""
     key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else None
