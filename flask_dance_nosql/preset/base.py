@@ -185,7 +185,7 @@ class BasePreset(Configurable, Generic[B]):
             default = None if isinstance(default, Argument) else self.filled(default)
             if name in _MERGED:
                 arguments[name] = {**(default or {}), **(arguments.get(name) or {})}
-            elif default is not None and arguments.get(name) in (None, "", []):
+            elif default is not None and arguments.get(name) in (None, "", [], (), set()):
                 arguments[name] = default
             if name == "base_url" and arguments[name]:
                 self.texts[name] = f"{arguments[name].rstrip('/')}/"
