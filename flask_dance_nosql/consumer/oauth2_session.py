@@ -198,9 +198,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     ) -> Response:
         """Call the provider with the current user's token, refreshing it first if it has expired.
 
-        If the API, at the host of ``base_url``, answers with 401 although the token should work, it
-        is refreshed and the call is made once more, provided that its body can be sent again. It is
-        not done twice for a token, and not at all where ``refresh_on_401`` is off.
+        If the API, at the host of ``base_url`` or of a URL in the token, such as ``instance_url``,
+        answers with 401 although the token should work, it is refreshed and the call is made once
+        more, provided that its body can be sent again. It is not done twice for a token, and not at
+        all where ``refresh_on_401`` is off.
 
         Args:
             method: The HTTP method.
@@ -382,7 +383,10 @@ def _is_refusal(response: Response, reading: Reading, base_url: str | None) -> b
     sent, token = response.request, reading.stored.token or _NO_TOKEN
     if response.status_code != 401 or not token.get("access_token"):
         return False
-    if base_url and urlsplit(sent.url or "").netloc != urlsplit(base_url).netloc:
+    host = urlsplit(sent.url or "").netloc
+    # Some providers have an API for each customer, of which the token tells.
+    named = {str(each).partition("://")[2].partition("/")[0] for each in token.values()}
+    if base_url and host not in (urlsplit(base_url).netloc, *named):
         return False
     texts = [as_text(part) for part in (sent.headers.get("Authorization"), sent.url, sent.body)]
     # In a URL and in a form it is escaped.

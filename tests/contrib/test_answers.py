@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import responses
+from responses.matchers import header_matcher
 
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.errors import TokenRefreshError, TokenRevoked
@@ -274,3 +275,32 @@ def test_refresh_token_that_is_not_sent_again(module: str, answer: dict[str, Any
     blueprint = refreshed(module, 200, answer)
     token = blueprint.backend.get(blueprint)
     assert (token["access_token"], token["refresh_token"]) == ("new", "rt-1")
+
+
+@pytest.mark.parametrize(
+    ("named", "count"),
+    [
+        ("https://acme.my.salesforce.com", 3),
+        ("https://acme.my.salesforce.com/", 3),
+        ("https://other.my.salesforce.com", 1),
+        ("https://[", 1),
+        (None, 1),
+        (5, 1),
+    ],
+)
+def test_refusal_by_a_host_that_the_token_names(named: Any, count: int) -> None:
+    """Salesforce's tokens do not say when they end, and its API is at the token's own host."""
+    old = {"access_token": "old", "refresh_token": "rt-1", "instance_url": named}
+    blueprint = make(
+        "salesforce", "the-id", "the-secret", scope="refresh_token", backend=MemoryBackend(old)
+    )
+    url = "https://acme.my.salesforce.com/services/data"
+    with (
+        app_with(blueprint).test_request_context(),
+        responses.RequestsMock(assert_all_requests_are_fired=False) as provider,
+    ):
+        provider.get(url, status=401, match=[header_matcher({"Authorization": "Bearer old"})])
+        provider.get(url, json={}, match=[header_matcher({"Authorization": "Bearer new"})])
+        provider.post(blueprint.token_url, json={"access_token": "new"})
+        assert blueprint.session.get(url).status_code == (200 if count == 3 else 401)
+        assert len(provider.calls) == count
