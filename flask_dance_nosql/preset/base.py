@@ -142,8 +142,12 @@ class BasePreset(Configurable, Generic[B]):
             value = values.pop(name)
             # A part of a URL is never nothing; elsewhere None may say something.
             setattr(self, name, each.default if value is None and each.pattern else value)
-            if each.names and getattr(self, name) is not None:
-                values[each.names] = getattr(self, name)
+            if each.names and value is not None:
+                if (values.get(each.names), further.get(each.names)) != (None, None):
+                    raise ConfigurationError(
+                        f"{name!r} is another name of {each.names!r}: give one of the two."
+                    )
+                values[each.names] = value
         self.given = {**values, **further}
         self.texts = {"client_id": "{client_id}"}
         for name, each in self.options().items():

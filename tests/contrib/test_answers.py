@@ -186,6 +186,12 @@ EXCHANGES = [
         {"ext_expires_in": "3599"},
     ),
     Exchange("stripe_app", {"access_token": "a", "refresh_token": "r"}, {"expires_in": 3600}),
+    Exchange("stripe_app", {"access_token": "a", "expires_in": None}, {"expires_in": 3600}),
+    Exchange(
+        "slack",
+        {"ok": True, "access_token": None, "authed_user": {"id": "U1", "access_token": "a"}},
+        {"access_token": "a"},
+    ),
     Exchange(
         "twitch",
         {"access_token": "a", "scope": ["user:read:email"], "expires_in": 14000},

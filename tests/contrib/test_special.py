@@ -96,10 +96,35 @@ def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> N
     assert seen == (["/an/authority.pem"] * 2 if verify else [False, False])
 
 
-def test_gitlab_with_a_session_class_of_ones_own() -> None:
+def test_gitlab_with_authorities_of_ones_own() -> None:
+    """The argument that each blueprint has counts."""
+    assert make("gitlab", verify="/an/authority.pem").verify == "/an/authority.pem"
+
+
+@pytest.mark.parametrize("given", [{"session_class": OAuth2Session}, {"verify": "/a.pem"}], ids=str)
+def test_gitlab_without_certificates_takes_no_other_say(given: dict[str, Any]) -> None:
     """Which of the two is meant can't be known."""
     with pytest.raises(ValueError, match="session_class"):
-        make("gitlab", verify_tls_certificates=False, session_class=OAuth2Session)
+        make("gitlab", verify_tls_certificates=False, **given)
+
+
+@pytest.mark.parametrize(
+    ("module", "own", "name"),
+    [
+        ("dropbox", "app_key", "client_id"),
+        ("dropbox", "app_secret", "client_secret"),
+        ("jira", "consumer_key", "client_key"),
+        ("meetup", "key", "client_id"),
+        ("twitter", "api_key", "client_key"),
+        ("twitter", "api_secret", "client_secret"),
+    ],
+)
+def test_both_names_of_a_credential(module: str, own: str, name: str) -> None:
+    """Either may be given, and not both: one would be passed over."""
+    assert getattr(make(module, **{own: "a"}), name) == "a"
+    assert getattr(make(module, **{name: "a"}), name) == "a"
+    with pytest.raises(ConfigurationError, match="another name"):
+        make(module, **{own: "a", name: "b"})
 
 
 @pytest.mark.parametrize(
