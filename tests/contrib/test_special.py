@@ -381,8 +381,20 @@ def test_apple_refresh_and_revocation_have_a_secret_of_their_own() -> None:
     assert all(jwt.decode(secret, key, ["ES256"]).claims["iss"] == "TEAM" for secret in secrets)
 
 
+def test_apple_secret_is_of_the_client_of_the_app() -> None:
+    """Where the configuration names the client, the statement is the one of that client."""
+    for given in (None, "by-argument"):
+        app, blueprint, key = apple_site(client_id=given)
+        app.config["APPLE_OAUTH_CLIENT_ID"] = "configured"
+        with app.app_context():
+            assert (
+                jwt.decode(blueprint.client_secret(), key, ["ES256"]).claims["sub"] == "configured"
+            )
+
+
 @pytest.mark.parametrize(
-    "given", [{"team_id": None}, {"key_id": None}, {"client_id": None}, {"private_key": "no key"}]
+    "given",
+    [{"team_id": None}, {"key_id": None}, {"private_key": "no key"}, {"client_secret": "s"}],
 )
 def test_apple_without_all_of_its_parts(given: dict[str, Any]) -> None:
     """It is an error where the blueprint is made, which does not show the key."""
