@@ -388,6 +388,6 @@ def _is_refusal(response: Response, reading: Reading, base_url: str | None) -> b
     named = {str(each).partition("://")[2].partition("/")[0] for each in token.values()}
     if base_url and host not in (urlsplit(base_url).netloc, *named):
         return False
-    texts = [as_text(part) for part in (sent.headers.get("Authorization"), sent.url, sent.body)]
+    texts = [as_text(part) for part in (*sent.headers.values(), sent.url, sent.body)]
     # In a URL and in a form it is escaped.
     return any(str(token["access_token"]) in f"{each} {unquote_plus(each)}" for each in texts)

@@ -310,3 +310,15 @@ def test_refusal_by_a_host_that_the_token_names(named: Any, count: int) -> None:
         provider.post(blueprint.token_url, json={"access_token": "new"})
         assert blueprint.session.get(url).status_code == (200 if count == 3 else 401)
         assert len(provider.calls) == count
+
+
+def test_refusal_of_a_token_in_a_header_of_its_own() -> None:
+    """Shopify's token is not in the header Authorization, and is refreshed all the same."""
+    old = {"access_token": "old", "refresh_token": "rt-1"}
+    blueprint = make("shopify", "the-id", "the-secret", backend=MemoryBackend(old))
+    name, url = "X-Shopify-Access-Token", blueprint.session.resolve("shop.json")
+    with app_with(blueprint).test_request_context(), responses.RequestsMock() as provider:
+        provider.get(url, status=401, match=[header_matcher({name: "old"})])
+        provider.get(url, json={}, match=[header_matcher({name: "new"})])
+        provider.post(blueprint.token_url, json={"access_token": "new", "refresh_token": "rt-2"})
+        assert blueprint.session.get("shop.json").status_code == 200
