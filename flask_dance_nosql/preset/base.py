@@ -194,8 +194,8 @@ class BasePreset(Configurable, Generic[B]):
             if name == "base_url" and arguments[name]:
                 self.texts[name] = f"{arguments[name].rstrip('/')}/"
         self.complete(arguments)
-        name, module = arguments.pop("name") or self.blueprint_name(), type(self).__module__
-        blueprint: B = make(name, module, **arguments)
+        name = arguments.pop("name") or self.blueprint_name()
+        blueprint: B = make(name, **{"import_name": type(self).__module__, **arguments})
         blueprint.from_config = dict(self.config)
         blueprint.preset = self
         blueprint.record(self._registered)

@@ -244,9 +244,11 @@ def test_full_set_of_arguments(module: str) -> None:
         "authorized_url": "/back/{bp.name}",
         "rule_kwargs": {"host": "app.example"},
         "name": "mine",
+        "import_name": __name__,
     }
     blueprint = make(module, storage=backend, **given)
     assert blueprint.backend is backend
+    assert blueprint.import_name == __name__
     assert (blueprint.name, blueprint.redirect_url, blueprint.redirect_to) == (
         "mine",
         "/after",
