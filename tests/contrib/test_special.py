@@ -287,6 +287,15 @@ def test_jira_key(how: str, tmp_path: Path) -> None:
     assert location.startswith("https://jira.example.com/plugins/servlet/oauth/authorize?")
 
 
+def test_jira_key_that_is_no_path(tmp_path: Path) -> None:
+    """A key without its first line is too long for a path, and no error shows it."""
+    long = "MIIEpAIBAAKCAQEA" * 100
+    assert make("jira", consumer_key="k", rsa_key=long).rsa_key == long
+    path = tmp_path / "key.pem"
+    path.write_bytes(b"# f\xfcr Jira\n" + private_key("rsa").encode())
+    assert "-----BEGIN" in make("jira", consumer_key="k", rsa_key=str(path)).rsa_key
+
+
 def test_jira_key_that_is_none() -> None:
     """A key without line ends is no path, and is in no error."""
     key = private_key("rsa").replace("\n", "\\n")
