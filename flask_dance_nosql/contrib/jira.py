@@ -31,7 +31,7 @@ class Jira(OAuth1Preset):
         """Take the key from its file, if it is the path of one."""
         key = arguments["rsa_key"]
         # Path.is_file() raises an error for what is too long, which shows the key.
-        if key and "-----BEGIN" not in key and os.path.isfile(key):  # noqa: PTH113 - see above
+        if key and "-----BEGIN" not in key and os.path.isfile(key):
             arguments["rsa_key"] = Path(key).read_text(encoding="utf-8", errors="replace")
 
 
