@@ -158,7 +158,9 @@ def test_answer(row: Row) -> None:
     """What the provider says is good for nothing any more is revoked, and nothing else."""
     for status, text in (*row.done, (204, "")):
         assert revoked(row, status, {"message": text})[0] is True
-    for status, _ in row.done:
+    for status, text in row.done:
+        answer = {"error": "invalid_client", "error_description": text}
+        assert revoked(row, status, answer)[0] is False
         if row.module not in ("github", "notion"):
             assert revoked(row, status, {"message": "missing client id"})[0] is False
     for name in ("ok", "success", "revoked"):
