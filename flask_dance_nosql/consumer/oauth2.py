@@ -37,7 +37,7 @@ from .refusal import callback_refusal, refusal_of
 from .revocation import Revocation
 from .settings import Setting
 from .token import granted_scope, scopes_of
-from .token_endpoint import EXCHANGE_ERRORS
+from .token_calls import EXCHANGE_ERRORS
 
 AUTHORIZATION_ERRORS = frozenset(
     (
