@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Any, cast
 
 from flask import (
-    Blueprint,
     Response,
     current_app,
     has_request_context,
@@ -19,15 +18,13 @@ from flask import (
     request,
     url_for,
 )
-from werkzeug.routing import BuildError
-from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from ..errors import FlaskDanceNoSQLError
 from .backend.base import TokenSlot
 from .backend.store.values import Token
-from .client import OAuthClient
 from .context import ContextState, current_state
+from .dance_urls import DanceURLs
 from .failure import (
     MISMATCHING_STATE,
     MISMATCHING_USER,
@@ -52,11 +49,10 @@ from .pending import (
     remember,
 )
 from .posted import carried_on
-from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
 from .transport import quiet
-from .urls import VIEWS, is_full_url, local_url, own_path, posted_url
+from .urls import VIEWS, local_url, posted_url
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +63,12 @@ RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
 
 
-class DanceViews(OAuthClient):
+class DanceViews(DanceURLs):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
-
-    redirect_url: Setting[str | None] = Setting(default=None)
-    redirect_to: Setting[str | None] = Setting(default=None)
-    redirect_uri: Setting[str | None] = Setting(default=None, rule=is_full_url)
 
     def login(self) -> Response:
         """Begin the dance: redirect the visitor to the provider.
@@ -207,42 +199,6 @@ class DanceViews(OAuthClient):
     def _kept_fields(self) -> tuple[str, ...]:
         """Return which parameters of the response are kept with the token."""
         return ()
-
-    def view_endpoint(self, view: str) -> str:
-        """Return the full endpoint of a view of this blueprint on the current app.
-
-        Args:
-            view: ``"login"`` or ``"authorized"``.
-
-        Raises:
-            ConfigurationError: If the blueprint is not registered on the app.
-        """
-        names: dict[Blueprint, str] = current_app.extensions.get("flask_dance_nosql", {})
-        if self not in names:
-            raise ConfigurationError(
-                f"Blueprint {self.name!r} is not registered on the app {current_app.name!r}: call "
-                "app.register_blueprint() with it."
-            )
-        return f"{names[self]}.{view}"
-
-    def callback_url(self) -> str:
-        """Return the full URL of the callback view, as it is sent to the provider."""
-        if self.redirect_uri:
-            return self.redirect_uri
-        return iri_to_uri(url_for(self.view_endpoint("authorized"), _external=True))
-
-    def _next_url(self) -> str:
-        if self.redirect_url:
-            return self.redirect_url
-        if not self.redirect_to:
-            return own_path("/")
-        try:
-            url = url_for(self.redirect_to)
-        except BuildError as error:
-            raise ConfigurationError(f"redirect_to names no page of the app: {error}") from None
-        if url == url_for(self.view_endpoint("login")):
-            raise ConfigurationError("redirect_to leads to the login view again.")
-        return url
 
     def forget_visitor(self) -> None:
         """Forget what this browser has of its dances: the next visitor gets nothing of it."""
