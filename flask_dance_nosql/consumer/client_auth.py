@@ -135,7 +135,11 @@ def _chosen(
         method = "client_secret_post"
     if isinstance(method, str):
         if secret is None and method != "none":
-            raise ConfigurationError(f"{method!r} needs a client_secret, and there is none.")
+            raise ConfigurationError(
+                f"{method!r} needs a client_secret, and there is none. If it comes from the "
+                "environment or the app's configuration, is it set there? A client that has none "
+                "is set up by token_endpoint_auth_method='none'."
+            )
         return method, None, method != "client_secret_basic"
     if method is not None:
         return None, method, False

@@ -272,11 +272,6 @@ class ConsumerSession(Session, ABC):
             kwargs["proxies"] = self.call_settings.get("proxies")
 
 
-def as_text(body: Any) -> str:
-    """Return a body or a header as text, to be searched."""
-    return body.decode("latin-1") if isinstance(body, bytes) else str(body or "")
-
-
 def without_secrets(
     secrets: tuple[object, ...],
     send: Callable[..., Response],

@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Any, cast
 
 from flask import (
-    Blueprint,
     Response,
     current_app,
     has_request_context,
@@ -19,20 +18,14 @@ from flask import (
     request,
     url_for,
 )
-from werkzeug.routing import BuildError
-from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..errors import (
-    AccountAlreadyLinked,
-    AccountUnknown,
-    ConfigurationError,
-    FlaskDanceNoSQLError,
-)
+from ..errors import AccountAlreadyLinked, AccountUnknown, FlaskDanceNoSQLError
 from .account import AccountClient
 from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .context import ContextState, current_state
+from .dance_urls import DanceURLs
 from .failure import (
     ACCOUNT_ALREADY_LINKED,
     ACCOUNT_UNKNOWN,
@@ -42,6 +35,7 @@ from .failure import (
     SCOPE_NOT_GRANTED,
     TOKEN_NOT_STORED,
     DanceFailure,
+    as_failure,
     error_code,
     failure_page,
     stepping_stone,
@@ -58,11 +52,10 @@ from .pending import (
     remember,
 )
 from .posted import carried_on
-from .settings import Setting
 from .signals import oauth_authorized, oauth_before_login, oauth_error, token_saved
 from .token import scopes_of, token_status
 from .transport import quiet
-from .urls import VIEWS, is_full_url, local_url, own_path, posted_url
+from .urls import VIEWS, local_url, posted_url
 
 log = logging.getLogger(__name__)
 
@@ -76,16 +69,12 @@ RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
 
 
-class DanceViews(AccountClient):
+class DanceViews(AccountClient, DanceURLs):
     """The login view and the callback view of a blueprint.
 
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
-
-    redirect_url: Setting[str | None] = Setting(default=None)
-    redirect_to: Setting[str | None] = Setting(default=None)
-    redirect_uri: Setting[str | None] = Setting(default=None, rule=is_full_url)
 
     def login(self) -> Response:
         """Begin the dance: redirect the visitor to the provider.
@@ -220,42 +209,6 @@ class DanceViews(AccountClient):
         """Return which parameters of the response are kept with the token."""
         return ()
 
-    def view_endpoint(self, view: str) -> str:
-        """Return the full endpoint of a view of this blueprint on the current app.
-
-        Args:
-            view: ``"login"`` or ``"authorized"``.
-
-        Raises:
-            ConfigurationError: If the blueprint is not registered on the app.
-        """
-        names: dict[Blueprint, str] = current_app.extensions.get("flask_dance_nosql", {})
-        if self not in names:
-            raise ConfigurationError(
-                f"Blueprint {self.name!r} is not registered on the app {current_app.name!r}: call "
-                "app.register_blueprint() with it."
-            )
-        return f"{names[self]}.{view}"
-
-    def callback_url(self) -> str:
-        """Return the full URL of the callback view, as it is sent to the provider."""
-        if self.redirect_uri:
-            return self.redirect_uri
-        return iri_to_uri(url_for(self.view_endpoint("authorized"), _external=True))
-
-    def _next_url(self) -> str:
-        if self.redirect_url:
-            return self.redirect_url
-        if not self.redirect_to:
-            return own_path("/")
-        try:
-            url = url_for(self.redirect_to)
-        except BuildError as error:
-            raise ConfigurationError(f"redirect_to names no page of the app: {error}") from None
-        if url == url_for(self.view_endpoint("login")):
-            raise ConfigurationError("redirect_to leads to the login view again.")
-        return url
-
     def forget_visitor(self) -> None:
         """Forget what this browser has of its dances: the next visitor gets nothing of it."""
         super().forget_visitor()
@@ -272,7 +225,7 @@ class DanceViews(AccountClient):
         """
         begun = self._pending().all()
         try:
-            with quiet():
+            with quiet(), as_failure():
                 login = self._accept_response()
                 slot = None if login.user is None else self.slot()
                 if login.user != _digest(slot):

@@ -53,6 +53,7 @@ RULES = (
     Rule("ended", "status", "bad_refresh_token", "HubSpot, OAuth API version 1"),
     Rule("ended", "code", "invalid_refresh_token", "Slack"),
     Rule("ended", "message", "invalid refresh token", "Twitch, beside error: Bad Request"),
+    Rule("ended", "error_description", "value passed for the token was invalid.", "X"),
     Rule("ended", "resource.code", "refreshtoken.invalid", "Strava"),
     Rule("ended", "code", "invalid_code", "Zoho"),
     Rule("ended", "error.code", "190", "Facebook"),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, current_app, make_response, render_template
 from jinja2 import Environment, TemplateNotFound
+
+from .refusal import Refused
 
 MISSING_STATE = "missing_state"
 MISMATCHING_STATE = "mismatching_state"
@@ -96,6 +100,18 @@ class DanceFailure(Exception):
     uri: str | None = None
     is_unnamed: bool = False
     page: str | None = None
+
+
+@contextmanager
+def as_failure() -> Iterator[None]:
+    """Have a dance fail where a secret is needed that can't be had now."""
+    try:
+        yield
+    except Refused as error:
+        refusal = error.refusal
+    else:
+        return
+    raise DanceFailure(refusal.error, refusal.description, refusal.uri)
 
 
 def error_code(error: object) -> str:

@@ -17,7 +17,7 @@ from .pending import PendingLogin, PendingLogins
 from .redaction import Redactor
 from .refusal import Refused, refusal_of
 from .settings import Setting
-from .token_endpoint import receives_credentials
+from .token_calls import receives_credentials
 
 
 class OAuth1ConsumerBlueprint(BaseOAuthConsumerBlueprint):

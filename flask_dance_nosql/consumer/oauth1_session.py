@@ -10,9 +10,9 @@ from requests import PreparedRequest, Request, Response
 from requests_oauthlib import OAuth1Session as _BaseOAuth1Session
 
 from ..errors import CorruptToken
-from .consumer_session import NO_READING, ConsumerSession, Reading, as_text, without_secrets
+from .consumer_session import NO_READING, ConsumerSession, Reading, without_secrets
 from .token import is_printable
-from .transport import TransportSession, quiet, require_tls
+from .transport import TransportSession, as_text, quiet, require_tls
 
 
 class OAuth1Session(ConsumerSession, _BaseOAuth1Session, TransportSession):  # type: ignore[misc] # its token is a TypedDict

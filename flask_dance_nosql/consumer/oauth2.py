@@ -37,7 +37,7 @@ from .refusal import callback_refusal, refusal_of
 from .revocation import Revocation
 from .settings import Setting
 from .token import granted_scope, scopes_of
-from .token_endpoint import EXCHANGE_ERRORS
+from .token_calls import EXCHANGE_ERRORS
 
 AUTHORIZATION_ERRORS = frozenset(
     (
@@ -220,14 +220,20 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         session.redirect_uri = self.callback_url()
         asked = None
         if scope is not None:
-            scopes = _with_granted(_scopes(scope), slot)
+            always = [] if self.preset is None else scopes_of(self.preset.always)
+            scopes = _with_granted([*always, *_scopes(scope)], slot)
             asked = " ".join(scopes)
             # Some blueprints have it in their scope alone that their provider wants commas.
-            uses_commas = any("," in each for each in (scope, self.scope) if isinstance(each, str))
+            texts = (scope, self.scope) if self.preset is None else ()
+            uses_commas = any("," in each for each in texts if isinstance(each, str))
             session.scope = ",".join(scopes) if uses_commas else scopes
         if session.scope is not None and not isinstance(session.scope, str):
             session.scope = self.scope_separator.join(session.scope)
-        parameters = {**(self.authorization_url_params or {}), **parameters}
+        parameters = {
+            # oauthlib leaves out what is false, and with it a max_age of 0.
+            name: str(value) if type(value) in (int, float) else value
+            for name, value in {**(self.authorization_url_params or {}), **parameters}.items()
+        }
         verifier = None if self.use_pkce is False else secrets.token_urlsafe(48)
         if verifier is not None:
             method = self.code_challenge_method
@@ -326,8 +332,7 @@ def _with_granted(scope: list[str], slot: TokenSlot | None) -> list[str]:
     if slot is not None:
         with suppress(FlaskDanceNoSQLError):
             token = slot.read().token
-    granted = granted_scope(token or {})
-    return [*granted, *(each for each in scope if each not in granted)]
+    return [*dict.fromkeys((*granted_scope(token or {}), *scope))]
 
 
 def _scopes(scope: Any) -> list[str]:

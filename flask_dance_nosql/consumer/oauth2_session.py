@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Self, cast
-from urllib.parse import unquote_plus, urlsplit
 
 from oauthlib.oauth2 import Client, TokenExpiredError
-from requests import PreparedRequest, Response
+from requests import Response
 
 from ..errors import (
     ConfigurationError,
@@ -22,8 +21,8 @@ from ..errors import (
 )
 from .backend.base import StoredToken, TokenSlot
 from .backend.store.values import Token
-from .consumer_session import NO_READING, ConsumerSession, Reading, as_text, without_secrets
-from .redaction import Redactor
+from .bearer import BearerSession, is_refused
+from .consumer_session import NO_READING, ConsumerSession, Reading, without_secrets
 from .refresh.attempt import Refresh
 from .refusal import Refusal
 from .signals import token_saved
@@ -34,8 +33,9 @@ from .token import (
     usable_type,
     with_expires_at,
 )
-from .token_endpoint import TokenCalls, TokenEndpoint
-from .transport import TransportSession, quiet, require_tls, rewinding
+from .token_calls import TokenCalls
+from .token_endpoint import TokenEndpoint
+from .transport import quiet, require_tls, rewinding
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _at_work: ContextVar[tuple[OAuth2Session, Client] | None] = ContextVar(
 """The session that makes a call in this thread or task, and the client that the call has."""
 
 
-class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
+class OAuth2Session(ConsumerSession, TokenCalls, BearerSession):
     """A :class:`requests.Session` that sends the current user's OAuth 2 token.
 
     It is a session between your application and the provider, not between a visitor and your
@@ -198,9 +198,10 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     ) -> Response:
         """Call the provider with the current user's token, refreshing it first if it has expired.
 
-        If the API, at the host of ``base_url``, answers with 401 although the token should work, it
-        is refreshed and the call is made once more, provided that its body can be sent again. It is
-        not done twice for a token, and not at all where ``refresh_on_401`` is off.
+        If the API, at the host of ``base_url`` or of a URL in the token, such as ``instance_url``,
+        answers with 401 although the token should work, it is refreshed and the call is made once
+        more, provided that its body can be sent again. It is not done twice for a token, and not at
+        all where ``refresh_on_401`` is off.
 
         Args:
             method: The HTTP method.
@@ -236,8 +237,8 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             rewind = rewinding(data, kwargs.get("files"))
             reading = self._fresh(self.read())
             response = self._signed(reading, method, url, data, headers, kwargs)
-            if rewind is not None and _is_refusal(response, reading, self.base_url):
-                renewed = self._renewed(reading)
+            if response.status_code == 401 and rewind is not None:
+                renewed = self._renewed(reading, response)
                 if renewed is not None:
                     response.close()
                     rewind()
@@ -289,7 +290,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
         self._assigned = {**token, **issued}
         return Reading(None, StoredToken(self._assigned))
 
-    def _renewed(self, reading: Reading) -> Reading | None:
+    def _renewed(self, reading: Reading, response: Response) -> Reading | None:
         """Return a new token in place of one that the API has refused, or ``None``."""
         blueprint, token, slot = self.blueprint, reading.stored.token or _NO_TOKEN, reading.slot
         if (
@@ -298,6 +299,7 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
             or not self.call_settings["refresh_on_401"]
             or not self.auto_refresh_url
             or not can_be_refreshed(token)
+            or not is_refused(response, token, self.base_url)
         ):
             return None
         try:
@@ -359,31 +361,3 @@ class OAuth2Session(ConsumerSession, TokenCalls, TransportSession):
     def token_endpoint(self) -> TokenEndpoint:
         """Return what calls the token and revocation endpoints, on a copy of this session."""
         return TokenEndpoint(self.provider, self.for_token_call(), self.call_settings)
-
-    def is_signed_in_body(self, request: PreparedRequest) -> bool:
-        """Whether a request has the token in its body, as some providers want it."""
-        return self._of_token().finds(as_text(request.body))
-
-    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """Leave the token out of a call that is redirected to another host, or to plain http."""
-        super().rebuild_auth(prepared_request, response)
-        headers = prepared_request.headers
-        if self.should_strip_auth(response.request.url or "", prepared_request.url or ""):
-            token = self._of_token()
-            for name in [n for n, value in headers.items() if token.finds(as_text(value))]:
-                del headers[name]
-
-    def _of_token(self) -> Redactor:
-        return Redactor((self._assigned or _NO_TOKEN).get("access_token"))
-
-
-def _is_refusal(response: Response, reading: Reading, base_url: str | None) -> bool:
-    """Whether the provider's API has refused a token that the call had."""
-    sent, token = response.request, reading.stored.token or _NO_TOKEN
-    if response.status_code != 401 or not token.get("access_token"):
-        return False
-    if base_url and urlsplit(sent.url or "").netloc != urlsplit(base_url).netloc:
-        return False
-    texts = [as_text(part) for part in (sent.headers.get("Authorization"), sent.url, sent.body)]
-    # In a URL and in a form it is escaped.
-    return any(str(token["access_token"]) in f"{each} {unquote_plus(each)}" for each in texts)

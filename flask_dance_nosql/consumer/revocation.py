@@ -84,8 +84,10 @@ class Revocation:
         Source: RFC 7009 section 2.2: the status tells it. An error beside it makes it doubtful.
         """
         status, text = response.status_code, response.text.lower()
-        if any(status == known and told.lower() in text for known, told in self.done):
-            return True
         told = fields if isinstance(fields, dict) else {}
+        if told.get("error") in ("invalid_client", "unauthorized_client"):
+            return False
+        if any(status == known and part.lower() in text for known, part in self.done):
+            return True
         is_denied = any(told.get(name) is False for name in ("ok", "success", "revoked"))
         return status < 300 and is_absent(told.get("error")) and not is_denied

@@ -225,3 +225,8 @@ def quiet(*secrets: object) -> Iterator[None]:
         yield
     finally:
         kept_out.reset(reset)
+
+
+def as_text(body: Any) -> str:
+    """Return a body or a header as text, to be searched."""
+    return body.decode("latin-1") if isinstance(body, bytes) else str(body or "")

@@ -6,9 +6,9 @@ the first login only, as JSON in the token's field ``user``. There is no API, an
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from ..consumer.client_assertion import Signer
+from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..errors import ConfigurationError
 from ..preset import OPENID, OpenIDPreset, Revocation, factory, option, proxy
 
@@ -17,12 +17,12 @@ SECRET_LIFE = 300
 
 
 def apple_client_secret(
-    client_id: str, team_id: str, key_id: str, private_key: str
+    client_id: str | Callable[[], str | None], team_id: str, key_id: str, private_key: str
 ) -> Callable[[], str]:
     """Return a function that gives a client secret which is good now.
 
     Args:
-        client_id: The identifier of the Services ID.
+        client_id: The identifier of the Services ID, or a function that returns it.
         team_id: The identifier of the team.
         key_id: The identifier of the private key.
         private_key: The key itself, in PEM.
@@ -32,8 +32,13 @@ def apple_client_secret(
         ConfigurationError: If the key is not one for ES256.
     """
     signer = Signer(private_key, "ES256", key_id)
-    claims = {"iss": team_id, "sub": client_id, "aud": Apple.issuer}
-    return lambda: signer.sign(claims, SECRET_LIFE)
+
+    def secret() -> str:
+        subject = client_id() if callable(client_id) else client_id
+        claims = {"iss": team_id, "sub": subject, "aud": Apple.issuer}
+        return signer.sign(claims, SECRET_LIFE)
+
+    return secret
 
 
 class Apple(OpenIDPreset):
@@ -54,17 +59,20 @@ class Apple(OpenIDPreset):
     key_id: str | None = option("The identifier of the key.", default=None)
     private_key: str | None = option("The key itself, in PEM.", default=None)
 
-    def complete(self, arguments: dict[str, Any]) -> None:
-        """Make the client secret of what was given for it."""
-        super().complete(arguments)
-        client_id, team, key_id = arguments["client_id"], self.team_id, self.key_id
-        if self.private_key is None:
-            return
-        if not (client_id and team and key_id):
-            raise ConfigurationError(
-                "make_apple_blueprint: with a private_key give client_id, team_id and key_id."
+    def blueprint(self) -> OAuth2ConsumerBlueprint:
+        """Make a blueprint, and its client secret of what was given for it."""
+        blueprint, team, key_id = super().blueprint(), self.team_id, self.key_id
+        if self.private_key is not None:
+            if not (team and key_id) or self.given["client_secret"] is not None:
+                raise ConfigurationError(
+                    "make_apple_blueprint: with a private_key give team_id and key_id, and no "
+                    "client_secret."
+                )
+            # The app's configuration may name the client.
+            blueprint.client_secret = apple_client_secret(
+                lambda: blueprint.client_id, team, key_id, self.private_key
             )
-        arguments["client_secret"] = apple_client_secret(client_id, team, key_id, self.private_key)
+        return blueprint
 
 
 make_apple_blueprint, apple = factory(Apple), proxy(Apple)

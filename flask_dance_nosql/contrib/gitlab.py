@@ -30,9 +30,12 @@ class GitLab(Preset):
 
     def complete(self, arguments: dict[str, Any]) -> None:
         """Say whether certificates are checked."""
-        if not self.verify_tls_certificates and arguments["session_class"]:
-            raise AmbiguousVerification("verify_tls_certificates=False takes no session_class.")
-        arguments["verify"] = self.verify_tls_certificates
+        given = arguments.get("verify")
+        if not self.verify_tls_certificates and (given or arguments["session_class"]):
+            raise AmbiguousVerification(
+                "verify_tls_certificates=False takes neither session_class nor verify."
+            )
+        arguments["verify"] = self.verify_tls_certificates if given is None else given
         super().complete(arguments)
 
 

@@ -10,7 +10,6 @@ class HubSpot(Preset):
     scope = ["oauth"]
     always = "oauth"
     token_endpoint_auth_method = "client_secret_post"
-    ended_errors = ["BAD_REFRESH_TOKEN"]
     revocation = Revocation("https://api.hubapi.com/oauth/2026-03/token/revoke", ends_grant=False)
     console = "https://app.hubspot.com/signup-hubspot/developers"
     callback_rule = "https, but for ``localhost``."

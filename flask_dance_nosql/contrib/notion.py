@@ -15,7 +15,10 @@ class Notion(Preset):
     token_request = staticmethod(lambda form: {"json": form})
     use_pkce = False
     headers = {"Notion-Version": "2022-06-28"}
-    revocation = Revocation("https://api.notion.com/v1/oauth/revoke", sends="json", auth="basic")
+    # A token that has ended is told so.
+    revocation = Revocation(
+        "https://api.notion.com/v1/oauth/revoke", sends="json", auth="basic", done=((400, ""),)
+    )
     profile = Profile("users/me", "id name person.email avatar_url", within="bot.owner.user")
     console = "https://www.notion.so/my-integrations"
 

@@ -13,8 +13,8 @@ from ..preset import WORD, Preset, Profile, Revocation, factory, option, proxy
 
 def lift_user_token(answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer whose token is the user's, if there is none of a bot."""
-    user = answer.get("authed_user")
-    return {**answer, **user} if isinstance(user, dict) and "access_token" not in answer else answer
+    user, bot = answer.get("authed_user"), answer.get("access_token")
+    return {**answer, **user} if isinstance(user, dict) and not bot else answer
 
 
 class Slack(Preset):

@@ -23,7 +23,7 @@ class StripeApp(Preset):
     token_url = "https://api.stripe.com/v1/oauth/token"
     token_request = with_key_alone
     # The answers do not tell it.
-    token_answer = staticmethod(lambda answer: {"expires_in": 3600, **answer})
+    token_answer = staticmethod(lambda told: {**told, "expires_in": told.get("expires_in") or 3600})
     use_pkce = False
     token_endpoint_auth_method = "client_secret_post"
     profile = Profile("token", "stripe_user_id")

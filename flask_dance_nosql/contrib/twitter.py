@@ -1,8 +1,6 @@
 """Twitter, by OAuth 1. For OAuth 2 see ``x``."""
 
-from typing import Any
-
-from ..preset import OAuth1Preset, Profile, argument, factory, proxy
+from ..preset import OAuth1Preset, Profile, factory, option, proxy
 
 
 class Twitter(OAuth1Preset):
@@ -17,13 +15,10 @@ class Twitter(OAuth1Preset):
     profile = Profile("account/verify_credentials.json", "id_str name - profile_image_url_https")
     console = "https://developer.x.com/en/portal/dashboard"
 
-    api_key: str | None = argument(default=None, kw_only=False)
-    api_secret: str | None = argument(default=None, kw_only=False)
-
-    def complete(self, arguments: dict[str, Any]) -> None:
-        """Give the credentials their names in OAuth 1."""
-        arguments["client_key"] = arguments.pop("api_key")
-        arguments["client_secret"] = arguments.pop("api_secret")
+    api_key: str | None = option("The key.", default=None, kw_only=False, names="client_key")
+    api_secret: str | None = option(
+        "The secret.", default=None, kw_only=False, names="client_secret"
+    )
 
 
 make_twitter_blueprint, twitter = factory(Twitter), proxy(Twitter)

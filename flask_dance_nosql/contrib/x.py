@@ -1,13 +1,6 @@
 """X. The e-mail address comes with the scope ``users.email``."""
 
-from requests import Response
-
 from ..preset import Preset, Profile, Revocation, factory, proxy
-
-
-def has_ended(answer: Response) -> bool | None:
-    """Tell a refresh token that is good for nothing from a request that is wrong."""
-    return "Value passed for the token was invalid" in answer.text or None
 
 
 class X(Preset):
@@ -17,7 +10,6 @@ class X(Preset):
     scope = ["users.read", "tweet.read", "offline.access"]
     refresh = "offline.access"
     use_pkce = True
-    ended_errors = staticmethod(has_ended)
     revocation = Revocation("https://api.x.com/2/oauth2/revoke")
     profile = Profile(
         "users/me?user.fields=profile_image_url,confirmed_email",

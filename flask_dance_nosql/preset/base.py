@@ -142,8 +142,12 @@ class BasePreset(Configurable, Generic[B]):
             value = values.pop(name)
             # A part of a URL is never nothing; elsewhere None may say something.
             setattr(self, name, each.default if value is None and each.pattern else value)
-            if each.names and getattr(self, name) is not None:
-                values[each.names] = getattr(self, name)
+            if each.names and value is not None:
+                if (values.get(each.names), further.get(each.names)) != (None, None):
+                    raise ConfigurationError(
+                        f"{name!r} is another name of {each.names!r}: give one of the two."
+                    )
+                values[each.names] = value
         self.given = {**values, **further}
         self.texts = {"client_id": "{client_id}"}
         for name, each in self.options().items():
@@ -185,13 +189,13 @@ class BasePreset(Configurable, Generic[B]):
             default = None if isinstance(default, Argument) else self.filled(default)
             if name in _MERGED:
                 arguments[name] = {**(default or {}), **(arguments.get(name) or {})}
-            elif default is not None and arguments.get(name) in (None, "", []):
+            elif default is not None and arguments.get(name) in (None, "", [], (), set()):
                 arguments[name] = default
             if name == "base_url" and arguments[name]:
                 self.texts[name] = f"{arguments[name].rstrip('/')}/"
         self.complete(arguments)
-        name, module = arguments.pop("name") or self.blueprint_name(), type(self).__module__
-        blueprint: B = make(name, module, **arguments)
+        name = arguments.pop("name") or self.blueprint_name()
+        blueprint: B = make(name, **{"import_name": type(self).__module__, **arguments})
         blueprint.from_config = dict(self.config)
         blueprint.preset = self
         blueprint.record(self._registered)

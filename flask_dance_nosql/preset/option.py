@@ -20,8 +20,10 @@ WORD = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
 class Option(Argument):
     """An argument of a factory, and what it does; see :func:`option`."""
 
-    def __init__(self, help: str, default: Any, pattern: str | None, **does: Any) -> None:
-        super().__init__(default=default)
+    def __init__(
+        self, help: str, default: Any, pattern: str | None, kw_only: bool, **does: Any
+    ) -> None:
+        super().__init__(default=default, kw_only=kw_only)
         self.help = help
         self.pattern = pattern
         self.adds: str | None = does.get("adds")
@@ -45,6 +47,7 @@ def option(  # noqa: D417 - the last ones are told together
     *,
     default: Any = Parameter.empty,
     pattern: str | None = None,
+    kw_only: bool = True,
     **does: Any,
 ) -> Any:
     """Declare an option of a factory.
@@ -53,6 +56,7 @@ def option(  # noqa: D417 - the last ones are told together
         help: What it is for, in a sentence.
         default: Its default; without one it is required.
         pattern: What a text for it matches as a whole. It needs one to be part of a URL.
+        kw_only: Whether it is given by name only.
         adds: The parameter of the authorization URL that it adds if it is set, as ``name=value``,
             with ``{}`` for the option's own value. Those of several options are joined by spaces.
         otherwise: What it adds if it is not set.
@@ -61,7 +65,7 @@ def option(  # noqa: D417 - the last ones are told together
         names: The argument that it is another name of.
         ends: What stands behind its value as part of a URL. Without a value there is neither.
     """
-    return Option(help, default, pattern, **does)
+    return Option(help, default, pattern, kw_only, **does)
 
 
 OFFLINE = option("Get a refresh token.", default=False, adds="access_type=offline", refreshes=True)

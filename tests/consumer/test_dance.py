@@ -658,6 +658,19 @@ def test_begin_asks_for_one_visitor(rotating: RotatingProvider) -> None:
     assert blueprint.scope == ["read"]
 
 
+@pytest.mark.parametrize("where", ["begin", "setting"])
+def test_a_number_of_zero_is_sent(rotating: RotatingProvider, where: str) -> None:
+    """``max_age=0`` asks the provider to have the visitor log in anew: it must not get lost."""
+    asked = {"max_age": 0, "level": 1, "none": None}
+    setting, given = ({}, asked) if where == "begin" else (asked, {})
+    blueprint = blueprint_at(rotating, authorization_url_params=setting)
+    app = make_app(blueprint)
+    app.add_url_rule("/more", "more", lambda: blueprint.begin(**given))
+    query = parse_qs(urlsplit(app.test_client().get("/more").location).query)
+    assert (query["max_age"], query["level"]) == (["0"], ["1"])
+    assert "none" not in query
+
+
 def test_begin_keeps_what_was_granted(rotating: RotatingProvider) -> None:
     """V7: a step up asks for what the token has, too; a narrower answer loses none of it."""
     rotating.approve(name="ann", code="one", scope="read profile")

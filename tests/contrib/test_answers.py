@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import responses
+from responses.matchers import header_matcher
 
 from flask_dance_nosql.consumer.backend import MemoryBackend
 from flask_dance_nosql.errors import TokenRefreshError, TokenRevoked
@@ -185,6 +186,12 @@ EXCHANGES = [
         {"ext_expires_in": "3599"},
     ),
     Exchange("stripe_app", {"access_token": "a", "refresh_token": "r"}, {"expires_in": 3600}),
+    Exchange("stripe_app", {"access_token": "a", "expires_in": None}, {"expires_in": 3600}),
+    Exchange(
+        "slack",
+        {"ok": True, "access_token": None, "authed_user": {"id": "U1", "access_token": "a"}},
+        {"access_token": "a"},
+    ),
     Exchange(
         "twitch",
         {"access_token": "a", "scope": ["user:read:email"], "expires_in": 14000},
@@ -274,3 +281,44 @@ def test_refresh_token_that_is_not_sent_again(module: str, answer: dict[str, Any
     blueprint = refreshed(module, 200, answer)
     token = blueprint.backend.get(blueprint)
     assert (token["access_token"], token["refresh_token"]) == ("new", "rt-1")
+
+
+@pytest.mark.parametrize(
+    ("named", "count"),
+    [
+        ("https://acme.my.salesforce.com", 3),
+        ("https://acme.my.salesforce.com/", 3),
+        ("https://other.my.salesforce.com", 1),
+        ("https://[", 1),
+        (None, 1),
+        (5, 1),
+    ],
+)
+def test_refusal_by_a_host_that_the_token_names(named: Any, count: int) -> None:
+    """Salesforce's tokens do not say when they end, and its API is at the token's own host."""
+    old = {"access_token": "old", "refresh_token": "rt-1", "instance_url": named}
+    blueprint = make(
+        "salesforce", "the-id", "the-secret", scope="refresh_token", backend=MemoryBackend(old)
+    )
+    url = "https://acme.my.salesforce.com/services/data"
+    with (
+        app_with(blueprint).test_request_context(),
+        responses.RequestsMock(assert_all_requests_are_fired=False) as provider,
+    ):
+        provider.get(url, status=401, match=[header_matcher({"Authorization": "Bearer old"})])
+        provider.get(url, json={}, match=[header_matcher({"Authorization": "Bearer new"})])
+        provider.post(blueprint.token_url, json={"access_token": "new"})
+        assert blueprint.session.get(url).status_code == (200 if count == 3 else 401)
+        assert len(provider.calls) == count
+
+
+def test_refusal_of_a_token_in_a_header_of_its_own() -> None:
+    """Shopify's token is not in the header Authorization, and is refreshed all the same."""
+    old = {"access_token": "old", "refresh_token": "rt-1"}
+    blueprint = make("shopify", "the-id", "the-secret", backend=MemoryBackend(old))
+    name, url = "X-Shopify-Access-Token", blueprint.session.resolve("shop.json")
+    with app_with(blueprint).test_request_context(), responses.RequestsMock() as provider:
+        provider.get(url, status=401, match=[header_matcher({name: "old"})])
+        provider.get(url, json={}, match=[header_matcher({name: "new"})])
+        provider.post(blueprint.token_url, json={"access_token": "new", "refresh_token": "rt-2"})
+        assert blueprint.session.get("shop.json").status_code == 200

@@ -40,6 +40,12 @@ def test_client_comes_from_the_configuration() -> None:
     assert blueprint.scope == ["openid", "profile", "email"]
 
 
+def test_the_package_of_the_blueprint_may_be_given() -> None:
+    """It is one of the arguments of each blueprint."""
+    given = make_oidc_blueprint("acme", "https://id.example.com", import_name=__name__)
+    assert given.import_name == __name__
+
+
 def test_unknown_arguments_are_errors() -> None:
     """As with every blueprint."""
     with pytest.raises(ConfigurationError, match="jwks_url"):

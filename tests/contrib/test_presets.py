@@ -175,6 +175,33 @@ def test_option(row: OptionRow) -> None:
     assert {name: query.get(name, [None])[0] for name in row.params} == row.params
 
 
+@pytest.mark.parametrize(
+    ("module", "scope", "asked"),
+    [
+        # One of all their logins.
+        ("linear", "write", "read,write"),
+        ("linear", ["read", "write"], "read,write"),
+        ("hubspot", "crm.objects.contacts.read", "oauth crm.objects.contacts.read"),
+        # As their provider has scopes written, however the view writes them.
+        ("digitalocean", "read,write", "read write"),
+        ("github", "repo,user", "repo user"),
+        ("strava", "read activity:read", "read,activity:read"),
+    ],
+)
+def test_scope_that_a_view_asks_for(module: str, scope: Any, asked: str) -> None:
+    """What the provider wants of a scope holds for ``begin()``, too."""
+    blueprint = make(module, "the-id", "the-secret")
+    with app_with(blueprint).test_request_context():
+        query = parse_qs(urlsplit(blueprint.begin(scope=scope).location).query)
+    assert query["scope"] == [asked]
+
+
+@pytest.mark.parametrize("empty", [None, "", [], (), set()], ids=repr)
+def test_no_scope_is_the_default_one(empty: Any) -> None:
+    """A preset with a default scope asks for it whenever it is given none."""
+    assert make("google", scope=empty).scope == ["openid", "email", "profile"]
+
+
 @oauth2
 def test_credentials_from_configuration(row: Row) -> None:
     """Keys that are set after the registration count, and those of each app for itself."""
@@ -217,9 +244,11 @@ def test_full_set_of_arguments(module: str) -> None:
         "authorized_url": "/back/{bp.name}",
         "rule_kwargs": {"host": "app.example"},
         "name": "mine",
+        "import_name": __name__,
     }
     blueprint = make(module, storage=backend, **given)
     assert blueprint.backend is backend
+    assert blueprint.import_name == __name__
     assert (blueprint.name, blueprint.redirect_url, blueprint.redirect_to) == (
         "mine",
         "/after",

@@ -78,7 +78,12 @@ REVOCATIONS = [
     Row("keycloak", "https://id.example.com/realms/shop/protocol/openid-connect/revoke"),
     Row("linear", "https://api.linear.app/oauth/revoke", auth="", body=BODY),
     access_alone("mastodon", "https://mastodon.social/oauth/revoke", auth="", body=BODY),
-    Row("notion", "https://api.notion.com/v1/oauth/revoke", is_json=True),
+    Row(
+        "notion",
+        "https://api.notion.com/v1/oauth/revoke",
+        is_json=True,
+        done=((400, "invalid_grant"),),
+    ),
     Row("nylas", "https://api.us.nylas.com/v3/connect/revoke", auth="secret"),
     Row("okta", "https://acme.okta.com/oauth2/v1/revoke"),
     Row("orcid", "https://orcid.org/oauth/revoke", auth="", body=BODY),
@@ -153,8 +158,10 @@ def test_answer(row: Row) -> None:
     """What the provider says is good for nothing any more is revoked, and nothing else."""
     for status, text in (*row.done, (204, "")):
         assert revoked(row, status, {"message": text})[0] is True
-    for status, _ in row.done:
-        if row.module != "github":
+    for status, text in row.done:
+        answer = {"error": "invalid_client", "error_description": text}
+        assert revoked(row, status, answer)[0] is False
+        if row.module not in ("github", "notion"):
             assert revoked(row, status, {"message": "missing client id"})[0] is False
     for name in ("ok", "success", "revoked"):
         assert revoked(row, 200, {name: False})[0] is False

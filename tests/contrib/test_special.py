@@ -96,10 +96,35 @@ def test_gitlab_certificates(verify: bool, monkeypatch: pytest.MonkeyPatch) -> N
     assert seen == (["/an/authority.pem"] * 2 if verify else [False, False])
 
 
-def test_gitlab_with_a_session_class_of_ones_own() -> None:
+def test_gitlab_with_authorities_of_ones_own() -> None:
+    """The argument that each blueprint has counts."""
+    assert make("gitlab", verify="/an/authority.pem").verify == "/an/authority.pem"
+
+
+@pytest.mark.parametrize("given", [{"session_class": OAuth2Session}, {"verify": "/a.pem"}], ids=str)
+def test_gitlab_without_certificates_takes_no_other_say(given: dict[str, Any]) -> None:
     """Which of the two is meant can't be known."""
     with pytest.raises(ValueError, match="session_class"):
-        make("gitlab", verify_tls_certificates=False, session_class=OAuth2Session)
+        make("gitlab", verify_tls_certificates=False, **given)
+
+
+@pytest.mark.parametrize(
+    ("module", "own", "name"),
+    [
+        ("dropbox", "app_key", "client_id"),
+        ("dropbox", "app_secret", "client_secret"),
+        ("jira", "consumer_key", "client_key"),
+        ("meetup", "key", "client_id"),
+        ("twitter", "api_key", "client_key"),
+        ("twitter", "api_secret", "client_secret"),
+    ],
+)
+def test_both_names_of_a_credential(module: str, own: str, name: str) -> None:
+    """Either may be given, and not both: one would be passed over."""
+    assert getattr(make(module, **{own: "a"}), name) == "a"
+    assert getattr(make(module, **{name: "a"}), name) == "a"
+    with pytest.raises(ConfigurationError, match="another name"):
+        make(module, **{own: "a", name: "b"})
 
 
 @pytest.mark.parametrize(
@@ -187,6 +212,31 @@ def test_shopify_without_a_secret() -> None:
     assert blueprint.backend.get(blueprint) is None
 
 
+def test_shopify_while_the_secret_can_not_be_had() -> None:
+    """The dance fails, as it does where the secret is needed for the exchange."""
+
+    def failing() -> str:
+        raise OSError("the vault of s3cret is closed")
+
+    blueprint = make("shopify", "the-id", failing, backend=MemoryBackend())
+    told: list[Any] = []
+
+    def note(sender: Any, error: Any = None, error_description: Any = None, **_: Any) -> None:
+        told.append((error, error_description))
+
+    oauth_error.connect(note, blueprint)
+    client = app_with(blueprint, TESTING=True).test_client()
+    location = client.get("/login/shopify").location
+    [state] = parse_qs(urlsplit(location).query)["state"]
+    query = shopify_query("x", code="c", state=state, shop="acme.myshopify.com")
+    answer = client.get("/login/shopify/authorized", query_string=query)
+    assert answer.status_code == 302
+    [(error, description)] = told
+    assert error == "temporarily_unavailable"
+    assert "OSError" in description
+    assert "s3cret" not in description
+
+
 def private_key(kind: str) -> str:
     """Return a private key in PEM."""
     key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else None
@@ -235,6 +285,15 @@ def test_jira_key(how: str, tmp_path: Path) -> None:
     assert 'oauth_signature_method="RSA-SHA1"' in headers["Authorization"].decode()
     assert headers["Content-Type"] in ("application/json", b"application/json")
     assert location.startswith("https://jira.example.com/plugins/servlet/oauth/authorize?")
+
+
+def test_jira_key_that_is_no_path(tmp_path: Path) -> None:
+    """A key without its first line is too long for a path, and no error shows it."""
+    long = "MIIEpAIBAAKCAQEA" * 100
+    assert make("jira", consumer_key="k", rsa_key=long).rsa_key == long
+    path = tmp_path / "key.pem"
+    path.write_bytes(b"# f\xfcr Jira\n" + private_key("rsa").encode())
+    assert "-----BEGIN" in make("jira", consumer_key="k", rsa_key=str(path)).rsa_key
 
 
 def test_jira_key_that_is_none() -> None:
@@ -331,8 +390,20 @@ def test_apple_refresh_and_revocation_have_a_secret_of_their_own() -> None:
     assert all(jwt.decode(secret, key, ["ES256"]).claims["iss"] == "TEAM" for secret in secrets)
 
 
+def test_apple_secret_is_of_the_client_of_the_app() -> None:
+    """Where the configuration names the client, the statement is the one of that client."""
+    for given in (None, "by-argument"):
+        app, blueprint, key = apple_site(client_id=given)
+        app.config["APPLE_OAUTH_CLIENT_ID"] = "configured"
+        with app.app_context():
+            assert (
+                jwt.decode(blueprint.client_secret(), key, ["ES256"]).claims["sub"] == "configured"
+            )
+
+
 @pytest.mark.parametrize(
-    "given", [{"team_id": None}, {"key_id": None}, {"client_id": None}, {"private_key": "no key"}]
+    "given",
+    [{"team_id": None}, {"key_id": None}, {"private_key": "no key"}, {"client_secret": "s"}],
 )
 def test_apple_without_all_of_its_parts(given: dict[str, Any]) -> None:
     """It is an error where the blueprint is made, which does not show the key."""

@@ -24,8 +24,11 @@ THREAD = "fuzz"
 DETAILS = " (details)"
 """After the name of a logger, for what a record has beside its message."""
 
-LIMIT_SECONDS = 10.0
-"""After how long an input counts as one that hangs. Most take some milliseconds."""
+LIMIT_SECONDS = 60.0
+"""After how long an input counts as one that hangs.
+
+Most take some milliseconds, and on a machine with other work some seconds now and then.
+"""
 
 DOCUMENTED = (CorruptToken, TokenRefreshError, TokenExpiredError)
 """What an application has to expect of a token that it reads or calls the provider with."""
@@ -105,7 +108,7 @@ def observe(surface: Surface, given: Any) -> Seen:
             seen.hangs_at = "".join(traceback.format_stack(frame)[-8:])
     for other in set(threading.enumerate()) - before - {thread}:
         # A token that can't be stored is tried again, which none of the inputs is a reason for.
-        other.join(1)
+        other.join(10)
         if other.is_alive():
             seen.wrong.append(f"the thread {other.name} goes on")
     return seen

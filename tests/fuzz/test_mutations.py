@@ -39,7 +39,7 @@ def compare_as_text(patch: Patch) -> None:
 
 def talk(patch: Patch) -> None:
     """Let requests-oauthlib write what it sends and gets."""
-    for module in ("dance", "token_endpoint", "oauth2_session"):
+    for module in ("dance", "token_calls", "oauth2_session"):
         name = f"flask_dance_nosql.consumer.{module}.quiet"
         patch.setattr(name, lambda *_secrets: nullcontext())
     patch.setattr("flask_dance_nosql.consumer.consumer_session.kept_out", ContextVar("unused"))

@@ -89,7 +89,8 @@ def read_metadata(provider: str, document: dict[str, Any], issuer: str) -> Metad
     endpoints = {}
     for setting, field in ENDPOINTS.items():
         url = document.get(field)
-        if url is None:
+        if not url:
+            # Some write what they have not as an empty text.
             continue
         try:
             require_tls(url if isinstance(url, str) else "")
@@ -97,6 +98,7 @@ def read_metadata(provider: str, document: dict[str, Any], issuer: str) -> Metad
             message = f"the {field} in its discovery document is no https URL."
             raise ProviderError(provider, message) from None
         endpoints[setting] = url
+    names_issuer = document.get("authorization_response_iss_parameter_supported")
     algorithms = document.get("id_token_signing_alg_values_supported")
     if not isinstance(algorithms, list):
         algorithms = ["RS256"]
@@ -104,7 +106,7 @@ def read_metadata(provider: str, document: dict[str, Any], issuer: str) -> Metad
         issuer=said,
         endpoints=endpoints,
         algorithms=tuple(each for each in algorithms if isinstance(each, str)),
-        names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+        names_issuer=str(names_issuer).lower() == "true",
     )
 
 

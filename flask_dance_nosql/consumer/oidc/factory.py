@@ -53,9 +53,9 @@ def make_oidc_blueprint(
         ConfigurationError: If the issuer can't be one, or an argument is unknown.
         MissingDependency: If ``joserfc`` is not installed.
     """
-    arguments.setdefault("scope", ["openid", "profile", "email"])
+    arguments = {"import_name": __name__, "scope": ["openid", "profile", "email"], **arguments}
     blueprint = OIDCConsumerBlueprint(
-        name, __name__, client_id, client_secret, issuer=issuer, **arguments
+        name, client_id=client_id, client_secret=client_secret, issuer=issuer, **arguments
     )
     prefix = re.sub(r"\W", "_", name).upper()
     for setting in ("client_id", "client_secret"):

@@ -114,7 +114,8 @@ def _check_issuer(claims: Claims, metadata: Metadata, key: Key) -> None:
     if metadata.is_for_all_tenants and not key.is_of(issuer, tenant):
         raise InvalidIDToken("The ID token is signed by the key of another issuer.")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+    is_name = isinstance(subject, str) and 0 < len(subject) <= _LONGEST_SUBJECT
+    if not is_name or not str(subject).isprintable():
         raise InvalidIDToken("The ID token names no subject.")
 
 

@@ -168,6 +168,22 @@ def test_a_bad_discovery_document_ends_the_login_at_its_beginning(
     assert told["error"] == error
 
 
+@pytest.mark.parametrize("empty", ["", [], {}, False, None], ids=repr)
+def test_an_endpoint_that_is_empty_is_none(openid: OpenIDProvider, empty: Any) -> None:
+    """What a login does not need may be written as empty."""
+    names = ("revocation_endpoint", "userinfo_endpoint", "end_session_endpoint")
+    openid.metadata = dict.fromkeys(names, empty)
+    site = make_openid_site(openid)
+    browser = site.browser()
+    assert log_in(site, openid, browser).location == "/"
+    assert browser.stored["id_token"]
+    assert site.blueprint.metadata().endpoints.keys() == {
+        "authorization_url",
+        "token_url",
+        "jwks_url",
+    }
+
+
 ODD_BODIES = {
     "empty": b"",
     "null": b"null",

@@ -175,6 +175,8 @@ REFUSED: dict[str, tuple[str, Lie]] = {
     "sub: empty": ("no subject", claims(sub="")),
     "sub: a number": ("no subject", claims(sub=1)),
     "sub: long": ("no subject", claims(sub="x" * 256)),
+    "sub: a surrogate": ("no subject", claims(sub="\ud800")),
+    "sub: a line break": ("no subject", claims(sub="ann\nbob")),
     "at_hash": ("another access token", claims(at_hash="another")),
     "none": ("algorithm", unsigned),
     "HS256 by the public key": ("algorithm", by_the_public_key),
@@ -250,6 +252,19 @@ def test_hs256_counts_if_the_blueprint_says_so(openid: OpenIDProvider, signals: 
     assert len(signals.of("oauth-error")) == 2
 
 
+def test_a_secret_that_can_not_be_had_any_more(openid: OpenIDProvider, signals: Signals) -> None:
+    """A function for the secret that fails between the exchange and the check ends the login."""
+    openid.algorithm, openid.keys = "HS256", [OctKey.import_key(CLIENT_SECRET, {"kid": "a"})]
+    secrets = iter([CLIENT_SECRET])
+    site = make_openid_site(
+        openid, client_secret=lambda: next(secrets), id_token_algorithms=["HS256"]
+    )
+    browser = site.browser()
+    assert log_in(site, openid, browser).status_code == 302
+    assert [told["error"] for told in signals.of("oauth-error")] == ["temporarily_unavailable"]
+    assert browser.stored is None
+
+
 @pytest.mark.parametrize("secret", [None, "", rsa_key().as_pem(private=False).decode()])
 def test_a_secret_that_is_none_signs_nothing(
     openid: OpenIDProvider, signals: Signals, secret: str | None
@@ -289,6 +304,8 @@ def test_a_fixed_nonce_is_an_error(openid: OpenIDProvider) -> None:
         (True, None, "mismatching_issuer"),
         (True, "https://evil.example", "mismatching_issuer"),
         (None, "https://evil.example", "mismatching_issuer"),
+        ("true", None, "mismatching_issuer"),
+        ("false", None, None),
         (True, "own", None),
         (None, None, None),
         (None, "own", None),

@@ -34,10 +34,15 @@ def test_the_url_has_no_token(openid: OpenIDProvider) -> None:
 
 @pytest.mark.parametrize(
     ("claims", "hint", "sent"),
-    [({}, "me", "me"), ({"login_hint": "l"}, None, "l"), ({"sub": "\ud800"}, None, "?")],
+    [
+        ({}, "me", "me"),
+        ({}, None, "ann"),
+        ({"login_hint": "l"}, None, "l"),
+        ({"login_hint": "\ud800"}, None, "?"),
+    ],
 )
 def test_the_hint(openid: OpenIDProvider, claims: Any, hint: Any, sent: str) -> None:
-    """One of yours comes first, then the provider's own, then the subject, whatever it is."""
+    """One of yours comes first, then the provider's own, whatever it is, then the subject."""
     site = make_openid_site(openid)
     browser = site.browser()
     openid.claims = claims
