@@ -9,11 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..consumer.backend.store.values import Token, id_text
-from ..consumer.token import account_id_of
+from ..consumer.token import PROFILE, account_id_of
 from ..errors import AccountUnknown
-
-PROFILE = "account_profile"
-"""Where a token has the profile of its account: beside what the provider has given, and sealed."""
 
 _MAX_TEXT, _MAX_URL = 300, 2000
 

@@ -220,11 +220,13 @@ class AccountClient(OAuthClient):
         is_plain = not self.several_accounts and not self.exclusive_accounts
         if is_plain or found.key is None or not isinstance(found, StoreSlot):
             return found
-        try:
-            account = self._account_id(token)
-        except AccountUnknown:
-            self._give_up(token)
-            raise
+        account = found.provider_user_id
+        if account is None:
+            try:
+                account = self._account_id(token)
+            except AccountUnknown:
+                self._give_up(token)
+                raise
         if self.several_accounts:
             found = found.of_account(account)
             self._adopt(found, account)

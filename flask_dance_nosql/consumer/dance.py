@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from flask import (
     Blueprint,
@@ -40,6 +40,8 @@ from .failure import (
     MISMATCHING_USER,
     MISSING_STATE,
     SCOPE_NOT_GRANTED,
+    SIGN_IN_FAILED,
+    SIGN_IN_REFUSED,
     TOKEN_NOT_STORED,
     DanceFailure,
     error_code,
@@ -69,11 +71,25 @@ log = logging.getLogger(__name__)
 ARRIVED = "arrived"
 """In the query of the callback view: the visitor comes from a page of this site."""
 
-_TOLD_AT_ONCE = (ACCOUNT_ALREADY_LINKED, ACCOUNT_UNKNOWN)
+_TOLD_AT_ONCE = (ACCOUNT_ALREADY_LINKED, ACCOUNT_UNKNOWN, SIGN_IN_FAILED, SIGN_IN_REFUSED)
 _REFUSALS = ((AccountAlreadyLinked, ACCOUNT_ALREADY_LINKED), (AccountUnknown, ACCOUNT_UNKNOWN))
 
 RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
+
+
+class SignsIn(Protocol):
+    """What a blueprint asks to store the token of a login if visitors sign in with it."""
+
+    def store_login(self, token: Token) -> tuple[TokenSlot, Callable[[], object]]:
+        """Sign the visitor in, and store the token as theirs.
+
+        Returns:
+            Where the token is, and a function that sends further signals when it is stored.
+
+        Raises:
+            DanceFailure, ValueError: If the visitor is to get a page in place of it.
+        """
 
 
 class DanceViews(AccountClient):
@@ -82,6 +98,9 @@ class DanceViews(AccountClient):
     The subclass for a version of OAuth says how a dance begins, what counts as a response, and how
     the token is fetched; what happens with the outcome is the same for each.
     """
+
+    sign_in: SignsIn | None = None
+    """What signs visitors in with their accounts, if something does."""
 
     redirect_url: Setting[str | None] = Setting(default=None)
     redirect_to: Setting[str | None] = Setting(default=None)
@@ -183,20 +202,35 @@ class DanceViews(AccountClient):
         if response is None and not any(result is False for _, result in results):
             try:
                 # Receivers may have signed somebody in.
-                slot = self._store_login(token, None if results else slot)
-            except ValueError as error:
-                # The text of a foreign error may show the token that the backend was given.
-                reason = f"The backend refused the token: {type(error).__name__}."
-                if isinstance(error, FlaskDanceNoSQLError):
-                    reason = str(error)
-                code = next(
-                    (c for kind, c in _REFUSALS if isinstance(error, kind)), TOKEN_NOT_STORED
-                )
-                return self._failed(DanceFailure(code, reason, page=login.next))
+                slot, tell = self._stored(token, None if results else slot)
+            except DanceFailure as failure:
+                failure.page = login.next
+                return self._failed(failure)
             token_saved.send(self, user_id=slot.user_id)
+            tell()
             ending = _odd_ending(login, slot, token)
         LastEnding(self.name).note(ending)
         return make_response(response or redirect(local_url(login.next) or self._next_url()))
+
+    def _stored(
+        self, token: Token, slot: TokenSlot | None
+    ) -> tuple[TokenSlot, Callable[[], object]]:
+        """Store the token of a login. Returns where it is, and what sends further signals of it.
+
+        Raises:
+            DanceFailure: If the backend or the sign-in refuses it.
+        """
+        try:
+            if self.sign_in is not None:
+                return self.sign_in.store_login(token)
+            return self._store_login(token, slot), lambda: None
+        except ValueError as error:
+            # The text of a foreign error may show the token that the backend was given.
+            reason = f"The backend refused the token: {type(error).__name__}."
+            if isinstance(error, FlaskDanceNoSQLError):
+                reason = str(error)
+            code = next((c for kind, c in _REFUSALS if isinstance(error, kind)), TOKEN_NOT_STORED)
+            raise DanceFailure(code, reason) from None
 
     @abstractmethod
     def _begin(
