@@ -16,7 +16,7 @@ from ..consumer.backend.base import TokenSlot
 from ..consumer.backend.scoped import StoreSlot, UserScopedBackend
 from ..consumer.backend.store.document import TokenKey
 from ..consumer.backend.store.values import Token, id_text
-from ..consumer.failure import SIGN_IN_FAILED, SIGN_IN_REFUSED, DanceFailure
+from ..consumer.failure import MISMATCHING_USER, SIGN_IN_FAILED, SIGN_IN_REFUSED, DanceFailure
 from ..consumer.signals import account_linked, user_created, user_signed_in
 from ..errors import (
     AccountAlreadyLinked,
@@ -181,10 +181,17 @@ class SignIn:
         """
         return read_profile(self.blueprint, token, self._reader)
 
-    def store_login(self, token: Token) -> tuple[TokenSlot, Callable[[], None]]:
+    def store_login(
+        self, token: Token, begun_by: str | None = None
+    ) -> tuple[TokenSlot, Callable[[], None]]:
         """Sign the visitor in, or link the account to them, and store the token as theirs.
 
         For the blueprint, which calls it at the end of each dance.
+
+        Args:
+            token: The token.
+            begun_by: The id of the user who has begun the login and is signed in still: an account
+                is linked to nobody else.
 
         Returns:
             Where the token is, and what sends the signals of it.
@@ -202,7 +209,7 @@ class SignIn:
                 stack.enter_context(self._turn(profile.id))
                 stack.enter_context(login.unchanged_on_error())
                 owner = self._owner(profile.id)
-                arrival = self._arrival(profile, owner)
+                arrival = self._arrival(profile, owner, begun_by)
                 slot = self._slot(arrival, profile, owner)
             except Exception:
                 blueprint._give_up(token, is_linked=owner is not None)
@@ -210,7 +217,9 @@ class SignIn:
             slot = blueprint._store_login(with_profile(token, profile), slot)
         return slot, partial(self._tell, profile, arrival)
 
-    def _arrival(self, profile: AccountProfile, owner: TokenKey | None) -> _Arrival:
+    def _arrival(
+        self, profile: AccountProfile, owner: TokenKey | None, begun_by: str | None
+    ) -> _Arrival:
         """Say who has come with an account that is an owner's or nobody's, and sign them in."""
         present = self._ask("current_user_id")
         user = None if present is None else self._ask("load_user", present)
@@ -230,6 +239,9 @@ class SignIn:
             raise DanceFailure(SIGN_IN_REFUSED, "create_user has returned no user.")
         user_id = self._id(user)
         is_linked = owner is None or owner.user_id != user_id
+        if is_here and is_linked and begun_by != user_id:
+            # Whoever has begun it may have left it to this visitor together with the session.
+            raise DanceFailure(MISMATCHING_USER, "The login was begun before the user signed in.")
         arrival = _Arrival(user, user_id, is_created, is_linked, not (is_here and is_linked))
         if arrival.signs_in:
             login.forget_others(user_id, present)

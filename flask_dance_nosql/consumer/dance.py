@@ -81,8 +81,14 @@ RETRY = "retry"
 class SignsIn(Protocol):
     """What a blueprint asks to store the token of a login if visitors sign in with it."""
 
-    def store_login(self, token: Token) -> tuple[TokenSlot, Callable[[], object]]:
+    def store_login(
+        self, token: Token, begun_by: str | None
+    ) -> tuple[TokenSlot, Callable[[], object]]:
         """Sign the visitor in, and store the token as theirs.
+
+        Args:
+            token: The token.
+            begun_by: The id of the user who has begun the login and is signed in still.
 
         Returns:
             Where the token is, and a function that sends further signals when it is stored.
@@ -201,8 +207,7 @@ class DanceViews(AccountClient):
         ending, response = "", _first_response(results)
         if response is None and not any(result is False for _, result in results):
             try:
-                # Receivers may have signed somebody in.
-                slot, tell = self._stored(token, None if results else slot)
+                slot, tell = self._stored(token, slot, is_heard=bool(results))
             except DanceFailure as failure:
                 failure.page = login.next
                 return self._failed(failure)
@@ -213,17 +218,22 @@ class DanceViews(AccountClient):
         return make_response(response or redirect(local_url(login.next) or self._next_url()))
 
     def _stored(
-        self, token: Token, slot: TokenSlot | None
+        self, token: Token, slot: TokenSlot | None, *, is_heard: bool
     ) -> tuple[TokenSlot, Callable[[], object]]:
         """Store the token of a login. Returns where it is, and what sends further signals of it.
+
+        Args:
+            token: The token.
+            slot: That of the user who has begun the login, or ``None``.
+            is_heard: Whether a receiver may have signed somebody in.
 
         Raises:
             DanceFailure: If the backend or the sign-in refuses it.
         """
         try:
             if self.sign_in is not None:
-                return self.sign_in.store_login(token)
-            return self._store_login(token, slot), lambda: None
+                return self.sign_in.store_login(token, None if slot is None else slot.user_id)
+            return self._store_login(token, None if is_heard else slot), lambda: None
         except ValueError as error:
             # The text of a foreign error may show the token that the backend was given.
             reason = f"The backend refused the token: {type(error).__name__}."
