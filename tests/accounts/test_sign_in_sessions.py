@@ -18,7 +18,7 @@ from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
 from flask_dance_nosql.errors import AccountUnknown
 
-from ..consumer.oidc.provider import OpenIDProvider
+from ..consumer.oidc.provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider
 from ..consumer.site import Site
 from ..rotating import RotatingProvider
 from .members import Members
@@ -112,8 +112,8 @@ def test_openid_connect(openid: OpenIDProvider) -> None:
     users: dict[str, Any] = {}
     blueprint = make_oidc_blueprint(
         issuer=openid.issuer,
-        client_id="id",
-        client_secret="client-secret",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
         name="acme",
         backend=UserScopedBackend(MemoryStore(), user_id=current_user_id),
     )
