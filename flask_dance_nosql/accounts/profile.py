@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from werkzeug.exceptions import HTTPException
+
 from ..consumer.backend.store.values import Token, id_text
 from ..consumer.token import PROFILE, account_id_of
 from ..errors import AccountUnknown
@@ -71,6 +73,9 @@ def read_profile(
         if isinstance(fields, AccountProfile):
             return fields
         return _cleaned(blueprint.name, fields)
+    except HTTPException:
+        # A reader that calls abort() has an answer of its own.
+        raise
     except Exception as error:  # noqa: BLE001 - a function, an answer or a call may do anything
         # Its text may show the token.
         raise AccountUnknown(blueprint.name, type(error).__name__) from None

@@ -11,13 +11,13 @@ from flask import abort, flash, get_flashed_messages, redirect
 from flask import session as flask_session
 from sqlalchemy.exc import IntegrityError
 
-from flask_dance_nosql.accounts import AccountProfile, SignIn, current_user_id
+from flask_dance_nosql.accounts import AccountProfile, SignIn, current_user_id, sign_in
 from flask_dance_nosql.accounts.profile import profile_in
 from flask_dance_nosql.consumer import oauth_authorized, user_signed_in
 from flask_dance_nosql.consumer.backend import SessionBackend, TokenKey, UserScopedBackend
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.revocation import Revocation
-from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
+from flask_dance_nosql.errors import BackendError, BackendUnavailable, ConfigurationError
 from flask_dance_nosql.testing import connected
 
 from ..consumer.conftest import make_blueprint
@@ -313,6 +313,14 @@ def test_an_application_may_answer_by_itself(members: Members) -> None:
         assert not members.rotating.live("A")
 
 
+def test_a_reader_of_the_profile_may_answer_by_itself(rotating: RotatingProvider) -> None:
+    """It knows which accounts may come in at all, such as those of a company."""
+    members = Members(rotating, steps={"profile": lambda session: abort(403)})
+    answer = members.login(members.site.browser())
+    assert (answer.status_code, "account_unknown" in answer.text) == (403, False)
+    assert not rotating.live("A")
+
+
 @pytest.mark.parametrize("query", ["error=access_denied", "error=odd%0A", "code=unknown", ""])
 def test_denied_and_cancelled(members: Members, query: str) -> None:
     """No user is made, and the visitor comes to a page without a 500."""
@@ -338,6 +346,50 @@ def test_a_store_that_does_not_answer(rotating: RotatingProvider) -> None:
     store.refuses = set()
     members.login(browser)
     assert members.user_of(browser) == "1"
+
+
+@pytest.mark.parametrize("operation", ["acquire", "linked"])
+def test_a_store_that_does_not_tell(rotating: RotatingProvider, operation: str) -> None:
+    """Without an answer to whose the account is, no user is made."""
+
+    class Silent(MemoryStore):
+        pass
+
+    def fail(self: Any, *_: Any) -> Any:
+        raise BackendUnavailable(operation, "Silent")
+
+    members = Members(rotating, store=Silent())
+    setattr(Silent, operation, fail)
+    with pytest.raises(BackendUnavailable):
+        members.login(members.site.browser())
+    assert members.users == {}
+    assert not rotating.live("A")
+
+
+def test_a_store_that_does_not_lock(
+    rotating: RotatingProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Visitors sign in all the same, as with a database that lacks a right, and it is logged."""
+
+    class Unlocked(MemoryStore):
+        def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+            raise BackendError("acquire", "Unlocked")
+
+    members = Members(rotating, store=Unlocked())
+    assert members.user_of(members.arrived()) == "1"
+    assert "without a lock" in caplog.text
+
+
+def test_who_waits_too_long(rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another login with the account does not end, there is a page, and no second user."""
+    monkeypatch.setattr(sign_in, "WAIT_SECONDS", 0.05)
+    members = Members(rotating)
+    held = members.store.lock(TokenKey(".signin.acme", ".signin.A"))
+    answer = members.login(members.site.browser())
+    assert (answer.status_code, "sign_in_failed" in answer.text) == (400, True)
+    assert members.users == {}
+    held.release()
+    assert members.user_of(members.arrived()) == "1"
 
 
 def test_the_profile_is_asked_once(rotating: RotatingProvider) -> None:

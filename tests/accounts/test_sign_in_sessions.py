@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import responses
 from flask import Flask, Request, Response
 from flask import session as flask_session
 from flask.sessions import SessionInterface, SessionMixin
@@ -16,8 +17,10 @@ from flask_dance_nosql.accounts.profile import profile_in
 from flask_dance_nosql.consumer.backend import UserScopedBackend
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
+from flask_dance_nosql.contrib.twitter import make_twitter_blueprint
 from flask_dance_nosql.errors import AccountUnknown
 
+from ..consumer.conftest import make_app
 from ..consumer.oidc.provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider
 from ..consumer.site import Site
 from ..rotating import RotatingProvider
@@ -133,6 +136,33 @@ def test_openid_connect(openid: OpenIDProvider) -> None:
     assert (key, profile.email, profile.email_verified) == ("acme:ann", "ann@example.test", True)
     token = browser.do(lambda: blueprint.token)
     assert profile_in("acme", token or {}) == profile
+
+
+def test_oauth_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider of OAuth 1 signs visitors in, too."""
+    backend = UserScopedBackend(MemoryStore(), user_id=current_user_id)
+    blueprint = make_twitter_blueprint("key", "secret", backend=backend)
+    made: list[str] = []
+
+    def create_user(profile: Any) -> str:
+        made.append(profile.key)
+        return "7"
+
+    SignIn(blueprint, load_user=lambda user_id: user_id, create_user=create_user)
+    client = make_app(blueprint).test_client()
+    with responses.RequestsMock() as web:
+        url = "https://api.twitter.com/oauth"
+        web.post(f"{url}/request_token", body="oauth_token=T&oauth_token_secret=S")
+        client.get("/login/twitter")
+        access = "oauth_token=AT&oauth_token_secret=AS&user_id=42&screen_name=ann"
+        web.post(f"{url}/access_token", body=access)
+        account = {"id_str": "42", "name": "Ann"}
+        web.get("https://api.twitter.com/1.1/account/verify_credentials.json", json=account)
+        answer = client.get("/login/twitter/authorized?oauth_token=T&oauth_verifier=V")
+    assert answer.location == "/"
+    assert made == ["twitter:42"]
+    with client.session_transaction() as session:
+        assert session["flask_dance_user_id"] == "7"
 
 
 def test_what_names_no_account_can_not_be_assigned(rotating: RotatingProvider) -> None:
