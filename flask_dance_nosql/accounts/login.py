@@ -45,13 +45,18 @@ def log_out() -> None:
 
     .. versionadded:: 1.0
     """
+    end_session()
+    renew_session()
+
+
+def end_session() -> None:
+    """Sign the current user out, and take all that the session has of them out of it."""
     flask_login = _flask_login()
     if flask_login is not None:
         flask_login.logout_user()
     kept = {name: flask_session[name] for name in _REMOVALS if name in flask_session}
     flask_session.clear()
     flask_session.update(kept)
-    renew_session()
 
 
 def log_in(user: Any) -> bool:
@@ -92,9 +97,11 @@ def forget_others(user_id: str, present: str | None) -> None:
     What an anonymous visitor has in it stays, but for the CSRF token of Flask-WTF, which others may
     have planted with the session.
     """
+    if present == user_id:
+        return
     flask_session.pop(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"), None)
     # Flask-Login tells nobody of a user who is gone.
-    if present != user_id and (present is not None or _THEIR_USER_ID in flask_session):
+    if present is not None or _THEIR_USER_ID in flask_session:
         flask_session.clear()
 
 

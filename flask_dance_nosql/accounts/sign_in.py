@@ -159,7 +159,8 @@ class SignIn:
 
     def log_out(self) -> None:
         """Sign the current user out, as :func:`log_out` does."""
-        login.log_out()
+        login.end_session()
+        self.renew_session()
 
     def current_user_id(self) -> Any:
         """Return the id of who is signed in, or ``None``."""

@@ -518,6 +518,13 @@ class TestSession:
         assert browser.do(lambda: list(get_flashed_messages())) == ["hello"]
         assert browser.do(lambda: flask_session.get("csrf_token")) is None
 
+    def test_signing_in_again_keeps_forms_valid(self, members: Members) -> None:
+        """The CSRF token of whoever is signed in stays, so that forms in other tabs still work."""
+        browser = members.arrived()
+        browser.do(lambda: flask_session.update(csrf_token="own"))
+        members.login(browser)
+        assert browser.do(lambda: flask_session["csrf_token"]) == "own"
+
     def test_logging_out(self, members: Members) -> None:
         """Nothing of the user stays in the browser, and the token stays stored."""
         browser = members.arrived()

@@ -100,6 +100,8 @@ def test_an_application_renews_by_itself(rotating: RotatingProvider) -> None:
     members.login(browser, "B")
     # Nobody has signed in.
     assert seen == ["1"]
+    browser.do(members.sign_in.log_out)
+    assert seen == ["1", None]
 
 
 @pytest.fixture
