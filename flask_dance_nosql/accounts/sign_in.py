@@ -240,7 +240,7 @@ class SignIn:
             raise DanceFailure(SIGN_IN_REFUSED, "create_user has returned no user.")
         user_id = self._id(user)
         is_linked = owner is None or owner.user_id != user_id
-        if is_here and is_linked and begun_by != user_id:
+        if is_here and is_linked and begun_by != user_id and self._backend is not None:
             # Whoever has begun it may have left it to this visitor together with the session.
             raise DanceFailure(MISMATCHING_USER, "The login was begun before the user signed in.")
         arrival = _Arrival(user, user_id, is_created, is_linked, not (is_here and is_linked))
@@ -254,13 +254,15 @@ class SignIn:
     def _slot(
         self, arrival: _Arrival, profile: AccountProfile, owner: TokenKey | None
     ) -> TokenSlot | None:
-        """Return where the token goes, and remove the record of an owner who is gone."""
+        """Return where the token goes, and remove a record of its account that is elsewhere."""
         blueprint = self.blueprint
-        if not isinstance(blueprint.backend, UserScopedBackend):
-            # As in tests, where all have one token.
+        if self._backend is None:
             return None
-        if owner is not None and owner.user_id != arrival.user_id:
-            blueprint.slot(user_id=owner.user_id, account=owner.account).erase()
+        if owner is not None:
+            # Several may have been allowed before.
+            is_odd = owner.account is not None and not blueprint.several_accounts
+            if is_odd or owner.user_id != arrival.user_id:
+                blueprint.slot(user_id=owner.user_id, account=owner.account).erase()
         slot: StoreSlot = blueprint.slot(user_id=arrival.user_id, account=None)
         slot.provider_user_id = profile.id
         return slot
@@ -277,8 +279,8 @@ class SignIn:
 
     def _owner(self, account: str) -> TokenKey | None:
         """Return whose record has an account, one that can't be read included."""
-        backend = self.blueprint.backend
-        if not isinstance(backend, UserScopedBackend):
+        backend = self._backend
+        if backend is None:
             return None
         key = backend.store.linked(self.blueprint.name, account)
         try:
@@ -288,14 +290,20 @@ class SignIn:
         is_linked = document is not None and document.provider_user_id == account
         return key if is_linked else None
 
+    @property
+    def _backend(self) -> UserScopedBackend | None:
+        """The backend, or ``None`` if all have one token, as in tests of the application."""
+        backend = self.blueprint.backend
+        return backend if isinstance(backend, UserScopedBackend) else None
+
     @contextmanager
     def _turn(self, account: str) -> Iterator[None]:
         """Let logins with one account take turns, among threads and processes."""
-        blueprint, is_ours = self.blueprint, True
+        backend, is_ours = self._backend, True
         with ExitStack() as stack:
-            if isinstance(blueprint.backend, UserScopedBackend):
-                key = TokenKey(f"{_PREFIX}{blueprint.name}", f"{_PREFIX}{account}")
-                lease = StoreSlot(blueprint.backend, key).lease(LEASE_SECONDS, WAIT_SECONDS)
+            if backend is not None:
+                key = TokenKey(f"{_PREFIX}{self.blueprint.name}", f"{_PREFIX}{account}")
+                lease = StoreSlot(backend, key).lease(LEASE_SECONDS, WAIT_SECONDS)
                 try:
                     is_ours = stack.enter_context(lease)
                 except BackendUnavailable:

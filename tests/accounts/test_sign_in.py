@@ -238,6 +238,10 @@ REFUSALS: list[tuple[dict[str, Any], int, str]] = [
     ({"profile": lambda session: None}, 400, "account_unknown"),
     ({"profile": lambda session: {"id": ""}}, 400, "account_unknown"),
     ({"profile": lambda session: {"name": "Ann"}}, 400, "account_unknown"),
+    ({"profile": lambda session: {"id": "9" * 256}}, 400, "account_unknown"),
+    ({"profile": lambda session: {"id": 10**5000}}, 400, "account_unknown"),
+    ({"profile": lambda session: {"id": "a\0b"}}, 400, "account_unknown"),
+    ({"profile": lambda session: {"id": "\ud800"}}, 400, "account_unknown"),
 ]
 
 
@@ -466,8 +470,22 @@ def test_an_application_that_is_tested(members: Members) -> None:
     """With the backend of ``connected``, in which all have one token, visitors sign in as well."""
     with connected(members.site.app, "acme", {"access_token": "at"}):
         browser = members.site.browser()
-        assert members.login(browser).status_code == 302
-        assert members.user_of(browser) == "1"
+        for account in ("A", "B"):
+            assert members.login(browser, account).status_code == 302
+            assert members.user_of(browser) == "1"
+        assert members.sent[-1] == ("account-linked", 1, "acme:B")
+
+
+def test_one_account_after_several(rotating: RotatingProvider) -> None:
+    """A user's account of when several were allowed signs them in afterwards, too."""
+    several = Members(rotating, several_accounts=True)
+    several.arrived("A")
+    members = Members(rotating, store=several.store)
+    members.users = several.users
+    browser = members.arrived("A")
+    assert members.user_of(browser) == "1"
+    assert [each.key for each in members.store.scan()] == [TokenKey("acme", "1")]
+    assert members.owners() == {"A": "1"}
 
 
 def test_receivers_that_do_it_themselves(members: Members) -> None:
