@@ -226,7 +226,8 @@ class SignIn:
         user = None if present is None else self._ask("load_user", present)
         is_here = user is not None
         if owner is not None and not (is_here and self._id(user) == owner.user_id):
-            others = self._ask("load_user", owner.user_id)
+            # A row may have lost its user, whose id is then NULL.
+            others = owner.user_id and self._ask("load_user", owner.user_id)
             if others is not None and is_here:
                 raise AccountAlreadyLinked(profile.provider, profile.id)
             user = user if is_here else others
@@ -255,14 +256,16 @@ class SignIn:
         self, arrival: _Arrival, profile: AccountProfile, owner: TokenKey | None
     ) -> TokenSlot | None:
         """Return where the token goes, and remove a record of its account that is elsewhere."""
-        blueprint = self.blueprint
-        if self._backend is None:
+        blueprint, backend = self.blueprint, self._backend
+        if backend is None:
             return None
         if owner is not None:
             # Several may have been allowed before.
             is_odd = owner.account is not None and not blueprint.several_accounts
             if is_odd or owner.user_id != arrival.user_id:
-                blueprint.slot(user_id=owner.user_id, account=owner.account).erase()
+                left = StoreSlot(backend, owner)
+                left.links = True
+                left.erase()
         slot: StoreSlot = blueprint.slot(user_id=arrival.user_id, account=None)
         slot.provider_user_id = profile.id
         return slot

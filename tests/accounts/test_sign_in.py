@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import abort, flash, get_flashed_messages, redirect
 from flask import session as flask_session
+from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
 from flask_dance_nosql.accounts import AccountProfile, SignIn, current_user_id, sign_in
@@ -143,6 +144,19 @@ def test_who_is_signed_in_takes_over_from_a_user_who_is_gone(members: Members) -
     del members.users[1]
     assert members.login(browser, "A").status_code == 302
     assert members.owners() == {"A": "2"}
+
+
+def test_a_record_that_has_lost_its_user(members: Members) -> None:
+    """As a row has whose foreign key was set to NULL when its user was deleted."""
+    members.arrived()
+    document = members.store.load(TokenKey("acme", "1"))
+    members.store.delete(document.key)
+    members.store.link(replace(document, user_id=None))
+    del members.users[1]
+    browser = members.site.browser()
+    assert members.login(browser).status_code == 302
+    assert members.user_of(browser) == "2"
+    assert [each.key for each in members.store.scan()] == [TokenKey("acme", "2")]
 
 
 def test_a_browser_of_a_user_who_is_gone(members: Members) -> None:
