@@ -170,7 +170,8 @@ class AccountUnknown(FlaskDanceNoSQLError, ValueError):
     def __init__(self, provider: str, reason: str) -> None:
         super().__init__(
             f"The account of a new token of provider {provider!r} is not known ({reason}). Give "
-            "the blueprint an account_id, a function of a session with that token."
+            "the blueprint an account_id, or the SignIn a profile: a function of a session with "
+            "that token."
         )
         self.provider = provider
 

@@ -343,9 +343,9 @@ def test_multi_user(run: Runner, providers: responses.RequestsMock) -> None:
     assert client.get("/projects").location == "/login/gitlab"
     assert dance(client, "gitlab") == "/projects"
     assert client.get("/projects").json == [{"name": "engine"}]
-    user = page["database"].users.find_one({"github_id": 7})
-    owners = [document["user_id"] for document in page["database"].tokens.find()]
-    assert owners == [str(user["_id"])] * 2
+    user = page["database"].users.find_one({"account": "github:7"})
+    tokens = page["github"].backend.tokens_of(user["_id"])
+    assert {each.provider for each in tokens} == {"github", "gitlab"}
 
 
 def test_multi_user_keeps_the_user_who_signs_in_again(
@@ -356,7 +356,21 @@ def test_multi_user_keeps_the_user_who_signs_in_again(
     for _ in range(2):
         assert dance(page["app"].test_client(), "github") == "/"
     assert page["database"].users.count_documents({}) == 1
-    assert page["database"].tokens.count_documents({}) == 1
+    assert len(list(page["github"].backend.store.scan())) == 1
+
+
+def test_sign_in(run: Runner, providers: responses.RequestsMock) -> None:
+    """A visitor of the page's application signs in, leaves, and is the same user later."""
+    page = run(DOCS / "sign-in.rst")
+    for _ in range(2):
+        client = page["app"].test_client()
+        assert client.get("/").text == "Hello stranger"
+        assert dance(client, "github") == "/"
+        assert client.get("/").text == "Hello ada"
+        assert client.post("/log-out").location == "/"
+        assert client.get("/").text == "Hello stranger"
+    assert page["users"].count_documents({}) == 1
+    assert page["welcome"] == ["ada"]
 
 
 def test_document_is_as_it_is_shown(run: Runner) -> None:

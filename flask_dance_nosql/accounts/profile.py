@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from werkzeug.exceptions import HTTPException
+
 from ..consumer.backend.store.values import Token, id_text
-from ..consumer.token import account_id_of
+from ..consumer.token import PROFILE, account_id_of
 from ..errors import AccountUnknown
 
-PROFILE = "account_profile"
-"""Where a token has the profile of its account: beside what the provider has given, and sealed."""
-
 _MAX_TEXT, _MAX_URL = 300, 2000
+# As of the columns of a model. That of OpenID Connect is no longer: Core 1.0 section 2.
+_MAX_ID = 255
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ def read_profile(
         if isinstance(fields, AccountProfile):
             return fields
         return _cleaned(blueprint.name, fields)
+    except HTTPException:
+        # A reader that calls abort() has an answer of its own.
+        raise
     except Exception as error:  # noqa: BLE001 - a function, an answer or a call may do anything
         # Its text may show the token.
         raise AccountUnknown(blueprint.name, type(error).__name__) from None
@@ -108,12 +112,15 @@ def _fields(blueprint: Any, session: Any, token: Token, reader: ProfileReader | 
 
 
 def _cleaned(provider: str, fields: Mapping[str, Any]) -> AccountProfile:
+    account = id_text(fields["id"], "account")
+    if len(account) > _MAX_ID:
+        raise ValueError("An account's id is too long")
     email = _text(fields.get("email"))
     if email is not None and ("@" not in email or " " in email):
         email = None
     return AccountProfile(
         provider=provider,
-        id=id_text(fields["id"], "account"),
+        id=account,
         name=_text(fields.get("name")),
         email=email,
         email_verified=email is not None and _is_yes(fields.get("email_verified")),

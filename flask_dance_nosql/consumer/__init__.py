@@ -7,6 +7,7 @@ from .oauth2 import OAuth2ConsumerBlueprint
 from .oauth2_session import OAuth2Session
 from .settings import Setting
 from .signals import (
+    account_linked,
     oauth_authorized,
     oauth_before_login,
     oauth_error,
@@ -15,6 +16,8 @@ from .signals import (
     token_refreshed,
     token_save_failed,
     token_saved,
+    user_created,
+    user_signed_in,
 )
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "OAuth2Session",
     "PrivateKeyJWT",
     "Setting",
+    "account_linked",
     "oauth_authorized",
     "oauth_before_login",
     "oauth_error",
@@ -32,4 +36,6 @@ __all__ = [
     "token_refreshed",
     "token_save_failed",
     "token_saved",
+    "user_created",
+    "user_signed_in",
 ]

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from flask import has_request_context
 from flask import session as flask_session
@@ -93,12 +93,35 @@ class Account:
         self._blueprint.forget_token()
 
 
+class SignsIn(Protocol):
+    """What a blueprint asks to store the token of a login if visitors sign in with it."""
+
+    def store_login(
+        self, token: Token, begun_by: str | None
+    ) -> tuple[TokenSlot, Callable[[], object]]:
+        """Sign the visitor in, and store the token as theirs.
+
+        Args:
+            token: The token.
+            begun_by: The id of the user who has begun the login and is signed in still.
+
+        Returns:
+            Where the token is, and a function that sends further signals when it is stored.
+
+        Raises:
+            DanceFailure, ValueError: If the visitor is to get a page in place of it.
+        """
+
+
 class AccountClient(OAuthClient):
     """A client whose users may have several accounts each, or accounts of their own alone."""
 
     several_accounts: bool = argument(default=False)
     exclusive_accounts: bool = argument(default=False)
     account_id: AccountId = argument(default=None)
+
+    sign_in: SignsIn | None = None
+    """What signs visitors in with their accounts, if something does."""
 
     def accounts(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> list[TokenDocument]:
         """Return the documents of a user's accounts, the one that was connected last first.
@@ -220,11 +243,13 @@ class AccountClient(OAuthClient):
         is_plain = not self.several_accounts and not self.exclusive_accounts
         if is_plain or found.key is None or not isinstance(found, StoreSlot):
             return found
-        try:
-            account = self._account_id(token)
-        except AccountUnknown:
-            self._give_up(token)
-            raise
+        account = found.provider_user_id
+        if account is None:
+            try:
+                account = self._account_id(token)
+            except AccountUnknown:
+                self._give_up(token)
+                raise
         if self.several_accounts:
             found = found.of_account(account)
             self._adopt(found, account)

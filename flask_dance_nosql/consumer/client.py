@@ -357,8 +357,13 @@ class OAuthClient(Configurable, Blueprint, ABC):
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         slot.write(token)
 
-    def _give_up(self, token: Token) -> None:
-        """Do what can be done with a new token that nobody has, and nobody will."""
+    def _give_up(self, token: Token, *, is_linked: bool = False) -> None:
+        """Do what can be done with a new token that nobody has, and nobody will.
+
+        Args:
+            token: The token.
+            is_linked: Whether its account is a user's, who must not lose the grant by it.
+        """
 
 
 def _is_backend(value: Any) -> bool:

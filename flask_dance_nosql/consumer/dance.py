@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, cast
@@ -33,6 +33,8 @@ from .failure import (
     MISMATCHING_USER,
     MISSING_STATE,
     SCOPE_NOT_GRANTED,
+    SIGN_IN_FAILED,
+    SIGN_IN_REFUSED,
     TOKEN_NOT_STORED,
     DanceFailure,
     as_failure,
@@ -62,7 +64,7 @@ log = logging.getLogger(__name__)
 ARRIVED = "arrived"
 """In the query of the callback view: the visitor comes from a page of this site."""
 
-_TOLD_AT_ONCE = (ACCOUNT_ALREADY_LINKED, ACCOUNT_UNKNOWN)
+_TOLD_AT_ONCE = (ACCOUNT_ALREADY_LINKED, ACCOUNT_UNKNOWN, SIGN_IN_FAILED, SIGN_IN_REFUSED)
 _REFUSALS = ((AccountAlreadyLinked, ACCOUNT_ALREADY_LINKED), (AccountUnknown, ACCOUNT_UNKNOWN))
 
 RETRY = "retry"
@@ -171,21 +173,40 @@ class DanceViews(AccountClient, DanceURLs):
         ending, response = "", _first_response(results)
         if response is None and not any(result is False for _, result in results):
             try:
-                # Receivers may have signed somebody in.
-                slot = self._store_login(token, None if results else slot)
-            except ValueError as error:
-                # The text of a foreign error may show the token that the backend was given.
-                reason = f"The backend refused the token: {type(error).__name__}."
-                if isinstance(error, FlaskDanceNoSQLError):
-                    reason = str(error)
-                code = next(
-                    (c for kind, c in _REFUSALS if isinstance(error, kind)), TOKEN_NOT_STORED
-                )
-                return self._failed(DanceFailure(code, reason, page=login.next))
+                slot, tell = self._stored(token, slot, is_heard=bool(results))
+            except DanceFailure as failure:
+                failure.page = login.next
+                return self._failed(failure)
             token_saved.send(self, user_id=slot.user_id)
+            tell()
             ending = _odd_ending(login, slot, token)
         LastEnding(self.name).note(ending)
         return make_response(response or redirect(local_url(login.next) or self._next_url()))
+
+    def _stored(
+        self, token: Token, slot: TokenSlot | None, *, is_heard: bool
+    ) -> tuple[TokenSlot, Callable[[], object]]:
+        """Store the token of a login. Returns where it is, and what sends further signals of it.
+
+        Args:
+            token: The token.
+            slot: That of the user who has begun the login, or ``None``.
+            is_heard: Whether a receiver may have signed somebody in.
+
+        Raises:
+            DanceFailure: If the backend or the sign-in refuses it.
+        """
+        try:
+            if self.sign_in is not None:
+                return self.sign_in.store_login(token, None if slot is None else slot.user_id)
+            return self._store_login(token, None if is_heard else slot), lambda: None
+        except ValueError as error:
+            # The text of a foreign error may show the token that the backend was given.
+            reason = f"The backend refused the token: {type(error).__name__}."
+            if isinstance(error, FlaskDanceNoSQLError):
+                reason = str(error)
+            code = next((c for kind, c in _REFUSALS if isinstance(error, kind)), TOKEN_NOT_STORED)
+            raise DanceFailure(code, reason) from None
 
     @abstractmethod
     def _begin(

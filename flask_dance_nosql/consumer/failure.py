@@ -21,6 +21,8 @@ SCOPE_NOT_GRANTED = "scope_not_granted"
 
 ACCOUNT_ALREADY_LINKED = "account_already_linked"
 ACCOUNT_UNKNOWN = "account_unknown"
+SIGN_IN_FAILED = "sign_in_failed"
+SIGN_IN_REFUSED = "sign_in_refused"
 
 TEMPLATE = "flask_dance_nosql/failed.html"
 """The name of the template that is used in place of :data:`PAGE` if the application has it.
@@ -79,11 +81,16 @@ _REASONS = {
     SCOPE_NOT_GRANTED: "The provider has not agreed to all that this site asked for.",
     ACCOUNT_ALREADY_LINKED: "This account is connected to another user of this site.",
     ACCOUNT_UNKNOWN: "The provider did not tell this site which account it is.",
+    SIGN_IN_FAILED: (
+        "This site could not find or make its user for this account. If you are one already, sign "
+        "in as you have done before."
+    ),
+    SIGN_IN_REFUSED: "This site does not let its user of this account in.",
     "session_too_large": "This browser's cookie for this site is full.",
 }
 _ANY_REASON = "The provider and this site did not come to an agreement."
 # Never one of a server at fault, which proxies and monitors would do something about.
-_STATUS = {"access_denied": 403}
+_STATUS = {"access_denied": 403, SIGN_IN_REFUSED: 403}
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 

@@ -311,18 +311,15 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
         takes_turns = bool(self.refresh_url or self.revocation_url)
         try:
             store_login(self, slot, token, takes_turns=takes_turns)
-        except AccountAlreadyLinked:
-            # Who has the account linked would lose the grant where that goes with any token of it.
-            if self.revocation is not None and self.revocation.ends_grant is False:
-                self._give_up(token)
-            raise
-        except Exception:
-            self._give_up(token)
+        except Exception as error:
+            self._give_up(token, is_linked=isinstance(error, AccountAlreadyLinked))
             raise
 
-    def _give_up(self, token: Token) -> None:
-        # Nobody has it, and nobody will: it must not live on at the provider.
-        if self.revocation_url:
+    def _give_up(self, token: Token, *, is_linked: bool = False) -> None:
+        # It must not live on at the provider. Where any token of an account takes the grant with
+        # it, who has the account linked would lose theirs.
+        is_apart = self.revocation is not None and self.revocation.ends_grant is False
+        if self.revocation_url and (is_apart or not is_linked):
             self.session.token_endpoint().revoke(token)
 
 

@@ -36,7 +36,8 @@ oauth_error = _signals.signal(
             one of ours: ``missing_state``, ``mismatching_state``, ``mismatching_user``,
             ``missing_code``, ``missing_code_verifier``, ``mismatching_issuer``, ``missing_token``,
             ``temporarily_unavailable``, ``token_not_stored``, ``session_too_large``,
-            ``invalid_id_token``, ``unusable_metadata``.
+            ``invalid_id_token``, ``unusable_metadata``, ``account_already_linked``,
+            ``account_unknown``, ``sign_in_failed``, ``sign_in_refused``.
         error_description (str | None): A sentence for developers, if there is one.
         error_uri (str | None): An http or https page about the error, if the provider named one.
 
@@ -84,5 +85,30 @@ token_save_failed = _signals.signal(
 
     Args:
         error (str): The name of the error.
+    """,
+)
+
+user_signed_in = _signals.signal(
+    "user-signed-in",
+    doc="""Sent when :class:`~flask_dance_nosql.accounts.SignIn` has signed a user in, and the token
+    is stored. The session is the user's by then.
+
+    Args:
+        user: The user, as ``load_user`` or ``create_user`` has returned them.
+        profile (AccountProfile): The account.
+    """,
+)
+
+user_created = _signals.signal(
+    "user-created",
+    doc="""Sent with ``user`` and ``profile`` when ``create_user`` has returned a user, before
+    ``account_linked`` and ``user_signed_in``.
+    """,
+)
+
+account_linked = _signals.signal(
+    "account-linked",
+    doc="""Sent with ``user`` and ``profile`` when an account is a user's that was not before: of
+    somebody who was signed in, was found by e-mail, or is new.
     """,
 )

@@ -157,6 +157,9 @@ def with_granted(old: Token, new: Token) -> Token:
     return {**new, "granted_scope": [*before, *(each for each in now if each not in before)]}
 
 
+PROFILE = "account_profile"
+"""Where a token has the profile of its account: beside what the provider has given, and sealed."""
+
 _ACCOUNT_FIELDS = ("sub", "user_id", "account_id", "open_id")
 
 
@@ -175,9 +178,10 @@ def account_id_of(token: Token) -> str | int | None:
 def same_account(old: dict[str, Any], new: dict[str, Any], *, default: bool) -> bool:
     """Whether two tokens name the same account at the provider.
 
-    Compared are the ``sub`` of an ID token (OpenID Connect Core 1.0 section 2) and the fields by
-    which some providers name the account in the token response. The ID token is only compared, and
-    comes from the token endpoint itself, so its signature is not checked here (section 3.1.3.7).
+    Compared are the ``sub`` of an ID token (OpenID Connect Core 1.0 section 2), the fields by which
+    some providers name the account in the token response, and the profile that may be kept with a
+    token. The ID token is only compared, and comes from the token endpoint itself, so its signature
+    is not checked here (section 3.1.3.7).
     ``default`` is the answer when they do not both name an account in the same way.
     """
     before, after = _names(old), _names(new)
@@ -189,6 +193,9 @@ def same_account(old: dict[str, Any], new: dict[str, Any], *, default: bool) -> 
 
 def _names(token: dict[str, Any]) -> dict[str, Any]:
     names = {name: token[name] for name in _ACCOUNT_FIELDS if _is_name(token.get(name))}
+    profile: Any = token.get(PROFILE)
+    if isinstance(profile, dict) and _is_name(profile.get("id")):
+        names[PROFILE] = profile["id"]
     id_token: Any = token.get("id_token")
     try:
         payload = id_token.split(".")[1]

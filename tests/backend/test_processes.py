@@ -35,6 +35,11 @@ REDIS = {
 @pytest.fixture(params=["mongo", *REDIS, "sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The kind of a store, and where it is: a server, or a folder."""
+    return place_of(request, tmp_path)
+
+
+def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Return the kind of a store, and where it is, for the parameter of a fixture."""
     if request.param == "sqlite":
         return "sql", f"sqlite:///{tmp_path}/tokens.db?timeout=60"
     if request.param == "postgresql":

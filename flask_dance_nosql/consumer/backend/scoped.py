@@ -440,6 +440,11 @@ class UserScopedBackend(BaseBackend):
         return document if is_linked else None
 
     @property
+    def scope(self) -> Scope:
+        """Who shares a token: ``"user"``, ``"app"`` or ``"browser"``."""
+        return self._owners.scope
+
+    @property
     def user_required(self) -> bool:
         """Whether an operation without a user is an error."""
         return self._owners.user_required
