@@ -93,6 +93,18 @@ def profile_in(provider: str, token: Token) -> AccountProfile | None:
         return None
 
 
+def known_profile(blueprint: Any, token: Token) -> AccountProfile | None:
+    """Return what is known of a stored token's account without a call, or ``None``.
+
+    That is the profile which the token has with it, else the claims of a validated ID token.
+    """
+    kept = profile_in(blueprint.name, token)
+    if kept is not None:
+        return kept
+    claims = getattr(blueprint._session_with(token), "id_claims", None)
+    return None if claims is None else _cleaned(blueprint.name, {**claims, "id": claims["sub"]})
+
+
 def _fields(blueprint: Any, session: Any, token: Token, reader: ProfileReader | None) -> Any:
     if reader is not None:
         return reader(session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -122,6 +122,7 @@ class AccountClient(OAuthClient):
     several_accounts: bool = argument(default=False)
     exclusive_accounts: bool = argument(default=False)
     account_id: AccountId = argument(default=None)
+    another_account: Mapping[str, str] | None = argument(default=None)
 
     def accounts(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> list[TokenDocument]:
         """Return the documents of a user's accounts, the one that was connected last first.

@@ -1,0 +1,329 @@
+"""A page on which people see and end the connections of their accounts."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask import session as flask_session
+from werkzeug.exceptions import Unauthorized
+
+from ..consumer.backend.scoped import UserScopedBackend
+from ..errors import BackendError, ConfigurationError
+from .connection import Connection, connections_of
+
+log = logging.getLogger(__name__)
+
+FORM_TOKEN = "connections_token"  # noqa: S105 - the name of a field
+_MAX_NAME, _MAX_NOTICES = 80, 40
+
+ScopeTexts = Mapping[str, str | Mapping[str, str]]
+
+_OPENID_TEXTS = {
+    "openid": "Know who you are",
+    "profile": "See your name and picture",
+    "email": "See your e-mail address",
+    "offline_access": "Stay connected while you are away",
+}
+
+
+@dataclass(frozen=True)
+class ProviderConnections:
+    """What the page's template has of one provider.
+
+    Attributes:
+        name: The blueprint's name.
+        title: The provider's own name.
+        connections: The user's accounts there, or ``None`` if the store did not answer.
+        several: Whether a user may have several.
+        connect_url: Where the first one, or one anew, is connected.
+        another_url: Where one more is connected.
+        apps_page: Where the user removes the application at the provider, or ``None``.
+        scope_texts: Scopes in words.
+    """
+
+    name: str
+    title: str
+    connections: list[Connection] | None
+    several: bool
+    connect_url: str
+    another_url: str
+    apps_page: str | None
+    scope_texts: Mapping[str, str]
+
+
+Notice = tuple[str, str, str]
+"""What has happened, as a code of the template, the provider, and the account's name."""
+
+People = dict[Any, str]
+"""The blueprints that are shown, each with the id of the current user."""
+
+
+class Connections(Blueprint):
+    """A blueprint with a page of the current user's connections.
+
+    It shows each OAuth blueprint of the app whose backend keeps a token for each user: the accounts
+    that are connected, how each stands, and what the provider has granted. The user can connect
+    another account, choose one of several, and disconnect them::
+
+        app.register_blueprint(Connections())
+
+    Its page is the template ``flask_dance_nosql/connections.html`` in the layout
+    ``flask_dance_nosql/connections_layout.html``; an application's templates of these names take
+    their places. See :doc:`/connections-page`.
+
+    Args:
+        name: The blueprint's name.
+        blueprints: The OAuth blueprints to show; default: all of the app that can be shown.
+        login_view: The endpoint to which a visitor goes who has not signed in, with the page as
+            ``next`` in the query. Default: where Flask-Login sends them, if the app uses it, else a
+            page with the status 401.
+        titles: The providers' names by the blueprints' names; default: as the presets have them,
+            else the blueprint's name.
+        scope_texts: Scopes in words, as ``{"repo": "Read and write your repositories"}``, or with
+            the blueprint's name before them, as ``{"github": {"repo": "..."}}``. A scope without
+            words is shown as it is.
+        pictures: Whether pictures of accounts are shown; they come from the providers' servers.
+        url_prefix: As of :class:`flask.Blueprint`.
+        **kwargs: Further arguments of :class:`flask.Blueprint`.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(
+        self,
+        name: str = "connections",
+        *,
+        blueprints: Iterable[Any] | None = None,
+        login_view: str | None = None,
+        titles: Mapping[str, str] | None = None,
+        scope_texts: ScopeTexts | None = None,
+        pictures: bool = True,
+        url_prefix: str | None = "/connections",
+        **kwargs: Any,
+    ) -> None:
+        folders = {"template_folder": "templates", "static_folder": "static"}
+        super().__init__(name, __name__, url_prefix=url_prefix, **{**folders, **kwargs})
+        self._chosen = None if blueprints is None else list(blueprints)
+        self._login_view = login_view
+        self._titles = dict(titles or {})
+        self._scope_texts: ScopeTexts = {**_OPENID_TEXTS, **(scope_texts or {})}
+        self._pictures = pictures
+        self._form_secret = f"{name}_form_secret"
+        self._notices = f"{name}_notices"
+        self.add_url_rule("/", "show", self._signed_in(self._show))
+        for action in (self._use, self._disconnect, self._disconnect_everything):
+            view = action.__name__.removeprefix("_")
+            rule = f"/{view.replace('_', '-')}"
+            self.add_url_rule(rule, view, self._signed_in(self._posted(action)), methods=["POST"])
+        self.after_request(self._after_view)
+
+    def people(self) -> People:
+        """Return the blueprints that are shown, each with the id of the current user.
+
+        A hook for subclasses.
+
+        Raises:
+            ConfigurationError: If a blueprint that was given keeps no token for each user.
+        """
+        known = current_app.extensions.get("flask_dance_nosql", {})
+        people = {}
+        for each in known if self._chosen is None else self._chosen:
+            if isinstance(each.backend, UserScopedBackend):
+                user_id = each.backend.slot(each).user_id
+                if user_id is not None:
+                    people[each] = user_id
+            elif self._chosen is not None:
+                raise ConfigurationError(
+                    f"The connections page can't show blueprint {each.name!r}: "
+                    f"{type(each.backend).__name__} keeps no token for each user."
+                )
+        return people
+
+    def _signed_in(self, view: Callable[[People], Response]) -> Callable[[], Response]:
+        """Return a view for those who are signed in, which is given their ids."""
+
+        def guarded() -> Response:
+            people = self.people()
+            return view(people) if people else self._stranger()
+
+        return guarded
+
+    def _stranger(self) -> Response:
+        page = url_for(".show")
+        if self._login_view is not None:
+            return make_response(redirect(url_for(self._login_view, next=page), 303))
+        manager = getattr(current_app, "login_manager", None)
+        if manager is not None:
+            try:
+                return make_response(manager.unauthorized())
+            except Unauthorized:
+                # The application has named no login view.
+                pass
+        text = render_template("flask_dance_nosql/connections_stranger.html", **self._words())
+        return make_response(text, 401)
+
+    def _posted(self, action: Callable[[People], list[Notice]]) -> Callable[[People], Response]:
+        """Return a view that does something if the page itself asks for it, and tells of it."""
+
+        def view(people: People) -> Response:
+            if not self._is_ours(people):
+                return self._page(people, [{"code": "forged"}], 400)
+            # Each once, as when all accounts of a provider have ended alike.
+            told = [list(each) for each in dict.fromkeys(action(people))]
+            flask_session[self._notices] = told[:_MAX_NOTICES]
+            return make_response(redirect(url_for(".show"), 303))
+
+        return view
+
+    def _is_ours(self, people: People) -> bool:
+        """Whether a form comes from this page, as this browser and user have it."""
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if site is not None:
+            if site not in ("same-origin", "none"):
+                return False
+        elif origin not in (None, "null") and urlsplit(origin).netloc != request.host:
+            return False
+        sent = request.form.get(FORM_TOKEN, "")
+        has_secret = isinstance(flask_session.get(self._form_secret), str)
+        return has_secret and hmac.compare_digest(self._form_token(people).encode(), sent.encode())
+
+    def _form_token(self, people: People) -> str:
+        """Return what a form of this browser and these users has in it."""
+        secret = flask_session.get(self._form_secret)
+        if not isinstance(secret, str):
+            secret = flask_session[self._form_secret] = secrets.token_urlsafe(32)
+        who = repr(sorted((each.name, user_id) for each, user_id in people.items()))
+        return hmac.new(secret.encode(), who.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+
+    def _show(self, people: People) -> Response:
+        kept = flask_session.pop(self._notices, [])
+        names = ("code", "provider", "name")
+        return self._page(people, [dict(zip(names, each, strict=True)) for each in kept])
+
+    def _page(self, people: People, notices: list[dict[str, str]], status: int = 200) -> Response:
+        providers = [self._of_provider(each) for each in people]
+        text = render_template(
+            "flask_dance_nosql/connections.html",
+            providers=providers,
+            by_name={each.name: each for each in providers},
+            count=sum(len(each.connections or ()) for each in providers),
+            notices=notices,
+            pictures=self._pictures,
+            form_token=self._form_token(people),
+            **self._words(),
+        )
+        return make_response(text, status)
+
+    def _of_provider(self, blueprint: Any) -> ProviderConnections:
+        name, preset = blueprint.name, blueprint.preset
+        title = name if preset is None else preset.display
+        own = self._scope_texts.get(name)
+        login, page = blueprint.view_endpoint("login"), url_for(".show")
+        try:
+            connections = connections_of(blueprint)
+        except BackendError as error:
+            log.warning("The connections of a user can't be shown. %s", error)
+            connections = None
+        return ProviderConnections(
+            name,
+            self._titles.get(name, title),
+            connections,
+            several=blueprint.several_accounts,
+            # By a click, so that it follows from no earlier login.
+            connect_url=url_for(login, next=page, retry=""),
+            another_url=url_for(login, next=page, retry="", another=""),
+            apps_page=None if preset is None else preset.filled(preset.apps_page),
+            scope_texts={
+                scope: text
+                for scope, text in {**self._scope_texts, **(own or {})}.items()  # type: ignore[dict-item] # no text
+                if isinstance(text, str)
+            },
+        )
+
+    @staticmethod
+    def _words() -> dict[str, Any]:
+        """Return how the application translates texts, and writes dates."""
+        environment = current_app.jinja_env
+        return {
+            "gettext": environment.globals.get("gettext", str),
+            "date": environment.filters.get("dateformat", _date),
+        }
+
+    def _asked_for(self, people: People) -> tuple[Any, Connection] | None:
+        """Return the blueprint and the connection that a form names, if the user has it."""
+        form = request.form
+        blueprint = next((each for each in people if each.name == form.get("provider")), None)
+        if blueprint is None:
+            return None
+        found = connections_of(blueprint)
+        return next(
+            ((blueprint, each) for each in found if each.account == form.get("account")), None
+        )
+
+    def _use(self, people: People) -> list[Notice]:
+        found = self._asked_for(people)
+        if found is None or not found[0].several_accounts:
+            return [("gone", "", "")]
+        blueprint, connection = found
+        is_done = blueprint.use_account(connection.account)
+        return [_notice("used" if is_done else "gone", connection)]
+
+    def _disconnect(self, people: People) -> list[Notice]:
+        found = self._asked_for(people)
+        return [("gone", "", "")] if found is None else [_ended(*found)]
+
+    def _disconnect_everything(self, people: People) -> list[Notice]:
+        notices: list[Notice] = []
+        for blueprint in people:
+            try:
+                found = connections_of(blueprint)
+            except BackendError as error:
+                log.warning("The connections of a user can't be ended. %s", error)
+                notices.append(("failed", blueprint.name, ""))
+                continue
+            # One for all accounts of a provider: a cookie has not room for more.
+            ended = [_ended(blueprint, each) for each in found]
+            notices += [(code, name, "") for code, name, _ in ended]
+        return notices
+
+    def _after_view(self, response: Response) -> Response:
+        if not str(request.endpoint).endswith(".static"):
+            response.headers["Cache-Control"] = "no-store"
+            response.headers.setdefault("X-Frame-Options", "DENY")
+        return response
+
+
+def _ended(blueprint: Any, connection: Connection) -> Notice:
+    """Disconnect an account, and return what to tell of it."""
+    try:
+        is_over = blueprint.account(connection.account).disconnect()
+    except BackendError as error:
+        log.warning("An account can't be disconnected. %s", error)
+        return _notice("failed", connection)
+    return _notice("over" if is_over else "here", connection)
+
+
+def _notice(code: str, connection: Connection) -> Notice:
+    return code, connection.provider, (connection.name or "")[:_MAX_NAME]
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
