@@ -18,7 +18,6 @@ from flask import (
     current_app,
     make_response,
     redirect,
-    render_template,
     request,
     url_for,
 )
@@ -32,6 +31,14 @@ from .connection import Connection, connections_of
 log = logging.getLogger(__name__)
 
 FORM_TOKEN = "connections_token"  # noqa: S105 - the name of a field
+_DELIMITERS: dict[str, Any] = {
+    "block_start_string": "{%",
+    "block_end_string": "%}",
+    "variable_start_string": "{{",
+    "variable_end_string": "}}",
+    "comment_start_string": "{#",
+    "comment_end_string": "#}",
+}
 _MAX_NAME, _MAX_NOTICES = 80, 40
 
 ScopeTexts = Mapping[str, str | Mapping[str, str]]
@@ -177,18 +184,21 @@ class Connections(Blueprint):
             except Unauthorized:
                 # The application has named no login view.
                 pass
-        text = render_template("flask_dance_nosql/connections_stranger.html", **self._words())
-        return make_response(text, 401)
+        return self._rendered("connections_stranger.html", 401)
 
     def _posted(self, action: Callable[[People], list[Notice]]) -> Callable[[People], Response]:
         """Return a view that does something if the page itself asks for it, and tells of it."""
 
         def view(people: People) -> Response:
             if not self._is_ours(people):
-                return self._page(people, [{"code": "forged"}], 400)
+                return self._page(people, [("forged", "", "")], 400)
+            try:
+                told = action(people)
+            except BackendError as error:
+                told = [_failed(error, request.form.get("provider", ""))]
             # Each once, as when all accounts of a provider have ended alike.
-            told = [list(each) for each in dict.fromkeys(action(people))]
-            flask_session[self._notices] = told[:_MAX_NOTICES]
+            notices = [list(each) for each in dict.fromkeys(told)]
+            flask_session[self._notices] = notices[:_MAX_NOTICES]
             return make_response(redirect(url_for(".show"), 303))
 
         return view
@@ -214,23 +224,20 @@ class Connections(Blueprint):
         return hmac.new(secret.encode(), who.encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
     def _show(self, people: People) -> Response:
-        kept = flask_session.pop(self._notices, [])
-        names = ("code", "provider", "name")
-        return self._page(people, [dict(zip(names, each, strict=True)) for each in kept])
+        return self._page(people, flask_session.pop(self._notices, []))
 
-    def _page(self, people: People, notices: list[dict[str, str]], status: int = 200) -> Response:
+    def _page(self, people: People, notices: list[Notice], status: int = 200) -> Response:
         providers = [self._of_provider(each) for each in people]
-        text = render_template(
-            "flask_dance_nosql/connections.html",
+        return self._rendered(
+            "connections.html",
+            status,
             providers=providers,
             by_name={each.name: each for each in providers},
             count=sum(len(each.connections or ()) for each in providers),
             notices=notices,
             pictures=self._pictures,
             form_token=self._form_token(people),
-            **self._words(),
         )
-        return make_response(text, status)
 
     def _of_provider(self, blueprint: Any) -> ProviderConnections:
         name, preset = blueprint.name, blueprint.preset
@@ -259,13 +266,19 @@ class Connections(Blueprint):
         )
 
     @staticmethod
-    def _words() -> dict[str, Any]:
-        """Return how the application translates texts, and writes dates."""
+    def _rendered(template: str, status: int, **values: Any) -> Response:
+        """Return a page, with the application's way to translate texts, and to write dates."""
         environment = current_app.jinja_env
-        return {
+        # An application's own templates may have other delimiters.
+        is_usual = all(getattr(environment, each) == it for each, it in _DELIMITERS.items())
+        pages = environment if is_usual else environment.overlay(**_DELIMITERS)
+        page = pages.get_template(f"flask_dance_nosql/{template}")
+        words = {
             "gettext": environment.globals.get("gettext", str),
             "date": environment.filters.get("dateformat", _date),
         }
+        current_app.update_template_context(values)
+        return make_response(page.render(words | values), status)
 
     def _asked_for(self, people: People) -> tuple[Any, Connection] | None:
         """Return the blueprint and the connection that a form names, if the user has it."""
@@ -294,13 +307,10 @@ class Connections(Blueprint):
         notices: list[Notice] = []
         for blueprint in people:
             try:
-                found = connections_of(blueprint)
+                ended = [_ended(blueprint, each) for each in connections_of(blueprint)]
             except BackendError as error:
-                log.warning("The connections of a user can't be ended. %s", error)
-                notices.append(("failed", blueprint.name, ""))
-                continue
-            # One for all accounts of a provider: a cookie has not room for more.
-            ended = [_ended(blueprint, each) for each in found]
+                ended = [_failed(error, blueprint.name)]
+            # Without the accounts' names, for which a cookie may not have room.
             notices += [(code, name, "") for code, name, _ in ended]
         return notices
 
@@ -313,12 +323,13 @@ class Connections(Blueprint):
 
 def _ended(blueprint: Any, connection: Connection) -> Notice:
     """Disconnect an account, and return what to tell of it."""
-    try:
-        is_over = blueprint.account(connection.account).disconnect()
-    except BackendError as error:
-        log.warning("An account can't be disconnected. %s", error)
-        return _notice("failed", connection)
+    is_over = blueprint.account(connection.account).disconnect()
     return _notice("over" if is_over else "here", connection)
+
+
+def _failed(error: BackendError, provider: str) -> Notice:
+    log.warning("A user's connections can't be changed. %s", error)
+    return "failed", provider[:_MAX_NAME], ""
 
 
 def _notice(code: str, connection: Connection) -> Notice:
