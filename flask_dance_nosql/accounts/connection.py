@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -35,7 +35,8 @@ class Connection:
         scopes: What the provider has granted.
         since: When it was connected, as aware UTC time; ``None`` if the backend does not tell.
         renewed: When it was last refreshed or connected anew, likewise; ``None`` if it was not.
-        is_in_use: Whether calls are made with it, of several accounts.
+        is_in_use: Whether it is the one of several accounts with which calls are made.
+        can_be_chosen: Whether it is another of several accounts, and can be read.
 
     .. versionadded:: 1.0
     """
@@ -49,6 +50,7 @@ class Connection:
     since: datetime | None = None
     renewed: datetime | None = None
     is_in_use: bool = False
+    can_be_chosen: bool = False
 
 
 def connections_of(blueprint: Any) -> list[Connection]:
@@ -59,18 +61,26 @@ def connections_of(blueprint: Any) -> list[Connection]:
         BackendUnavailable: If the store did not answer.
     """
     accounts = blueprint.account_ids() if blueprint.several_accounts else [None]
-    used = blueprint.slot().key.account if len(accounts) > 1 else None
-    found = [_read(blueprint, each, len(accounts) > 1 and each == used) for each in accounts]
-    known = [each for each in found if each is not None]
+    known = [each for each in (_read(blueprint, account) for account in accounts) if each]
+    if len(known) > 1:
+        used = blueprint.slot().key.account
+        known = [
+            replace(
+                each,
+                is_in_use=each.account == used,
+                can_be_chosen=each.account != used and each.state != "unreadable",
+            )
+            for each in known
+        ]
     return sorted(known, key=lambda each: -each.since.timestamp() if each.since else 0.0)
 
 
-def _read(blueprint: Any, account: str | None, is_in_use: bool) -> Connection | None:
+def _read(blueprint: Any, account: str | None) -> Connection | None:
     name = blueprint.name
     try:
         stored = blueprint.account(account).slot().read()
     except CorruptToken:
-        return Connection(name, account, "unreadable", name=account, is_in_use=is_in_use)
+        return Connection(name, account, "unreadable", name=account)
     token, document = stored.token, stored.document
     if token is None:
         return None
@@ -87,7 +97,6 @@ def _read(blueprint: Any, account: str | None, is_in_use: bool) -> Connection | 
         scopes=_scopes_in(token),
         since=since,
         renewed=written if is_renewed else None,
-        is_in_use=is_in_use,
     )
 
 

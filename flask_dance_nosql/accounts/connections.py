@@ -273,12 +273,12 @@ class Connections(Blueprint):
         is_usual = all(getattr(environment, each) == it for each, it in _DELIMITERS.items())
         pages = environment if is_usual else environment.overlay(**_DELIMITERS)
         page = pages.get_template(f"flask_dance_nosql/{template}")
-        words = {
-            "gettext": environment.globals.get("gettext", str),
-            "date": environment.filters.get("dateformat", _date),
-        }
-        current_app.update_template_context(values)
-        return make_response(page.render(words | values), status)
+        values["date"] = environment.filters.get("dateformat", _date)
+        # In one name, since the layout of an application has names of its own.
+        context: dict[str, Any] = {"connections": values}
+        context["gettext"] = environment.globals.get("gettext", str)
+        current_app.update_template_context(context)
+        return make_response(page.render(context), status)
 
     def _asked_for(self, people: People) -> tuple[Any, Connection] | None:
         """Return the blueprint and the connection that a form names, if the user has it."""

@@ -268,6 +268,7 @@ class TestShown:
         text = site.open()
         assert "GitHub G GitHub Cannot be read" in text
         assert "B Cannot be read" in text
+        assert "Use this one" not in text
         assert site.link("Connect again GitHub")["path"] == ["/login/github"]
         assert "GitHub Disconnected here." in site.press("Disconnect GitHub")
         assert "acme, B Disconnected here." in site.press("Disconnect acme, B")
@@ -542,9 +543,19 @@ class TestTemplates:
         text = site.open()
         assert text.startswith("Ours Connections")
 
+    def test_names_of_the_app(self, site: Site) -> None:
+        """A layout may need names of the app's, which the page does not take."""
+        layout = "{{ date() }} {{ form_token() }} {% block connections %}{% endblock %}"
+        name = "flask_dance_nosql/connections_layout.html"
+        site.app.jinja_loader = DictLoader({name: layout})
+        site.app.jinja_env.globals["form_token"] = lambda: "of the app"
+        site.app.context_processor(lambda: {"date": lambda: "today"})
+        assert site.open().startswith("today of the app Connections")
+
     def test_a_page_of_the_app(self, site: Site) -> None:
         """It has the connections as data."""
-        page = "{% for p in providers %}{{ p.title }}={{ p.connections|length }} {% endfor %}"
+        each = "{{ p.title }}={{ p.connections|length }} "
+        page = f"{{% for p in connections.providers %}}{each}{{% endfor %}}"
         site.app.jinja_loader = DictLoader({"flask_dance_nosql/connections.html": page})
         site.connect("acme", "A")
         assert site.open() == "GitHub=0 acme=1"
