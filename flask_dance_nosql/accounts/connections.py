@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import (
     Blueprint,
@@ -25,12 +21,13 @@ from flask import session as flask_session
 from werkzeug.exceptions import Unauthorized
 
 from ..consumer.backend.scoped import UserScopedBackend
+from ..consumer.backend.session import cookie_excess
 from ..errors import BackendError, ConfigurationError
 from .connection import Connection, connections_of
+from .forms import form_token, is_own_form
 
 log = logging.getLogger(__name__)
 
-FORM_TOKEN = "connections_token"  # noqa: S105 - the name of a field
 _DELIMITERS: dict[str, Any] = {
     "block_start_string": "{%",
     "block_end_string": "%}",
@@ -39,7 +36,7 @@ _DELIMITERS: dict[str, Any] = {
     "comment_start_string": "{#",
     "comment_end_string": "#}",
 }
-_MAX_NAME, _MAX_NOTICES = 80, 40
+_MAX_NAME = 80
 
 ScopeTexts = Mapping[str, str | Mapping[str, str]]
 
@@ -148,21 +145,21 @@ class Connections(Blueprint):
         A hook for subclasses.
 
         Raises:
-            ConfigurationError: If a blueprint that was given keeps no token for each user.
+            ConfigurationError: If there is none to show, or one of those that were given keeps no
+                token for each user.
         """
         known = current_app.extensions.get("flask_dance_nosql", {})
-        people = {}
-        for each in known if self._chosen is None else self._chosen:
-            if isinstance(each.backend, UserScopedBackend):
-                user_id = each.backend.slot(each).user_id
-                if user_id is not None:
-                    people[each] = user_id
-            elif self._chosen is not None:
-                raise ConfigurationError(
-                    f"The connections page can't show blueprint {each.name!r}: "
-                    f"{type(each.backend).__name__} keeps no token for each user."
-                )
-        return people
+        every = list(known if self._chosen is None else self._chosen)
+        shown = [each for each in every if isinstance(each.backend, UserScopedBackend)]
+        if not shown or (self._chosen is not None and shown != every):
+            names = ", ".join(repr(each.name) for each in every if each not in shown) or "none"
+            raise ConfigurationError(
+                "The connections page is for OAuth blueprints whose backend keeps a token for each "
+                "user, as UserScopedBackend does with user= or user_id=. Of others it has: "
+                f"{names}."
+            )
+        found = {each: each.backend.slot(each).user_id for each in shown}
+        return {each: user_id for each, user_id in found.items() if user_id is not None}
 
     def _signed_in(self, view: Callable[[People], Response]) -> Callable[[], Response]:
         """Return a view for those who are signed in, which is given their ids."""
@@ -190,41 +187,34 @@ class Connections(Blueprint):
         """Return a view that does something if the page itself asks for it, and tells of it."""
 
         def view(people: People) -> Response:
-            if not self._is_ours(people):
+            if not is_own_form(self._form_secret, _who(people)):
                 return self._page(people, [("forged", "", "")], 400)
             try:
                 told = action(people)
             except BackendError as error:
                 told = [_failed(error, request.form.get("provider", ""))]
-            # Each once, as when all accounts of a provider have ended alike.
-            notices = [list(each) for each in dict.fromkeys(told)]
-            flask_session[self._notices] = notices[:_MAX_NOTICES]
+            self._keep_notices(people, told)
             return make_response(redirect(url_for(".show"), 303))
 
         return view
 
-    def _is_ours(self, people: People) -> bool:
-        """Whether a form comes from this page, as this browser and user have it."""
-        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-        if site is not None:
-            if site not in ("same-origin", "none"):
-                return False
-        elif origin not in (None, "null") and urlsplit(origin).netloc != request.host:
-            return False
-        sent = request.form.get(FORM_TOKEN, "")
-        has_secret = isinstance(flask_session.get(self._form_secret), str)
-        return has_secret and hmac.compare_digest(self._form_token(people).encode(), sent.encode())
-
     def _form_token(self, people: People) -> str:
-        """Return what a form of this browser and these users has in it."""
-        secret = flask_session.get(self._form_secret)
-        if not isinstance(secret, str):
-            secret = flask_session[self._form_secret] = secrets.token_urlsafe(32)
-        who = repr(sorted((each.name, user_id) for each, user_id in people.items()))
-        return hmac.new(secret.encode(), who.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+        return form_token(self._form_secret, _who(people))
+
+    def _keep_notices(self, people: People, told: list[Notice]) -> None:
+        """Keep what there is to tell for the next page, as far as the session has room for it."""
+        # Each once, as when all accounts of a provider have ended alike.
+        for each in (told, [(code, "", "") for code, _, _ in told]):
+            kept = [self._form_token(people)[:16], list(dict.fromkeys(each))]
+            if not cookie_excess({self._notices: kept}):
+                flask_session[self._notices] = kept
+                return
 
     def _show(self, people: People) -> Response:
-        return self._page(people, flask_session.pop(self._notices, []))
+        # Somebody else may have signed in here since.
+        owner, notices = flask_session.pop(self._notices, (None, []))
+        is_theirs = owner == self._form_token(people)[:16]
+        return self._page(people, notices if is_theirs else [])
 
     def _page(self, people: People, notices: list[Notice], status: int = 200) -> Response:
         providers = [self._of_provider(each) for each in people]
@@ -319,6 +309,10 @@ class Connections(Blueprint):
             response.headers["Cache-Control"] = "no-store"
             response.headers.setdefault("X-Frame-Options", "DENY")
         return response
+
+
+def _who(people: People) -> list[tuple[str, str]]:
+    return sorted((each.name, user_id) for each, user_id in people.items())
 
 
 def _ended(blueprint: Any, connection: Connection) -> Notice:

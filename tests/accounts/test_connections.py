@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha512
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -43,6 +44,7 @@ TOKEN = {
 REVOKE = "https://acme.test/revoke"
 GITHUB_REVOKE = "https://api.github.com/applications/id/grant"
 NOW = "Nothing was changed"
+LONG = sha512(b"a name that can't be compressed").hexdigest()[:70]
 
 
 class Failing(MemoryStore):
@@ -311,9 +313,11 @@ class TestShown:
         site = Site(further=every.values())
         text = site.open()
         assert not any(name in text for name in every)
-        site = Site(blueprints=[every["cookie"]])
-        with pytest.raises(ConfigurationError, match="cookie"):
-            site.open()
+        for chosen in ([every["cookie"]], [site.acme, every["cookie"]]):
+            with pytest.raises(ConfigurationError, match="Of others it has: 'cookie'"):
+                Site(blueprints=chosen).open()
+        with pytest.raises(ConfigurationError, match="Of others it has: none"):
+            Site(blueprints=[]).open()
 
     def test_only_those_that_were_given(self) -> None:
         """The blueprints can be chosen, and the page be another one."""
@@ -391,6 +395,32 @@ class TestChanges:
         assert text.count("Disconnected, and ended") == 2
         assert text.count("Disconnected here.") == 1
         assert site.accounts() == {("github", "bob", None)}
+
+    def test_what_is_told_is_for_one_user(self, site: Site) -> None:
+        """Who signs in next in the same browser does not read it."""
+        site.connect("acme", "A")
+        site.open()
+        action, fields = site.form("Disconnect acme, A")
+        site.client.post(action, data=fields)
+        site.now = "bob"
+        assert "Disconnected" not in site.open()
+        site.now = "ann"
+        assert "Disconnected" not in site.open()
+
+    @pytest.mark.parametrize(
+        ("room", "told"), [(300, f"acme, {LONG} Disc"), (100, "you. Disc"), (20, "you. GitHub")]
+    )
+    def test_a_cookie_that_is_full(self, site: Site, room: int, told: str) -> None:
+        """What there is to tell costs nobody the session: it is told in short, or not."""
+        site.connect("acme", LONG)
+        limit = len(site.client.get("/connections/").headers["Set-Cookie"]) + room
+        site.open()
+        action, fields = site.form("Disconnect acme")
+        site.app.config["MAX_COOKIE_SIZE"] = limit
+        answer = site.client.post(action, data=fields)
+        assert len(answer.headers.get("Set-Cookie", "")) <= limit
+        assert site.accounts() == set()
+        assert told in site.open()
 
     def test_what_is_gone_already(self, site: Site) -> None:
         """A button that is pressed twice, or for a provider that is unknown."""
