@@ -2,6 +2,6 @@
 
 from .connection import Connection
 from .connections import Connections
-from .profile import AccountProfile, read_profile
+from .profile import AccountProfile, read_profile, with_profile
 
-__all__ = ["AccountProfile", "Connection", "Connections", "read_profile"]
+__all__ = ["AccountProfile", "Connection", "Connections", "read_profile", "with_profile"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -175,7 +176,7 @@ class Connections(Blueprint):
         if self._login_view is not None:
             return make_response(redirect(url_for(self._login_view, next=page), 303))
         manager = getattr(current_app, "login_manager", None)
-        if manager is not None:
+        if manager is not None and not _is_known_to_flask_login():
             try:
                 return make_response(manager.unauthorized())
             except Unauthorized:
@@ -233,6 +234,7 @@ class Connections(Blueprint):
         name, preset = blueprint.name, blueprint.preset
         title = name if preset is None else preset.display
         own = self._scope_texts.get(name)
+        texts = {**self._scope_texts, **(own if isinstance(own, Mapping) else {})}
         login, page = blueprint.view_endpoint("login"), url_for(".show")
         try:
             connections = connections_of(blueprint)
@@ -248,11 +250,7 @@ class Connections(Blueprint):
             connect_url=url_for(login, next=page, retry=""),
             another_url=url_for(login, next=page, retry="", another=""),
             apps_page=None if preset is None else preset.filled(preset.apps_page),
-            scope_texts={
-                scope: text
-                for scope, text in {**self._scope_texts, **(own or {})}.items()  # type: ignore[dict-item] # no text
-                if isinstance(text, str)
-            },
+            scope_texts={scope: it for scope, it in texts.items() if isinstance(it, str)},
         )
 
     @staticmethod
@@ -311,13 +309,22 @@ class Connections(Blueprint):
         return response
 
 
+def _is_known_to_flask_login() -> bool:
+    """Whether a login would change nothing: somebody is signed in who has no tokens of theirs."""
+    flask_login = sys.modules.get("flask_login")
+    return flask_login is not None and bool(flask_login.current_user.is_authenticated)
+
+
 def _who(people: People) -> list[tuple[str, str]]:
     return sorted((each.name, user_id) for each, user_id in people.items())
 
 
 def _ended(blueprint: Any, connection: Connection) -> Notice:
     """Disconnect an account, and return what to tell of it."""
-    is_over = blueprint.account(connection.account).disconnect()
+    try:
+        is_over = blueprint.account(connection.account).disconnect()
+    except BackendError as error:
+        return _failed(error, connection.provider)
     return _notice("over" if is_over else "here", connection)
 
 

@@ -80,7 +80,7 @@ def read_profile(
 
 
 def with_profile(token: Token, profile: AccountProfile) -> Token:
-    """Return a token that has the profile of its account with it, for :func:`profile_in`."""
+    """Return a token that has the profile of its account with it, beside what it had."""
     kept = {name: value for name, value in asdict(profile).items() if value and name != "provider"}
     return {**token, PROFILE: kept}
 

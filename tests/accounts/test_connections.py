@@ -14,13 +14,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import responses
 from flask import Flask
-from flask_login import LoginManager
+from flask_login import LoginManager, UserMixin
 from jinja2 import DictLoader, StrictUndefined
 from msgspec.structs import replace
 
-from flask_dance_nosql.accounts import Connections
-from flask_dance_nosql.accounts.profile import AccountProfile, with_profile
-from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint, OAuth2ConsumerBlueprint
+from flask_dance_nosql.accounts import AccountProfile, Connections, read_profile, with_profile
+from flask_dance_nosql.consumer import (
+    OAuth1ConsumerBlueprint,
+    OAuth2ConsumerBlueprint,
+    oauth_authorized,
+)
 from flask_dance_nosql.consumer.backend import (
     SessionBackend,
     TokenCipher,
@@ -205,7 +208,11 @@ class TestShown:
         """Names of providers, and of scopes for all providers or for one."""
         site = Site(
             titles={"acme": "Acme Corp."},
-            scope_texts={"repo": "Any repository", "github": {"repo": "Your <b>code"}},
+            scope_texts={
+                "repo": "Any repository",
+                "github": {"repo": "Your <b>code"},
+                "acme": "A scope with the name of a provider",
+            },
             pictures=False,
         )
         profile = AccountProfile("github", "1", "<i>Ann", picture="https://pics.test/1")
@@ -248,6 +255,23 @@ class TestShown:
         )
         assert "Since 2025-01-02 Last renewed 2025-01-03" in site.open()
 
+    def test_names_without_openid_connect(self, site: Site, web: responses.RequestsMock) -> None:
+        """A receiver keeps the profile of an account with its token."""
+        web.post("https://github.com/login/oauth/access_token", json=TOKEN)
+        user = {"id": 7, "login": "octo", "avatar_url": "https://pics.test/7"}
+        web.get("https://api.github.com/user", json=user)
+
+        def keep_profile(blueprint: Any, token: dict[str, Any]) -> None:
+            token.update(with_profile(token, read_profile(blueprint, token)))
+
+        with oauth_authorized.connected_to(keep_profile, sender=site.github):
+            begun = site.client.get("/login/github?next=/connections/").location
+            state = parse_qs(urlsplit(begun).query)["state"][0]
+            ended = site.client.get(f"/login/github/authorized?code=1&state={state}")
+        assert ended.location == "/connections/"
+        assert "octo Connected" in site.open()
+        assert 'src="https://pics.test/7"' in site.html
+
     def test_oauth_1(self) -> None:
         """Such a token has no end, and can't be revoked."""
         site = Site()
@@ -287,7 +311,7 @@ class TestShown:
         assert site.client.post(action, data=fields).status_code == 303
         site.store.fails = ()
         text = site.open()
-        assert "GitHub Nothing was changed, since the storage does not answer." in text
+        assert "GitHub This could not be done, since the storage does not answer." in text
         assert "G GitHub Connected" in text
 
     def test_others_see_theirs(self, site: Site) -> None:
@@ -380,8 +404,32 @@ class TestChanges:
         site.connect("github")
         site.open()
         site.store.fails = ("delete",)
-        assert "Nothing was changed, since the storage" in site.press("Disconnect GitHub")
+        assert "This could not be done, since the storage" in site.press("Disconnect GitHub")
         assert site.accounts() == {("github", "ann", None)}
+
+    def test_a_store_that_goes_down_meanwhile(
+        self, site: Site, web: responses.RequestsMock
+    ) -> None:
+        """What is over is said to be over, and what is not, not."""
+        site.connect("acme", "A")
+        site.connect("acme", "B")
+        site.connect("github")
+        site.open()
+
+        def end(request: Any) -> tuple[int, dict[str, str], str]:
+            site.store.fails = ("delete",)
+            return 204, {}, ""
+
+        web.remove(responses.DELETE, GITHUB_REVOKE)
+        web.add_callback(responses.DELETE, GITHUB_REVOKE, end)
+        action, fields = site.form("Disconnect everything now")
+        site.client.post(action, data=fields)
+        text = site.open()
+        assert "acme This could not be done" in text
+        assert "GitHub This could not be done" in text
+        site.store.fails = ()
+        site.client.post(action, data=fields)
+        assert site.accounts() == set()
 
     def test_disconnect_everything(self, site: Site) -> None:
         """All providers and accounts, unreadable ones too, and nobody else's."""
@@ -560,6 +608,15 @@ class TestStrangers:
         assert "Sign in" in site.open(401)
         manager.login_view = "sign_in"
         assert site.client.get("/connections/").location == "/sign-in?next=%2Fconnections%2F"
+
+    def test_who_has_no_tokens_is_not_sent_round(self, site: Site) -> None:
+        """A login view sends those back who are signed in, such as staff without tokens."""
+        site.now = None
+        manager = LoginManager(site.app)
+        manager.login_view = "sign_in"
+        manager.user_loader(lambda user_id: None)
+        manager.request_loader(lambda request: UserMixin())
+        assert "Sign in" in site.open(401)
 
 
 class TestTemplates:
