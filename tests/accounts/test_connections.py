@@ -474,13 +474,17 @@ class TestChanges:
         """A button that is pressed twice, or for a provider that is unknown."""
         site.connect("acme", "A")
         site.connect("acme", "B")
+        site.connect("github")
         site.open()
         action, fields = site.form("Disconnect acme, A")
+        only = {name: fields[name] for name in fields if name != "account"}
+        site.client.post("/connections/use", data={**only, "provider": "github"})
+        assert NOW in site.open()
         for changed in ({}, {}, {"provider": "other"}, {"account": "\0"}):
             site.client.post(action, data={**fields, **changed})
         site.client.post("/connections/use", data={**fields, "provider": "github"})
         assert f"{NOW}: there is no such connection any more." in site.open()
-        assert site.accounts() == {("acme", "ann", "B")}
+        assert site.accounts() == {("acme", "ann", "B"), ("github", "ann", None)}
 
 
 class TestForged:
