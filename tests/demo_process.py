@@ -116,7 +116,7 @@ class Form:
     buttons: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
 
-class _Page(HTMLParser):
+class ShownPage(HTMLParser):
     """Finds forms, links and the text of a page."""
 
     def __init__(self, text: str) -> None:
@@ -213,7 +213,7 @@ class Visitor:
         self.url = response.url
         self.status = response.status_code
         self.html = response.text
-        self._page = _Page(response.text)
+        self._page = ShownPage(response.text)
 
     def close(self) -> None:
         """Close the connections."""

@@ -20,7 +20,9 @@ from markupsafe import Markup
 from requests import RequestException
 from werkzeug.wrappers import Response
 
+from flask_dance_nosql.accounts import Connections
 from flask_dance_nosql.consumer import oauth_authorized, oauth_error
+from flask_dance_nosql.consumer.backend import TokenKey
 from flask_dance_nosql.consumer.oidc import OIDCConsumerBlueprint
 from flask_dance_nosql.contrib.oidc import make_oidc_blueprint
 from flask_dance_nosql.errors import (
@@ -30,7 +32,7 @@ from flask_dance_nosql.errors import (
     VersionConflict,
 )
 
-from .backends import PROVIDER, Storage
+from .backends import PROVIDER, SECOND_PROVIDER, Storage
 from .display import json_markup, masked, signing_key
 from .history import History
 from .pages import check_form_token, prepare_pages
@@ -65,8 +67,8 @@ def create_app(storage: Storage, provider_url: str, client_id: str, client_secre
         client_secret: Its secret there.
 
     Returns:
-        A WSGI app. Its redirect URI is its own address and ``/login/demo/authorized``; after a
-        logout at the provider, ``/logged-out``.
+        A WSGI app. Its redirect URI is its own address and ``/login/demo/authorized``, and the same
+        with ``notes``; after a logout at the provider, ``/logged-out``.
     """
     app = Flask(__name__)
     # Cookies ignore ports: the provider at the same address has a session cookie as well.
@@ -77,24 +79,30 @@ def create_app(storage: Storage, provider_url: str, client_id: str, client_secre
     login_manager.login_message_category = "error"
     login_manager.user_loader(PEOPLE.get)
     prepare_pages(app, "app/error.html")
-    blueprint = make_blueprint(storage, provider_url, client_id, client_secret)
+    blueprint = make_blueprint(PROVIDER, storage, provider_url, client_id, client_secret)
     app.register_blueprint(blueprint, url_prefix="/login")
+    if storage.has_users:
+        second = make_blueprint(SECOND_PROVIDER, storage, provider_url, client_id, client_secret)
+        app.register_blueprint(second, url_prefix="/login")
+        titles = {PROVIDER: "Demo Provider", SECOND_PROVIDER: "Demo Notes"}
+        app.register_blueprint(Connections(titles=titles))
     _AppViews(app, blueprint, storage)
     return app
 
 
 def make_blueprint(
-    storage: Storage, provider_url: str, client_id: str, client_secret: str
+    name: str, storage: Storage, provider_url: str, client_id: str, client_secret: str
 ) -> OIDCConsumerBlueprint:
     """Make the blueprint that connects users: this is what your app has for each provider."""
     blueprint = make_oidc_blueprint(
-        PROVIDER,
+        name,
         issuer=provider_url,
         client_id=client_id,
         client_secret=client_secret,
         base_url=provider_url,
         redirect_to="home",
         backend=storage.backend,
+        several_accounts=storage.has_users,
     )
     # Only somebody who is signed in here can own a token.
     blueprint.before_request(login_required(lambda: None))
@@ -120,8 +128,9 @@ class _AppViews:
         app.register_error_handler(BackendUnavailable, _store_unreachable)
         for error in (TokenRefreshError, ProviderError, RequestException):
             app.register_error_handler(error, _call_failed)
-        oauth_authorized.connect(_connected, sender=blueprint)
-        oauth_error.connect(_not_connected, sender=blueprint)
+        for each in app.extensions["flask_dance_nosql"]:
+            oauth_authorized.connect(_connected, sender=each)
+            oauth_error.connect(_not_connected, sender=each)
 
     def home(self) -> str:
         """Show the visitor's connection, or ask who the visitor is."""
@@ -187,10 +196,12 @@ class _AppViews:
     def _connection_page(self, answer: dict[str, Any] | None = None) -> str:
         token = self._blueprint.token
         claims = self._blueprint.session.id_claims
-        record = self._storage.record()
+        key = self._blueprint.slot().key or TokenKey(PROVIDER)
+        record = self._storage.record(key)
         return render_template(
             "app/connection.html",
             storage=self._storage,
+            place=self._storage.place(key),
             token=masked(token),
             status=self._blueprint.session.token_status,
             history=self._history.of_visitor(),
@@ -210,7 +221,7 @@ def _connected(
 
 
 def _not_connected(
-    blueprint: OIDCConsumerBlueprint,  # noqa: ARG001 - what the signal sends
+    blueprint: OIDCConsumerBlueprint,
     error: str,
     error_description: str | None = None,
     error_uri: str | None = None,  # noqa: ARG001 - likewise
@@ -219,7 +230,7 @@ def _not_connected(
         category, reason = "note", "You said no at the provider. Nothing is stored."
     else:
         category, reason = "error", f"Not connected: {error_description or error}"
-    url = url_for(f"{PROVIDER}.login", retry="")
+    url = url_for(f"{blueprint.name}.login", retry="")
     flash(Markup('{} <a href="{}">Try again</a>').format(reason, url), category)
 
 

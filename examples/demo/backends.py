@@ -24,42 +24,44 @@ from flask_dance_nosql.consumer.backend import (
     BaseBackend,
     FileBackend,
     MongoBackend,
-    OAuthTokenMixin,
+    OAuthAccountMixin,
     RedisBackend,
     SessionBackend,
     SQLAlchemyBackend,
+    TokenKey,
+    UserScopedBackend,
 )
-from flask_dance_nosql.consumer.backend.sqla import unique_per_user
+from flask_dance_nosql.consumer.backend.sqla import unique_per_account
 
-PROVIDER = "demo"
+PROVIDER, SECOND_PROVIDER = "demo", "notes"
 
 
 class Base(DeclarativeBase):
     """The base of the model."""
 
 
-class OAuth(OAuthTokenMixin, Base):
+class OAuth(OAuthAccountMixin, Base):
     """The model whose rows are the tokens."""
 
-    __table_args__ = unique_per_user()
+    __table_args__ = unique_per_account()
 
     user_id: Mapped[str] = mapped_column(String(50))
 
 
 def mongo_backend(url: str) -> MongoBackend:
-    """One document for each user, in the collection ``tokens``."""
+    """One document for each user and account, in the collection ``tokens``."""
     tokens = MongoClient(url)["demo"]["tokens"]
     return MongoBackend(tokens, user=current_user)
 
 
 def redis_backend(url: str) -> RedisBackend:
-    """One key for each user."""
+    """One key for each user and account."""
     client = Redis.from_url(url)
     return RedisBackend(client, user=current_user)
 
 
 def sqla_backend(url: str) -> SQLAlchemyBackend:
-    """One row for each user, in the table of a model."""
+    """One row for each user and account, in the table of a model."""
     backend = SQLAlchemyBackend(OAuth, url, user=current_user)
     backend.store.prepare()
     return backend
@@ -76,28 +78,32 @@ def session_backend(_: str) -> SessionBackend:
 
 
 Record = dict[str, Any] | None
-Reader = Callable[[], Record]
+Reader = Callable[[TokenKey], Record]
 
 
 def _read_mongo(url: str) -> Reader:
     tokens: Any = MongoClient(url)["demo"]["tokens"]
-    return lambda: tokens.find_one({"provider": PROVIDER, "user_id": current_user.get_id()})
+    return lambda key: tokens.find_one({"_id": key.text})
 
 
 def _read_redis(url: str) -> Reader:
     client: Any = Redis.from_url(url)
-    return lambda: _parsed(client.get(_redis_key()))
+    return lambda key: _parsed(client.get(_redis_key(key)))
 
 
-def _redis_key() -> str:
-    return f"flask_dance:{{u:{current_user.get_id()}}}:token:{PROVIDER}"
+def _redis_key(key: TokenKey) -> str:
+    return f"flask_dance:{{{key.owner_text}}}:token:{key.token_text}"
 
 
 def _read_sqla(url: str) -> Reader:
     engine = create_engine(url)
 
-    def read() -> Record:
-        own = select(OAuth.__table__).where(OAuth.user_id == current_user.get_id())
+    def read(key: TokenKey) -> Record:
+        own = select(OAuth.__table__).where(
+            OAuth.provider == key.provider,
+            OAuth.user_id == key.user_id,
+            OAuth.account == (key.account or ""),
+        )
         with engine.connect() as connection:
             row = connection.execute(own).mappings().first()
         return None if row is None else dict(row)
@@ -107,11 +113,11 @@ def _read_sqla(url: str) -> Reader:
 
 def _read_file(path: str) -> Reader:
     file = Path(path)
-    return lambda: _parsed(file.read_text()) if file.exists() else None
+    return lambda _: _parsed(file.read_text()) if file.exists() else None
 
 
 def _read_session(_: str) -> Reader:
-    return lambda: session.get(f"{PROVIDER}_oauth_token")
+    return lambda _: session.get(f"{PROVIDER}_oauth_token")
 
 
 def _parsed(text: str | bytes | None) -> Record:
@@ -126,7 +132,7 @@ class BackendKind:
     build: Callable[[str], BaseBackend]
     reader: Callable[[str], Reader]
     record: str
-    place: Callable[[str], str]
+    place: Callable[[str, TokenKey], str]
     note: str
     shared: bool = False
 
@@ -143,31 +149,31 @@ KINDS = {
         build=mongo_backend,
         reader=_read_mongo,
         record="document",
-        place=lambda _: "demo.tokens",
-        note="Each user of the app has a document of their own.",
+        place=lambda *_: "demo.tokens",
+        note="Each user of the app has documents of their own, one for each account.",
     ),
     "redis": BackendKind(
         title="Redis",
         build=redis_backend,
         reader=_read_redis,
         record="value",
-        place=lambda _: _redis_key(),
-        note="Each user of the app has a key of their own.",
+        place=lambda _, key: _redis_key(key),
+        note="Each user of the app has keys of their own, one for each account.",
     ),
     "sqla": BackendKind(
         title="SQLite",
         build=sqla_backend,
         reader=_read_sqla,
         record="row",
-        place=lambda _: OAuth.__tablename__,
-        note="Each user of the app has a row of their own, written through SQLAlchemy.",
+        place=lambda *_: OAuth.__tablename__,
+        note="Each user of the app has rows of their own, written through SQLAlchemy.",
     ),
     "file": BackendKind(
         title="a file",
         build=file_backend,
         reader=_read_file,
         record="file",
-        place=lambda path: Path(path).name,
+        place=lambda path, _: Path(path).name,
         note="This backend keeps ONE token for the whole app: Ada, Grace and Linus share it.",
         shared=True,
     ),
@@ -176,7 +182,7 @@ KINDS = {
         build=session_backend,
         reader=_read_session,
         record="session value",
-        place=lambda _: f"session['{PROVIDER}_oauth_token']",
+        place=lambda *_: f"session['{PROVIDER}_oauth_token']",
         note="The token is in this browser's cookie, signed but readable, and ends with it.",
     ),
 }
@@ -197,10 +203,14 @@ class Storage:
         self._read = self.kind.reader(place)
 
     @property
-    def place(self) -> str:
-        """Where the current user's record lies."""
-        return self.kind.place(self._place)
+    def has_users(self) -> bool:
+        """Whether each user has tokens of their own, and may have several accounts."""
+        return isinstance(self.backend, UserScopedBackend)
 
-    def record(self) -> Record:
-        """Return the current user's record as it is stored, secrets and all, or ``None``."""
-        return self._read()
+    def place(self, key: TokenKey) -> str:
+        """Return where a record lies."""
+        return self.kind.place(self._place, key)
+
+    def record(self, key: TokenKey) -> Record:
+        """Return a record as it is stored, secrets and all, or ``None``."""
+        return self._read(key)

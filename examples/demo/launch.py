@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .app import create_app
-from .backends import KINDS, PROVIDER, Storage
+from .backends import KINDS, PROVIDER, SECOND_PROVIDER, Storage
 from .embedded import MongoServer, RedisServer, Server, ServerMissing
 from .provider import CLIENT_ID, create_provider, provider_state
 from .serving import LocalServer
@@ -94,7 +94,8 @@ def start(stack: ExitStack, settings: Settings) -> None:
     app_itself = create_app(storage, provider.url, CLIENT_ID, client_secret)
     app = stack.enter_context(LocalServer(app_itself, settings.port))
     state = provider_state(provider_app)
-    state.add_redirect_uri(CLIENT_ID, f"{app.url}/login/{PROVIDER}/authorized")
+    for name in (PROVIDER, SECOND_PROVIDER):
+        state.add_redirect_uri(CLIENT_ID, f"{app.url}/login/{name}/authorized")
     state.add_logout_uri(CLIENT_ID, f"{app.url}/logged-out")
     _announce(settings, storage, (app.url, provider.url, place))
 

@@ -126,7 +126,9 @@ class _ProviderViews:
         """Ask who the visitor is, then whether the client may have what it asks for."""
         if self._auto_consent is not None:
             return self._server.respond(self._grant(), self._hinted_user(self._auto_consent))
-        user = self._signed_in()
+        # OpenID Connect Core 1.0 section 3.1.2.1.
+        is_asked = "select_account" in request.args.get("prompt", "")
+        user = None if is_asked else self._signed_in()
         grant = self._grant(user)
         client: Client = grant.request.client
         if user is None:
@@ -235,4 +237,6 @@ class _ProviderViews:
         return self._state.users.setdefault(username, User.named(username))
 
     def _go_on(self) -> Redirect:
-        return redirect(f"{url_for('authorize')}?{request.query_string.decode()}", 303)
+        # The account has been chosen.
+        query = {name: value for name, value in request.args.items() if name != "prompt"}
+        return redirect(url_for("authorize", **query), 303)

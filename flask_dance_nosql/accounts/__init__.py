@@ -1,7 +1,18 @@
 """People: who an account is, signing in with it, a page for one's connections, being forgotten."""
 
+from .connection import Connection
+from .connections import Connections
 from .login import current_user_id, log_out
-from .profile import AccountProfile, read_profile
+from .profile import AccountProfile, read_profile, with_profile
 from .sign_in import SignIn
 
-__all__ = ["AccountProfile", "SignIn", "current_user_id", "log_out", "read_profile"]
+__all__ = [
+    "AccountProfile",
+    "Connection",
+    "Connections",
+    "SignIn",
+    "current_user_id",
+    "log_out",
+    "read_profile",
+    "with_profile",
+]

@@ -84,7 +84,7 @@ def read_profile(
 
 
 def with_profile(token: Token, profile: AccountProfile) -> Token:
-    """Return a token that has the profile of its account with it, for :func:`profile_in`."""
+    """Return a token that has the profile of its account with it, beside what it had."""
     kept = {name: value for name, value in asdict(profile).items() if value and name != "provider"}
     return {**token, PROFILE: kept}
 
@@ -95,6 +95,18 @@ def profile_in(provider: str, token: Token) -> AccountProfile | None:
         return _cleaned(provider, token[PROFILE])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def known_profile(blueprint: Any, token: Token) -> AccountProfile | None:
+    """Return what is known of a stored token's account without a call, or ``None``.
+
+    That is the profile which the token has with it, else the claims of a validated ID token.
+    """
+    kept = profile_in(blueprint.name, token)
+    if kept is not None:
+        return kept
+    claims = getattr(blueprint._session_with(token), "id_claims", None)
+    return None if claims is None else _cleaned(blueprint.name, {**claims, "id": claims["sub"]})
 
 
 def _fields(blueprint: Any, session: Any, token: Token, reader: ProfileReader | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,7 +11,13 @@ from typing import Any, Protocol
 from flask import has_request_context
 from flask import session as flask_session
 
-from ..errors import AccountUnknown, BackendError, ConfigurationError, CorruptToken
+from ..errors import (
+    AccountUnknown,
+    BackendError,
+    ConfigurationError,
+    CorruptToken,
+    ProviderError,
+)
 from .backend.base import NOTHING, MemoryBackend, TokenSlot
 from .backend.owner import NOT_GIVEN, Who
 from .backend.scoped import StoreSlot
@@ -79,13 +85,30 @@ class Account:
         return slot
 
     def revoke(self) -> bool:
-        """End the account's grant at the provider, and remove its token, with OAuth 2.
+        """End the account's grant at the provider, and remove its token.
 
         It returns and raises what :meth:`OAuth2ConsumerBlueprint.revoke` does.
         """
         is_over: bool = self._blueprint.revoke(*self._who)
         self._changed()
         return is_over
+
+    def disconnect(self) -> bool:
+        """Remove the account's token in any case, and end its grant if the provider can be told.
+
+        Returns:
+            Whether the provider has confirmed that the grant is over. If not, the user may have to
+            remove the application there.
+
+        Raises:
+            BackendUnavailable: If the store did not answer. The token may be there still.
+        """
+        try:
+            return self.revoke()
+        except (ConfigurationError, ProviderError) as error:
+            log.warning("A token is removed here, and not at the provider. %s", error)
+        del self.token
+        return False
 
     def _changed(self) -> None:
         if "session" in vars(self):
@@ -119,6 +142,7 @@ class AccountClient(OAuthClient):
     several_accounts: bool = argument(default=False)
     exclusive_accounts: bool = argument(default=False)
     account_id: AccountId = argument(default=None)
+    another_account: Mapping[str, str] | None = argument(default=None)
 
     sign_in: SignsIn | None = None
     """What signs visitors in with their accounts, if something does."""
@@ -135,6 +159,15 @@ class AccountClient(OAuthClient):
             BackendUnavailable: If the store did not answer.
         """
         return _store_slot(self.slot(user, user_id, None)).accounts()
+
+    def account_ids(self, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> list[str | None]:
+        """Return the ids of a user's accounts, in their order as texts.
+
+        Other than by :meth:`accounts`, those are listed, too, whose records can't be read. ``None``
+        stands for a token that is kept without an account. It takes and raises what
+        :meth:`accounts` does.
+        """
+        return _store_slot(self.slot(user, user_id, None)).account_ids()
 
     def account(self, account: object, user: Any = NOT_GIVEN, user_id: Any = NOT_GIVEN) -> Account:
         """Return one account: its session, its token, and what can be done with it.
@@ -171,6 +204,22 @@ class AccountClient(OAuthClient):
                 return False
         self._use(slot)
         return True
+
+    def revoke(
+        self,
+        user: Any = NOT_GIVEN,  # noqa: ARG002 - for versions of OAuth that can do it
+        user_id: Any = NOT_GIVEN,  # noqa: ARG002
+        account: Any = NOT_GIVEN,  # noqa: ARG002
+    ) -> bool:
+        """End a grant at the provider, and remove the token here, where OAuth knows how.
+
+        Raises:
+            ConfigurationError: With OAuth 1, which knows no revocation.
+        """
+        raise ConfigurationError(
+            f"Blueprint {self.name!r} can't revoke a token: OAuth 1 does not say how. Remove it "
+            "with `del blueprint.token`."
+        )
 
     def forget_visitor(self) -> None:
         """Forget which account this browser has chosen."""

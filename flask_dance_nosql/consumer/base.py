@@ -59,6 +59,10 @@ class BaseOAuthConsumerBlueprint(DanceViews):
         account_id: What names the account of a new token, if one of these is on: a function that is
             given a session with that token, and returns the account's id. Default: what an ID token
             says, or the answer with the token, or else the profile that a preset knows of.
+        another_account: Parameters of the authorization URL with which the provider asks for an
+            account although it knows the visitor, such as ``{"prompt": "select_account"}``. They
+            are sent if the query of the login view has ``another`` in it. Default: as the preset
+            says.
         verify: Whether certificates are checked, or the path of the authorities', for every call to
             the provider, token calls included; default: as requests does by its environment.
         headers: Headers of every call to the provider, beside those of requests: texts, or

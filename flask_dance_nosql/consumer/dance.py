@@ -70,6 +70,9 @@ _REFUSALS = ((AccountAlreadyLinked, ACCOUNT_ALREADY_LINKED), (AccountUnknown, AC
 RETRY = "retry"
 """In the query of the login view: the visitor has asked to try again."""
 
+ANOTHER = "another"
+"""In the query of the login view: the visitor wants to connect one more account."""
+
 
 class DanceViews(AccountClient, DanceURLs):
     """The login view and the callback view of a blueprint.
@@ -82,7 +85,9 @@ class DanceViews(AccountClient, DanceURLs):
         """Begin the dance: redirect the visitor to the provider.
 
         The visitor comes back to the page that was asked for: the one that ``next`` in the query
-        names, or the one of which ``authorization_required`` has sent the visitor here.
+        names, or the one of which ``authorization_required`` has sent the visitor here. With
+        ``another`` in the query, the provider is asked to let the visitor choose an account, if
+        ``another_account`` says how.
 
         Raises:
             ConfigurationError: If one of the provider's endpoints is missing or not https, the
@@ -94,7 +99,8 @@ class DanceViews(AccountClient, DanceURLs):
         page = AskedPage(self.name).take()
         if RETRY in request.args:
             LastEnding(self.name).forget()
-        return self.begin(next=request.args.get("next", page))
+        another = (self.another_account or {}) if ANOTHER in request.args else {}
+        return self.begin(next=request.args.get("next", page), **another)
 
     def begin(
         self,

@@ -14,6 +14,7 @@ class Azure(Preset):
     token_url = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
     issuer = "https://login.microsoftonline.com/{tenant}/v2.0"
     scope = ["openid", "email", "profile", "User.Read"]
+    another_account = {"prompt": "select_account"}
     refresh = "offline_access"
     profile = Profile("v1.0/me", "id displayName mail|userPrincipalName")
     apps_page = "https://myapps.microsoft.com"

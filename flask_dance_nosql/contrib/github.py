@@ -7,6 +7,7 @@ class GitHub(Preset):
     base_url = "https://api.github.com/"
     authorization_url = "https://github.com/login/oauth/authorize"
     token_url = "https://github.com/login/oauth/access_token"
+    another_account = {"prompt": "select_account"}
     revocation = Revocation(
         "https://api.github.com/applications/{client_id}/grant",
         method="DELETE",

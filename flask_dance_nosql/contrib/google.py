@@ -14,6 +14,7 @@ class Google(Preset):
     token_url = "https://oauth2.googleapis.com/token"
     issuer = "https://accounts.google.com"
     scope = ["openid", "email", "profile"]
+    another_account = {"prompt": "select_account"}
     revocation = Revocation(
         "https://oauth2.googleapis.com/revoke", auth=None, only="first", ends_grant=True
     )

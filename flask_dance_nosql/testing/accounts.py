@@ -42,8 +42,10 @@ class AccountConformance(StoreConformance):
             assert by_key == {key: saved[key] for key in keys}
         assert {each.key for each in store.scan(user_id="1")} == {*keys, others[0]}
         assert {each.key for each in store.scan()} == set(saved)
+        assert sorted(store.keys("a", "1"), key=str) == sorted(keys, key=str)
         store.delete(keys[1])
         assert {each.account for each in store.scan("a", "1")} == {None, "2:%{}*", "3"}
+        assert {key.account for key in store.keys("a", "1")} == {None, "2:%{}*", "3"}
 
     def test_locks_of_accounts_are_apart(self, store: TokenStore, key: TokenKey) -> None:
         """Each account has a lock of its own, and so has the user without one."""

@@ -183,6 +183,15 @@ def assert_names_the_owner(error: CorruptToken, store: TokenStore, key: TokenKey
     assert SECRET not in shown
 
 
+def test_the_key_of_a_corrupt_record_is_listed(corrupt_place: Place) -> None:
+    """What is left out of a scan can be found, and removed, by its user and nobody else."""
+    store = corrupt_place.store
+    assert store.keys("other", "42") == store.keys(KEY.provider, "4") == []
+    found = store.keys(KEY.provider, str(KEY.user_id))
+    # A row is its user's by the column alone.
+    assert found == [KEY] or (found == [] and store.load(KEY) is None)
+
+
 def test_a_corrupt_record_is_replaced_by_a_new_token(corrupt_place: Place) -> None:
     """A user whose record is corrupt gets well by logging in again."""
     saved = corrupt_place.store.save(document(KEY, {"access_token": "new"}))

@@ -11,9 +11,11 @@ import pytest
 from flask import session as flask_session
 from msgspec.structs import replace
 
+from flask_dance_nosql.consumer import OAuth1ConsumerBlueprint, OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     SessionBackend,
+    TokenCipher,
     TokenDocument,
     TokenKey,
     TokenStore,
@@ -27,6 +29,7 @@ from flask_dance_nosql.errors import (
     UserRequired,
 )
 from flask_dance_nosql.testing import connected
+from flask_dance_nosql.testing.documents import make_document
 
 from ..rotating import RotatingProvider
 from .site import Browser, RefusingStore, Site, make_site, sign_of, soon
@@ -565,3 +568,47 @@ def test_a_store_that_does_not_answer(rotating: RotatingProvider) -> None:
     store.refuses = {"load"}
     with pytest.raises(Exception, match="RefusingStore"):
         browser.do(lambda: people.blueprint.token)
+
+
+class TestDisconnect:
+    """One method that ends an account, whatever its provider can do."""
+
+    def test_ends_the_grant_and_removes_the_token(self, people: People) -> None:
+        """The provider is told, and the other account stays."""
+        browser = people.both()
+        assert browser.do(lambda: people.blueprint.account("A").disconnect()) is True
+        assert people.accounts() == ["B"]
+        assert "rt-A-0" in [form["token"] for form in people.rotating.revoked]
+
+    def test_removes_the_token_where_nothing_can_be_revoked(
+        self, rotating: RotatingProvider
+    ) -> None:
+        """Without a revocation endpoint it is over here alone, which the answer tells."""
+        people = People(rotating, revokes=False, **BOTH)
+        browser = people.both()
+        assert browser.do(lambda: people.blueprint.account("A").disconnect()) is False
+        assert people.accounts() == ["B"]
+        other = people.site.browser()
+        people.now = 2
+        assert people.login(other, "A").status_code == 302
+        assert people.accounts() == ["A"]
+
+    def test_records_that_cannot_be_read_are_listed_by_their_ids(self) -> None:
+        """A scan of documents leaves them out, and what is not listed can't be disconnected."""
+        cipher, other = (TokenCipher(TokenCipher.generate_key()) for _ in range(2))
+        store = MemoryStore()
+        for account, key in (("A", cipher), ("B", other), (None, other)):
+            backend = UserScopedBackend(store, user_id=1, cipher=key)
+            backend.store.save(make_document(TokenKey("acme", "1", account)))
+        backend = UserScopedBackend(store, user_id=1, cipher=cipher)
+        blueprint = OAuth2ConsumerBlueprint("acme", __name__, backend=backend, **SEVERAL)
+        assert [each.account for each in blueprint.accounts()] == ["A"]
+        assert blueprint.account_ids() == [None, "A", "B"]
+        assert blueprint.account_ids(user_id=2) == blueprint.account_ids(user=None) == []
+
+
+def test_oauth_1_cannot_revoke() -> None:
+    """The error says what to do in its place."""
+    blueprint = OAuth1ConsumerBlueprint("acme", __name__, backend=UserScopedBackend(MemoryStore()))
+    with pytest.raises(ConfigurationError, match=r"del blueprint\.token"):
+        blueprint.revoke()

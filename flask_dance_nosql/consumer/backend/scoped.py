@@ -125,6 +125,17 @@ class StoreSlot(TokenSlot):
         found = self._store.scan(self.key.provider, self.key.user_id)
         return sorted(found, key=lambda each: (each.created_at, each.account or ""), reverse=True)
 
+    def account_ids(self) -> list[str | None]:
+        """Return the ids of the user's accounts, those included whose records can't be read.
+
+        It raises what :meth:`accounts` does.
+        """
+        if self.key is None or self.user_id is None:
+            self.require_user()
+            return []
+        found = self._store.keys(self.key.provider, self.user_id)
+        return sorted((key.account for key in found), key=lambda account: account or "")
+
     def write(self, token: Token, seen: StoredToken | None = None) -> StoredToken:
         """Save a document."""
         self._first = None

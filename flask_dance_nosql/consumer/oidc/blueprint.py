@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import Any
 
 from flask import Response, has_app_context
@@ -20,7 +21,7 @@ from ..client_auth import client_authentication
 from ..failure import DanceFailure
 from ..oauth2 import OAuth2ConsumerBlueprint
 from ..pending import PendingLogin
-from ..settings import Setting
+from ..settings import Setting, argument
 from ..signals import token_deleted
 from ..urls import is_full_url
 from .discovery import ENDPOINTS, Metadata, discovery_url, read_metadata
@@ -44,6 +45,9 @@ from .settings import Discovered, are_algorithms, is_issuer, with_openid
 
 log = logging.getLogger(__name__)
 
+# OpenID Connect Core 1.0 section 3.1.2.1.
+ASK_WHICH = MappingProxyType({"prompt": "select_account"})
+
 
 class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
     """A blueprint for a provider of OpenID Connect, of which the issuer is all that it has to know.
@@ -65,6 +69,7 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         use_nonce: Whether a login has a nonce, which its ID token has to have, too; default: yes.
             LinkedIn, for one, knows none. State and PKCE tie the answer to the login all the same.
         auto_refresh: As there; default: yes.
+        another_account: As there; default: ``{"prompt": "select_account"}``.
         **kwargs: As of :class:`OAuth2ConsumerBlueprint`. The scope ``openid`` is always asked for.
 
     Raises:
@@ -74,6 +79,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
     """
 
     default_session_class = OIDCSession
+
+    another_account: Mapping[str, str] | None = argument(default=ASK_WHICH)
 
     issuer: Setting[str | None] = Setting(default=None, rule=is_issuer)
     discovery_url: Setting[str | None] = Setting(default=None, rule=is_full_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import bson.errors
 import msgspec
@@ -164,6 +165,16 @@ class MongoStore(TokenStore):
             if not document.expired:
                 yield document
         self.tell_left_out(left_out)
+
+    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's documents, by their ``_id``."""
+        whole = TokenKey(provider, user_id).text
+        start = f"{whole}:a:"
+        wanted = {"$or": [{"_id": whole}, {"_id": {"$gt": start, "$lt": f"{whole}:a;"}}]}
+        found = {each["_id"] for each in self._at.wanted.find(wanted, projection=["_id"])}
+        accounts = [unquote(each.removeprefix(start)) for each in found if each != whole]
+        keys = [TokenKey(provider, user_id, account) for account in (None, *accounts)]
+        return [key for key in keys if key.text in found]
 
     def prepare(self) -> None:
         """Make the indexes: for the removal of expired records, and for listing by user.

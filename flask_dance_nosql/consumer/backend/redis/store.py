@@ -163,6 +163,11 @@ class RedisStore(TokenStore):
                     yield document
         self.tell_left_out(left_out)
 
+    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
+        """Return the keys that a user's index names."""
+        names = self._token_names(self._client.get(), provider, user_id)
+        return [self._keys.key(name) for name in names]
+
     def _token_names(
         self, client: Any, provider: str | None, user_id: str | None
     ) -> Iterator[bytes]:

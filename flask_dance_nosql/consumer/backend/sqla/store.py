@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -300,6 +301,18 @@ class SQLAlchemyStore(TokenStore):
                 self.tell_left_out(left_out)
                 return
             query = page.where(tuple_(*columns.primary_key) > columns.identity(rows[-1]))
+
+    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's rows."""
+        keys = []
+        with self._transactions.read() as connection:
+            rows = connection.execute(self._statements.listing(provider, user_id)).all()
+        for row in rows:
+            with suppress(TypeError, ValueError):
+                key = self._columns.key(row)
+                if (key.provider, key.user_id) == (provider, user_id):
+                    keys.append(key)
+        return keys
 
     def prepare(self) -> None:
         """Create the tables that are missing: the model's, and that of the locks."""

@@ -26,7 +26,17 @@ log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
 _OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
-_OPERATIONS = (*_OF_DOCUMENTS, "prepare", "ping", "acquire", "release", "link", "linked", "unlink")
+_OPERATIONS = (
+    *_OF_DOCUMENTS,
+    "keys",
+    "prepare",
+    "ping",
+    "acquire",
+    "release",
+    "link",
+    "linked",
+    "unlink",
+)
 # Those that are given a user's id in something else than a key.
 _WITH_IDS = ("save", "save_apart", "scan")
 _TEXT_OR_NONE = (str, type(None))
@@ -141,6 +151,20 @@ class TokenStore(ABC):
         Raises:
             TypeError, ValueError: If one is no part of a key.
         """
+
+    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's records at a provider, in no particular order.
+
+        Those that are no documents are among them, if the store overrides this. The default finds
+        the keys of documents alone, by :meth:`scan`.
+
+        Args:
+            provider: The provider.
+            user_id: The user.
+
+        .. versionadded:: 1.0
+        """
+        return [document.key for document in self.scan(provider, user_id)]
 
     @abstractmethod
     def prepare(self) -> None:

@@ -69,6 +69,10 @@ class StoreWrapper(TokenStore):
         """Scan the other store."""
         return self.inner.scan(provider, user_id)
 
+    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
+        """Ask the other store for the keys."""
+        return self.inner.keys(provider, user_id)
+
     def prepare(self) -> None:
         """Prepare the other store."""
         self.inner.prepare()
