@@ -20,6 +20,7 @@ from ..consumer.failure import MISMATCHING_USER, SIGN_IN_FAILED, SIGN_IN_REFUSED
 from ..consumer.signals import account_linked, user_created, user_signed_in
 from ..errors import (
     AccountAlreadyLinked,
+    AccountUnknown,
     BackendError,
     BackendUnavailable,
     ConfigurationError,
@@ -212,8 +213,9 @@ class SignIn:
                 owner = self._owner(profile.id)
                 arrival = self._arrival(profile, owner, begun_by)
                 slot = self._slot(arrival, profile, owner)
-            except Exception:
-                blueprint._give_up(token, is_linked=owner is not None)
+            except Exception as error:
+                is_unknown = isinstance(error, AccountUnknown)
+                blueprint._give_up(token, is_linked=None if is_unknown else owner is not None)
                 raise
             slot = blueprint._store_login(with_profile(token, profile), slot)
         return slot, partial(self._tell, profile, arrival)

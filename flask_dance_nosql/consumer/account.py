@@ -297,7 +297,7 @@ class AccountClient(OAuthClient):
             try:
                 account = self._account_id(token)
             except AccountUnknown:
-                self._give_up(token)
+                self._give_up(token, is_linked=None)
                 raise
         if self.several_accounts:
             found = found.of_account(account)

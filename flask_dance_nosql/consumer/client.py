@@ -357,12 +357,13 @@ class OAuthClient(Configurable, Blueprint, ABC):
     def _write_login(self, slot: TokenSlot, token: Token) -> None:
         slot.write(token)
 
-    def _give_up(self, token: Token, *, is_linked: bool = False) -> None:
+    def _give_up(self, token: Token, *, is_linked: bool | None = False) -> None:
         """Do what can be done with a new token that nobody has, and nobody will.
 
         Args:
             token: The token.
-            is_linked: Whether its account is a user's, who must not lose the grant by it.
+            is_linked: Whether its account is a user's, who must not lose the grant by it; ``None``
+                if that is not known.
         """
 
 

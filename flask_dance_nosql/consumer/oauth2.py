@@ -315,11 +315,12 @@ class OAuth2ConsumerBlueprint(BaseOAuthConsumerBlueprint):
             self._give_up(token, is_linked=isinstance(error, AccountAlreadyLinked))
             raise
 
-    def _give_up(self, token: Token, *, is_linked: bool = False) -> None:
+    def _give_up(self, token: Token, *, is_linked: bool | None = False) -> None:
         # It must not live on at the provider. Where any token of an account takes the grant with
         # it, who has the account linked would lose theirs.
-        is_apart = self.revocation is not None and self.revocation.ends_grant is False
-        if self.revocation_url and (is_apart or not is_linked):
+        ends_grant = None if self.revocation is None else self.revocation.ends_grant
+        is_harmful = ends_grant is True if is_linked is None else is_linked
+        if self.revocation_url and (ends_grant is False or not is_harmful):
             self.session.token_endpoint().revoke(token)
 
 

@@ -126,6 +126,26 @@ def test_a_grant_that_others_do_not_depend_on_is_revoked(rotating: RotatingProvi
     assert rotating.revoked != []
 
 
+@pytest.mark.parametrize("ends_grant", [True, None])
+def test_a_profile_that_fails_ends_no_grant(
+    rotating: RotatingProvider, ends_grant: bool | None
+) -> None:
+    """A login whose account is not told leaves the grant where all tokens of it would end."""
+    failing: list[bool] = []
+
+    def profile(session: Any) -> dict[str, Any]:
+        if failing:
+            raise KeyError("id")
+        return {"id": session.token["access_token"].split("-")[1]}
+
+    revocation = Revocation(f"{rotating.url}/revoke", ends_grant=ends_grant)
+    members = Members(rotating, revocation=revocation, steps={"profile": profile})
+    members.arrived("A")
+    failing.append(True)
+    assert "account_unknown" in members.login(members.site.browser(), "A").text
+    assert (rotating.revoked == []) is (ends_grant is True)
+
+
 def test_a_link_to_a_user_who_is_gone(members: Members) -> None:
     """They come as a newcomer, and the record of the one who is gone does not stay."""
     members.arrived()
