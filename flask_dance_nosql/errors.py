@@ -101,7 +101,13 @@ class CorruptToken(BackendError):
         provider: The provider of the token that was asked for.
         user_id: The user it was asked for, or ``None``.
         reason: What is wrong with it, without its contents.
+
+    Attributes:
+        provider_user_id: The account at the provider that the record is linked to, if at least that
+            can be read, or ``None``.
     """
+
+    provider_user_id: str | None = None
 
     def __init__(
         self, operation: str, backend: str, provider: str, user_id: str | None, reason: str
