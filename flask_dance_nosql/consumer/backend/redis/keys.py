@@ -13,6 +13,7 @@ class RedisKeys:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self._escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
 
     def token(self, key: TokenKey) -> str:
         """Return the name of a token."""
@@ -31,10 +32,20 @@ class RedisKeys:
 
         Those of a provider are found together with those of others whose names begin alike.
         """
-        prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix)
         key = TokenKey("any" if provider is None else provider, user_id)
         owner = "*" if user_id is None else key.owner_text
-        return f"{prefix}:{{{owner}}}:token:{'' if provider is None else key.provider_text}*"
+        return f"{self._escaped}:{{{owner}}}:token:{'' if provider is None else key.provider_text}*"
+
+    def of_owner(self, user_id: str | None) -> str:
+        """Return what all names of a user begin with, or the pattern of the names of all users."""
+        if user_id is None:
+            return f"{self._escaped}:{{u:*"
+        return f"{self.prefix}:{{{TokenKey('any', user_id).owner_text}}}:"
+
+    def of_entries(self) -> re.Pattern[bytes]:
+        """Return the expression that the names of entries begin with."""
+        start = re.escape(f"{self.prefix}:{{u:")
+        return re.compile(f"{start}\\.(linked|marked)\\.[^}}]*}}:token:".encode())
 
     def key(self, name: bytes) -> TokenKey:
         """Return whose token a name is of, or raise ``ValueError`` if it is of no key's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -16,6 +16,7 @@ from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
+from ..store.entries import owner_of
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
@@ -162,6 +163,38 @@ class RedisStore(TokenStore):
                 if not document.expired:
                     yield document
         self.tell_left_out(left_out)
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's tokens: a provider's by the index, all by a ``SCAN``."""
+        client: Any = self._client.get()
+        names = self._token_names(client, provider, user_id)
+        if provider is None:
+            # It may lack some.
+            pattern = self._keys.pattern(None, user_id).encode()
+            names = client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES)
+        found = set()
+        for name in names:
+            with suppress(ValueError):
+                found.add(self._keys.key(name))
+        return list(found)
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
+        """Remove all that names a user, by a ``SCAN`` over every primary."""
+        client: Any = self._client.get()
+        own, of_entries = self._keys.of_owner(user_id).encode(), self._keys.of_entries()
+        pattern = self._keys.of_owner(None).encode()
+        # A SCAN may give a name twice, and what is removed meanwhile is left out.
+        for name in set(client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES)):
+            if name.startswith(own):
+                self._call("DEL", name)
+            elif of_entries.match(name):
+                with suppress(CorruptToken, ValueError):
+                    key = self._keys.key(name)
+                    entry = self.load_fresh(key)
+                    owner = None if entry is None else owner_of(entry)
+                    if owner is not None and owner.user_id == user_id:
+                        self.delete(key)
+                        self._call("DEL", self._keys.lock(key))
 
     def _token_names(
         self, client: Any, provider: str | None, user_id: str | None
