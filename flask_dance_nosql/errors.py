@@ -163,6 +163,23 @@ class AccountAlreadyLinked(FlaskDanceNoSQLError, ValueError):
         self.provider_user_id = provider_user_id
 
 
+class ErasureIncomplete(FlaskDanceNoSQLError):
+    """Not everything of a user could be removed, since a store did not do it. Call it again.
+
+    Args:
+        erasure: What was found and done, as :func:`~flask_dance_nosql.accounts.forget_user` returns
+            it.
+        reasons: What the stores have said.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(self, erasure: object, reasons: list[str]) -> None:
+        super().__init__(f"Not everything of a user is removed. {' '.join(reasons)}")
+        self.erasure = erasure
+        self.reasons = reasons
+
+
 class AccountUnknown(FlaskDanceNoSQLError, ValueError):
     """It can't be told which account at the provider a new token is of. It was not stored.
 
