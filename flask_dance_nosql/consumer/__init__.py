@@ -7,6 +7,7 @@ from .oauth2 import OAuth2ConsumerBlueprint
 from .oauth2_session import OAuth2Session
 from .settings import Setting
 from .signals import (
+    backchannel_logout,
     oauth_authorized,
     oauth_before_login,
     oauth_error,
@@ -24,6 +25,7 @@ __all__ = [
     "OAuth2Session",
     "PrivateKeyJWT",
     "Setting",
+    "backchannel_logout",
     "oauth_authorized",
     "oauth_before_login",
     "oauth_error",

@@ -15,6 +15,7 @@ from .owner import (
     CURRENT,
     NOT_GIVEN,
     OwnerResolver,
+    Scope,
     Who,
     browser_key,
     keep_browser_id,
@@ -308,6 +309,11 @@ class StoreBackend(BaseBackend):
         if owners.scope == "browser":
             return BrowserSlot(self, provider)
         return StoreSlot(self, TokenKey(provider))
+
+    @property
+    def scope(self) -> Scope:
+        """Who shares a token: ``"user"``, ``"app"`` or ``"browser"``."""
+        return self._owners.scope
 
     @property
     def user_required(self) -> bool:

@@ -26,6 +26,7 @@ class Marks:
 
     def mark(self, key: TokenKey, names: Iterable[str]) -> None:
         """Have a key found by names."""
+        self._store.require_accounts()
         for name in names:
             self._store.save(entry_of(marked_key(key.provider, name, key), key))
 
