@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote
 
 from ..store.document import TokenKey
+from ..store.entries import KINDS
 
 
 class RedisKeys:
@@ -36,16 +37,13 @@ class RedisKeys:
         owner = "*" if user_id is None else key.owner_text
         return f"{self._escaped}:{{{owner}}}:token:{'' if provider is None else key.provider_text}*"
 
-    def of_owner(self, user_id: str | None) -> str:
-        """Return what all names of a user begin with, or the pattern of the names of all users."""
-        if user_id is None:
-            return f"{self._escaped}:{{u:*"
-        return f"{self.prefix}:{{{TokenKey('any', user_id).owner_text}}}:"
+    def pattern_of(self, user_id: str) -> str:
+        """Return the pattern of all names of a user."""
+        return f"{self._escaped}:{{{TokenKey('any', user_id).owner_text}}}:*"
 
-    def of_entries(self) -> re.Pattern[bytes]:
-        """Return the expression that the names of entries begin with."""
-        start = re.escape(f"{self.prefix}:{{u:")
-        return re.compile(f"{start}\\.(linked|marked)\\.[^}}]*}}:token:".encode())
+    def patterns_of_entries(self) -> list[str]:
+        """Return the patterns of the names of entries."""
+        return [f"{self._escaped}:{{u:{kind}*}}:token:{kind}*" for kind in KINDS]
 
     def key(self, name: bytes) -> TokenKey:
         """Return whose token a name is of, or raise ``ValueError`` if it is of no key's."""

@@ -179,15 +179,13 @@ class RedisStore(TokenStore):
         return list(found)
 
     def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
-        """Remove all that names a user, by a ``SCAN`` over every primary."""
+        """Remove all that names a user, by a ``SCAN`` over every primary for each kind of key."""
         client: Any = self._client.get()
-        own, of_entries = self._keys.of_owner(user_id).encode(), self._keys.of_entries()
-        pattern = self._keys.of_owner(None).encode()
-        # A SCAN may give a name twice, and what is removed meanwhile is left out.
-        for name in set(client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES)):
-            if name.startswith(own):
-                self._call("DEL", name)
-            elif of_entries.match(name):
+        own = self._keys.pattern_of(user_id).encode()
+        for name in client.scan_iter(match=own, count=SCAN_BATCH, **_AS_BYTES):
+            self._call("DEL", name)
+        for pattern in self._keys.patterns_of_entries():
+            for name in client.scan_iter(match=pattern.encode(), count=SCAN_BATCH, **_AS_BYTES):
                 with suppress(CorruptToken, ValueError):
                     key = self._keys.key(name)
                     entry = self.load_fresh(key)
