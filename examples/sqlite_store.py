@@ -23,6 +23,9 @@ SELECT * FROM tokens WHERE name > :after
     AND (:provider IS NULL OR provider = :provider) AND (:user_id IS NULL OR user_id = :user_id)
     ORDER BY name LIMIT 500
 """
+KEYS = """
+SELECT name FROM tokens WHERE user_id = :user_id AND (:provider IS NULL OR provider = :provider)
+"""
 TAKE_LOCK = """
 INSERT INTO locks VALUES (:name, :holder, :until) ON CONFLICT (name) DO UPDATE
     SET holder = :holder, until = :until WHERE holder = :holder OR until <= :now
@@ -104,6 +107,12 @@ class SQLiteStore(TokenStore):
                 if not document.expired:
                     yield document
             values["after"] = rows[-1][0]
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's rows, whatever is in them."""
+        with self._transaction() as database:
+            rows = database.execute(KEYS, {"provider": provider, "user_id": user_id}).fetchall()
+        return [TokenKey.of_text(name) for (name,) in rows]
 
     def prepare(self) -> None:
         """Make the tables."""

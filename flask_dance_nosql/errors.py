@@ -101,7 +101,13 @@ class CorruptToken(BackendError):
         provider: The provider of the token that was asked for.
         user_id: The user it was asked for, or ``None``.
         reason: What is wrong with it, without its contents.
+
+    Attributes:
+        provider_user_id: The account at the provider that the record is linked to, if at least that
+            can be read, or ``None``.
     """
+
+    provider_user_id: str | None = None
 
     def __init__(
         self, operation: str, backend: str, provider: str, user_id: str | None, reason: str
@@ -155,6 +161,23 @@ class AccountAlreadyLinked(FlaskDanceNoSQLError, ValueError):
         )
         self.provider = provider
         self.provider_user_id = provider_user_id
+
+
+class ErasureIncomplete(FlaskDanceNoSQLError):
+    """Not everything of a user could be removed, since a store did not do it. Call it again.
+
+    Args:
+        erasure: What was found and done, as :func:`~flask_dance_nosql.accounts.forget_user` returns
+            it.
+        reasons: What the stores have said.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(self, erasure: object, reasons: list[str]) -> None:
+        super().__init__(f"Not everything of a user is removed. {' '.join(reasons)}")
+        self.erasure = erasure
+        self.reasons = reasons
 
 
 class AccountUnknown(FlaskDanceNoSQLError, ValueError):

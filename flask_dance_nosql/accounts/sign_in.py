@@ -13,7 +13,8 @@ from flask import current_app
 from werkzeug.exceptions import HTTPException
 
 from ..consumer.backend.base import TokenSlot
-from ..consumer.backend.scoped import StoreSlot, UserScopedBackend
+from ..consumer.backend.scoped import UserScopedBackend
+from ..consumer.backend.scoped_slot import StoreSlot
 from ..consumer.backend.store.document import TokenKey
 from ..consumer.backend.store.values import Token, id_text
 from ..consumer.failure import MISMATCHING_USER, SIGN_IN_FAILED, SIGN_IN_REFUSED, DanceFailure
@@ -265,9 +266,7 @@ class SignIn:
             # Several may have been allowed before.
             is_odd = owner.account is not None and not blueprint.several_accounts
             if is_odd or owner.user_id != arrival.user_id:
-                left = StoreSlot(backend, owner)
-                left.links = True
-                left.erase()
+                StoreSlot(backend, owner).erase()
         slot: StoreSlot = blueprint.slot(user_id=arrival.user_id, account=None)
         slot.provider_user_id = profile.id
         return slot

@@ -8,6 +8,7 @@ from .oauth2_session import OAuth2Session
 from .settings import Setting
 from .signals import (
     account_linked,
+    backchannel_logout,
     oauth_authorized,
     oauth_before_login,
     oauth_error,
@@ -28,6 +29,7 @@ __all__ = [
     "PrivateKeyJWT",
     "Setting",
     "account_linked",
+    "backchannel_logout",
     "oauth_authorized",
     "oauth_before_login",
     "oauth_error",

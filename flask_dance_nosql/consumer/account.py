@@ -20,7 +20,8 @@ from ..errors import (
 )
 from .backend.base import NOTHING, MemoryBackend, TokenSlot
 from .backend.owner import NOT_GIVEN, Who
-from .backend.scoped import StoreSlot
+from .backend.scoped import UserScopedBackend
+from .backend.scoped_slot import StoreSlot
 from .backend.store.document import TokenDocument, TokenKey
 from .backend.store.values import Token, id_text
 from .client import OAuthClient, SlotMaker
@@ -239,10 +240,12 @@ class AccountClient(OAuthClient):
             # With that one, in tests, everybody has the same token.
             return make
 
+        if self.exclusive_accounts and isinstance(backend, UserScopedBackend):
+            backend.links = True
+
         def make_slot(blueprint: Any, who: Who) -> TokenSlot:
             slot = _store_slot(make(blueprint, who))
             slot.require_user()
-            slot.links = self.exclusive_accounts
             if self.several_accounts:
                 slot.require_accounts()
                 if who.account is NOT_GIVEN and slot.key is not None:

@@ -46,6 +46,18 @@ oauth_error = _signals.signal(
     """,
 )
 
+backchannel_logout = _signals.signal(
+    "backchannel-logout",
+    doc="""Sent when an OpenID provider has said that somebody has logged out there, after tokens of
+    that login were removed here. A receiver ends the application's own session.
+
+    Args:
+        sub (str | None): The subject, if the provider names it.
+        sid (str | None): The session at the provider, if it names one: the claim of the ID token.
+        user_ids (list[str | None]): Whose tokens were removed; ``None`` for one of a browser.
+    """,
+)
+
 token_saved = _signals.signal(
     "token-saved",
     doc="""Sent when a token has been stored: after a login, a refresh, or an assignment.

@@ -113,6 +113,38 @@ class AccountConformance(StoreConformance):
                 store.link(document_of(key, "A"), if_version=outdated)
         assert store.load(key) == saved
 
+    def test_a_user_is_forgotten_with_accounts(self, store: TokenStore, key: TokenKey) -> None:
+        """What a user had linked is found by nothing any more, and is free; others' is not."""
+        other = TokenKey(key.provider, "43", key.account)
+        store.link(document_of(key, "A"))
+        store.link(document_of(other, "B"))
+        for each in (key, other):
+            store.mark(each, ["session"])
+        assert store.keys(key.provider, str(key.user_id)) == [key]
+        store.forget(str(key.user_id), [key])
+        assert store.keys(None, str(key.user_id)) == []
+        assert store.linked(key.provider, "A") is None
+        assert store.linked(key.provider, "B") == other
+        assert [each.key for each in store.marked(key.provider, "session")] == [other]
+
+    def test_a_name_finds_documents(self, store: TokenStore, key: TokenKey) -> None:
+        """Several documents may have it; those that are gone, or have lost it, are not found."""
+        other = TokenKey(key.provider, "43", key.account)
+        for each in (key, other):
+            store.mark(each, ["one", "S:{}*"])
+            store.save(make_document(each))
+        store.mark(TokenKey(key.provider, "44"), ["S:{}*"])
+        found = sorted(store.marked(key.provider, "S:{}*"), key=lambda each: str(each.user_id))
+        assert [each.key for each in found] == [key, other]
+        assert {each.key for each in store.scan()} == {key, other}
+        store.unmark(other, ["S:{}*"])
+        assert other in [each.key for each in store.marked(key.provider, "S:{}*")]
+        store.delete(other)
+        store.unmark(other, ["one", "S:{}*"])
+        for name in ("one", "S:{}*"):
+            assert [each.key for each in store.marked(key.provider, name)] == [key]
+        assert list(store.marked("none", "one")) == []
+
     def test_one_of_many_links(self, store: TokenStore, key: TokenKey) -> None:
         """Of sixteen users who link one account at once, one has it, and the others nothing."""
 

@@ -296,6 +296,19 @@ class StoreConformance:
         store.delete(TokenKey("a", "1"))
         assert [document.provider for document in store.scan(user_id="1")] == ["b"]
 
+    def test_a_user_is_forgotten(self, store: TokenStore) -> None:
+        """Records and locks of one user are gone, and those of others are as they were."""
+        gone = [TokenKey(provider, "4%:{}*") for provider in ("a", "b:{}*", "ab")]
+        others = [TokenKey("a"), TokenKey("a", "4"), TokenKey("a", "4%:{}*4"), TokenKey("4%:{}*")]
+        saved = {key: store.save(make_document(key)) for key in gone + others}
+        assert set(store.keys(None, "4%:{}*")) == set(gone)
+        assert store.keys("a", "4%:{}*") == gone[:1]
+        for _ in range(2):
+            store.forget("4%:{}*", gone)
+            assert [store.load(key) for key in gone] == [None] * 3
+            assert store.keys(None, "4%:{}*") == []
+            assert {each.key: each for each in store.scan()} == {k: saved[k] for k in others}
+
     def test_scan_of_many(self, store: TokenStore, many: int) -> None:
         """A scan over several batches gives each document once."""
         for number in range(many):

@@ -57,6 +57,7 @@ class CorruptRecords:
             assert (caught.value.provider, caught.value.user_id) == (key.provider, key.user_id)
             assert "at-secret" not in str(caught.value)
         assert list(store.scan()) == []
+        assert store.keys(None, str(key.user_id)) == [key]
         saved = store.save(make_document(key))
         assert store.load(key) == saved
 

@@ -30,7 +30,7 @@ from ..topologies import (
     wait_until,
 )
 
-KEPT, WRITTEN = TokenKey("kept", "42"), TokenKey("written", "42")
+KEPT, WRITTEN = TokenKey("kept", "42"), TokenKey("written", "42", "4:2")
 ENOUGH = 20
 LONGEST = 20.0
 

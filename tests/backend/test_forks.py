@@ -32,6 +32,15 @@ pytestmark = [
 KEY = TokenKey("demo", "42")
 NAME = ("here", KEY)
 
+
+@pytest.fixture(autouse=True, params=[None, "A"], ids=["no account", "account"])
+def key(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all tests run with a key without an account, and with one."""
+    key = TokenKey(KEY.provider, KEY.user_id, request.param)
+    monkeypatch.setitem(globals(), "KEY", key)
+    monkeypatch.setitem(globals(), "NAME", ("here", key))
+
+
 Child = Callable[[Callable[[], bool]], bool]
 
 

@@ -17,9 +17,12 @@ from flask_dance_nosql.consumer.backend import (
     BaseBackend,
     MongoBackend,
     RedisBackend,
+    TokenCipher,
+    TokenDocument,
     TokenKey,
     UserScopedBackend,
 )
+from flask_dance_nosql.errors import CorruptToken
 
 from .places import DictStore, Place, scoped
 
@@ -210,3 +213,58 @@ def test_backends_show_no_secret(place: Place, blueprint: OAuth2ConsumerBlueprin
     backend.set(blueprint, TOKEN)
     for shown in (backend, place.store):
         assert "at-secret" not in f"{shown} {shown!r}"
+
+
+class TestEntriesOfAccounts:
+    """Whatever removes a token removes the entry that names its owner, too."""
+
+    def test_a_deletion(self, blueprint: Any) -> None:
+        """Of a token whose account was linked by ``set``."""
+        store = DictStore()
+        backend = scoped(store, user_id=42)
+        backend.set(blueprint, {"access_token": "at"}, provider_user_id="A")
+        assert len(store.documents) == 2
+        backend.delete(blueprint)
+        assert store.documents == {}
+
+    def test_a_record_that_cannot_be_read(self, blueprint: Any) -> None:
+        """Of one that another key has sealed, the account can be read all the same."""
+        store = DictStore()
+        keys = [TokenCipher.generate_key() for _ in range(2)]
+        old, new = (scoped(store, user_id=42, cipher=TokenCipher(key)) for key in keys)
+        old.set(blueprint, {"access_token": "at"}, provider_user_id="A")
+        new.links = True
+        new.delete(blueprint)
+        assert store.documents == {}
+
+    def test_a_corrupt_record_of_an_account(self, blueprint: Any) -> None:
+        """Of one that is no document, the key may have the account."""
+        store = Unreadable()
+        backend = scoped(store, user_id=42)
+        backend.set(blueprint, {"access_token": "at"}, account="A", provider_user_id="A")
+        store.is_corrupt = True
+        backend.delete(blueprint, account="A")
+        assert store.documents == {}
+
+    def test_a_token_that_replaces_another(self, blueprint: Any) -> None:
+        """The account stays linked, and what is found under it is the new token."""
+        store = DictStore()
+        backend = scoped(store, user_id=42)
+        backend.set(blueprint, {"access_token": "at"}, provider_user_id="A")
+        backend.set(blueprint, {"access_token": "new"})
+        found = backend.find_account(blueprint, "A")
+        assert found is not None
+        assert found.token == {"access_token": "new"}
+
+
+class Unreadable(DictStore):
+    """A store whose documents are corrupt from some time on."""
+
+    is_corrupt = False
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load, or fail."""
+        is_there = key in self.documents and not key.provider.startswith(".")
+        if self.is_corrupt and is_there:
+            raise CorruptToken("load_fresh", "Unreadable", key.provider, key.user_id, "it is odd")
+        return super().load_fresh(key)

@@ -433,6 +433,14 @@ class TestRedisClusterAccounts(Accounts, TestRedisCluster):
     """The Redis store on a cluster, with accounts."""
 
 
+class TestRedis8ServerAccounts(Accounts, TestRedis8Server):
+    """The Redis store on Redis 8, with accounts."""
+
+
+class TestRedisSentinelAccounts(Accounts, TestRedisSentinel):
+    """The Redis store on a master with a replica, with accounts."""
+
+
 @pytest.mark.parametrize("topology", ["redis_cluster", "redis_sentinel"])
 def test_topologies_by_url(topology: str, request: pytest.FixtureRequest) -> None:
     """A URL of a cluster, or of Sentinels, is all that a store needs."""

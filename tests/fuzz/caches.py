@@ -52,6 +52,11 @@ class DictCache:
         self._check("add")
         return self.values.setdefault(name, value) is value
 
+    def delete_many(self, *names: str) -> bool:
+        """Delete several values."""
+        self._check("delete_many")
+        return bool([self.values.pop(name, None) for name in names])
+
     def _check(self, method: str) -> None:
         if method in self.fails:
             raise OSError(f"{method} of {self.values}")
@@ -74,7 +79,7 @@ SURFACE_INPUTS = st.builds(
     st.booleans(),
     st.dictionaries(st.sampled_from(["token", "turn"]), values, max_size=2),
     changes(*NAMES, most=2),
-    st.sets(st.sampled_from(["get", "get_many", "set", "add"]), max_size=1),
+    st.sets(st.sampled_from(["get", "get_many", "set", "add", "delete_many"]), max_size=1),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,11 +20,11 @@ from ..client import SessionClass
 from ..client_auth import SETTINGS as AUTH_SETTINGS
 from ..client_auth import client_authentication
 from ..failure import DanceFailure
-from ..oauth2 import OAuth2ConsumerBlueprint
 from ..pending import PendingLogin
 from ..settings import Setting, argument
 from ..signals import token_deleted
 from ..urls import is_full_url
+from .backchannel import BackchannelLogout
 from .discovery import ENDPOINTS, Metadata, discovery_url, read_metadata
 from .documents import Published, fetch_document
 from .id_token import (
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 ASK_WHICH = MappingProxyType({"prompt": "select_account"})
 
 
-class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
+class OIDCConsumerBlueprint(BackchannelLogout):
     """A blueprint for a provider of OpenID Connect, of which the issuer is all that it has to know.
 
     Endpoints that are not given are those of the provider's discovery document, which is fetched
@@ -70,6 +71,8 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
             LinkedIn, for one, knows none. State and PKCE tie the answer to the login all the same.
         auto_refresh: As there; default: yes.
         another_account: As there; default: ``{"prompt": "select_account"}``.
+        backchannel_logout_url: The route to which the provider posts that somebody has logged out,
+            formatted as ``login_url`` is; default: there is none.
         **kwargs: As of :class:`OAuth2ConsumerBlueprint`. The scope ``openid`` is always asked for.
 
     Raises:
@@ -177,22 +180,20 @@ class OIDCConsumerBlueprint(OAuth2ConsumerBlueprint):
         claims = self.claims_of(before)
         if before is not None and claims is None:
             raise InvalidIDToken("There is none before it that was validated here.")
-        metadata, id_token = self.metadata(), token.get("id_token")
-        expected = Expected(
-            metadata=metadata,
-            client_id=self.client_id or "",
-            algorithms=allowed_algorithms(metadata, self.id_token_algorithms),
-            keys=self._keys,
-            access_token=token.get("access_token"),
-            nonce=nonce,
-            before=claims,
-        )
+        id_token = token.get("id_token")
+        access_token = token.get("access_token")
+        expected = replace(self._expected(), access_token=access_token, nonce=nonce, before=claims)
         validate(id_token, expected)
         keys = secret_keys()
         if not keys:
             log.warning("session.id_claims needs the app's SECRET_KEY, and there is none.")
             return token
         return {**token, SEAL: seal_of(keys[0], self._context(), str(id_token))}
+
+    def _expected(self) -> Expected:
+        metadata = self.metadata()
+        algorithms = allowed_algorithms(metadata, self.id_token_algorithms)
+        return Expected(metadata, self.client_id or "", algorithms, self._keys)
 
     def logout_url(
         self,

@@ -54,7 +54,7 @@ class Expected:
     client_id: str
     algorithms: Sequence[str]
     keys: Callable[[str, tuple[Key, ...] | None], tuple[Key, ...]]
-    access_token: object
+    access_token: object = None
     nonce: str | None = None
     before: Claims | None = None
 
@@ -68,32 +68,73 @@ def validate(id_token: object, expected: Expected) -> Claims:
         InvalidIDToken: If it is not to be believed.
         ProviderError: If the provider's keys can't be had.
     """
-    if not isinstance(id_token, str) or not id_token:
-        raise InvalidIDToken("There is no ID token in the provider's answer.")
-    parts = id_token.split(".")
-    if len(id_token) > LONGEST or len(parts) != 3 or not id_token.isascii():
-        raise InvalidIDToken("The ID token is no signed JSON Web Token.")
-    header, claims = _decoded(parts[0]), _decoded(parts[1])
+    claims, algorithm = verified(id_token, expected)
+    if subject_of(claims) is None:
+        raise InvalidIDToken("The ID token names no subject.")
+    audience, party = claims.get("aud"), claims.get("azp")
+    is_for_several = isinstance(audience, list) and len(audience) > 1
+    if party != expected.client_id and (party is not None or is_for_several):
+        raise InvalidIDToken("The ID token was issued to another client.")
+    _check_binding(claims, expected, algorithm)
+    return claims
+
+
+def verified(
+    token: object, expected: Expected, what: str = "ID token", kind: str = ""
+) -> tuple[Claims, str]:
+    """Return the claims of a token that the provider has signed for us, and its algorithm.
+
+    Args:
+        token: The token.
+        expected: What it has to be.
+        what: What it is called.
+        kind: The type that its header may name besides that of any JSON Web Token.
+
+    Raises:
+        InvalidIDToken: If it is not signed by the provider, for another client, or not of now.
+        ProviderError: If the provider's keys can't be had.
+    """
+    if not isinstance(token, str) or not token:
+        raise InvalidIDToken(f"There is no {what} in the provider's answer.")
+    parts = token.split(".")
+    if len(token) > LONGEST or len(parts) != 3 or not token.isascii():
+        raise InvalidIDToken(f"The {what} is no signed JSON Web Token.")
+    header, claims = _decoded(parts[0], what), _decoded(parts[1], what)
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in expected.algorithms or "crit" in header:
-        raise InvalidIDToken("The ID token is signed by an algorithm that is not allowed.")
-    kind = str(header.get("typ", "")).lower()
-    if kind.endswith("+jwt"):
+        raise InvalidIDToken(f"The {what} is signed by an algorithm that is not allowed.")
+    named = str(header.get("typ", "")).lower().removeprefix("application/")
+    if named.endswith("+jwt") and named != kind:
         # An access token, or whatever has a type of its own: RFC 8725 section 3.11.
-        raise InvalidIDToken("The ID token is a token of another kind.")
+        raise InvalidIDToken(f"The {what} is a token of another kind.")
     keys = expected.keys(algorithm, None)
-    key = signing_key(id_token, algorithm, key_id, keys)
+    key = signing_key(token, algorithm, key_id, keys)
     if key is None:
         # The provider may have changed its keys.
         newer = expected.keys(algorithm, keys)
-        key = None if newer is keys else signing_key(id_token, algorithm, key_id, newer)
+        key = None if newer is keys else signing_key(token, algorithm, key_id, newer)
     if key is None:
-        raise InvalidIDToken("The ID token is not signed by a key of the provider.")
-    _check_issuer(claims, expected.metadata, key)
-    _check_audience(claims, expected.client_id)
-    _check_times(claims)
-    _check_binding(claims, expected, algorithm)
-    return claims
+        raise InvalidIDToken(f"The {what} is not signed by a key of the provider.")
+    _check_issuer(claims, expected.metadata, key, what)
+    _check_audience(claims, expected.client_id, what)
+    _check_times(claims, what)
+    return claims, algorithm
+
+
+def subject_of(claims: Claims) -> str | None:
+    """Return the subject that claims name, or ``None`` if it can't be one."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+        return None
+    return subject if subject.isprintable() else None
+
+
+def claims_in(token: dict[str, Any] | None) -> Claims | None:
+    """Return the claims of a token's ID token as they are, validated or not, or ``None``."""
+    try:
+        return _decoded(str((token or {})["id_token"]).split(".")[1])
+    except (InvalidIDToken, KeyError, IndexError):
+        return None
 
 
 def allowed_algorithms(metadata: Metadata, chosen: Iterable[str] | None) -> list[str]:
@@ -107,36 +148,30 @@ def allowed_algorithms(metadata: Metadata, chosen: Iterable[str] | None) -> list
     return [each for each in metadata.algorithms if each in ALGORITHMS and each not in SYMMETRIC]
 
 
-def _check_issuer(claims: Claims, metadata: Metadata, key: Key) -> None:
+def _check_issuer(claims: Claims, metadata: Metadata, key: Key, what: str) -> None:
     issuer, tenant = claims.get("iss"), claims.get("tid")
     if not metadata.is_issuer(issuer, tenant or ""):
-        raise InvalidIDToken("The ID token is of another issuer.")
+        raise InvalidIDToken(f"The {what} is of another issuer.")
     if metadata.is_for_all_tenants and not key.is_of(issuer, tenant):
-        raise InvalidIDToken("The ID token is signed by the key of another issuer.")
-    subject = claims.get("sub")
-    is_name = isinstance(subject, str) and 0 < len(subject) <= _LONGEST_SUBJECT
-    if not is_name or not str(subject).isprintable():
-        raise InvalidIDToken("The ID token names no subject.")
+        raise InvalidIDToken(f"The {what} is signed by the key of another issuer.")
 
 
-def _check_audience(claims: Claims, client_id: str) -> None:
-    audience, party = claims.get("aud"), claims.get("azp")
+def _check_audience(claims: Claims, client_id: str, what: str) -> None:
+    audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if client_id not in audiences or not all(isinstance(each, str) for each in audiences):
-        raise InvalidIDToken("The ID token is for another client.")
-    if party != client_id and (party is not None or len(audiences) > 1):
-        raise InvalidIDToken("The ID token was issued to another client.")
+        raise InvalidIDToken(f"The {what} is for another client.")
 
 
-def _check_times(claims: Claims) -> None:
+def _check_times(claims: Claims, what: str) -> None:
     now = clock.timestamp()
-    end, issued, begin = (_number(claims.get(name)) for name in ("exp", "iat", "nbf"))
+    end, issued, begin = (number(claims.get(name)) for name in ("exp", "iat", "nbf"))
     if end is None or end + LEEWAY_SECONDS <= now:
-        raise InvalidIDToken("The ID token has expired.")
+        raise InvalidIDToken(f"The {what} has expired.")
     if issued is None or issued - LEEWAY_SECONDS > now:
-        raise InvalidIDToken("The ID token was issued in the future.")
+        raise InvalidIDToken(f"The {what} was issued in the future.")
     if claims.get("nbf") is not None and (begin is None or begin - LEEWAY_SECONDS > now):
-        raise InvalidIDToken("The ID token does not hold yet.")
+        raise InvalidIDToken(f"The {what} does not hold yet.")
 
 
 def _check_binding(claims: Claims, expected: Expected, algorithm: str) -> None:
@@ -160,7 +195,8 @@ def _half_hash(text: str, algorithm: str) -> str:
     return encoded(digest[: len(digest) // 2])
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """Return a number that a claim may have as a time, or ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -175,14 +211,14 @@ def _same(value: object, expected: str) -> bool:
     )
 
 
-def _decoded(part: str) -> dict[str, Any]:
+def _decoded(part: str, what: str = "ID token") -> dict[str, Any]:
     """Return the JSON object in a part of a JSON Web Token."""
     try:
         value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise InvalidIDToken("The ID token is no signed JSON Web Token.")
+        raise InvalidIDToken(f"The {what} is no signed JSON Web Token.")
     return value
 
 

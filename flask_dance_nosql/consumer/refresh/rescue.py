@@ -135,6 +135,13 @@ class Rescue:
             for key in [key for key in list(self._kept) if key[0] == slot.name]:
                 self.settle(key)
 
+    def settle_user(self, user_id: str) -> None:
+        """Forget the tokens of a user, of every provider and account."""
+        for key in list(self._kept):
+            name = key[0]
+            if isinstance(name, tuple) and name[1].user_id == user_id:
+                self.settle(key)
+
     def _begin(self) -> None:
         thread = threading.Thread(target=self._try_again, daemon=True)
         try:

@@ -105,10 +105,10 @@ def store_login(
     return written
 
 
-def revoke(blueprint: RefreshingBlueprint, endpoint: TokenEndpoint, slot: TokenSlot) -> bool:
+def revoke(blueprint: RefreshingBlueprint, endpoint: TokenEndpoint | None, slot: TokenSlot) -> bool:
     """Revoke what the provider has issued last for a slot, and then empty the slot.
 
-    Source: RFC 7009 section 2.
+    Source: RFC 7009 section 2. Without an endpoint nothing is revoked.
 
     Returns:
         Whether the provider has confirmed that nothing is left. It is ``False``, and a warning is
@@ -136,7 +136,7 @@ def revoke(blueprint: RefreshingBlueprint, endpoint: TokenEndpoint, slot: TokenS
 
 def _revoke_and_erase(
     blueprint: RefreshingBlueprint,
-    endpoint: TokenEndpoint,
+    endpoint: TokenEndpoint | None,
     slot: TokenSlot,
     stored: StoredToken | None,
 ) -> bool:
@@ -165,11 +165,14 @@ def _revoke_and_erase(
 
 
 def _revoke_known(
-    blueprint: RefreshingBlueprint, endpoint: TokenEndpoint, slot: TokenSlot, stored: StoredToken
+    blueprint: RefreshingBlueprint,
+    endpoint: TokenEndpoint | None,
+    slot: TokenSlot,
+    stored: StoredToken,
 ) -> bool:
     if stored.token is None:
         return True
     newest = blueprint.flights.newest(slot, stored.token)
-    is_confirmed = newest is None or endpoint.revoke(newest)
+    is_confirmed = newest is None or (endpoint is not None and endpoint.revoke(newest))
     blueprint.flights.forget(newest, is_revoked=is_confirmed)
     return is_confirmed

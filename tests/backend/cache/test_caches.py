@@ -890,3 +890,30 @@ def test_time_that_is_none(name: str, seconds: Any, cached: bool) -> None:
     cache = LocalCache() if cached else None
     with pytest.raises(ConfigurationError, match=name):
         scoped(MemoryStore(), cache=cache, **{name: seconds})
+
+
+def test_what_is_deleted_leaves_nothing(inner: SlowStore) -> None:
+    """Neither the document nor a name stays, also after the next reader past the cache."""
+    cache = cachelib.SimpleCache()
+    store = CachedStore(inner, SharedCache(cache), 300, 30)
+    save(store, OLD)
+    assert token_of(store) == OLD
+    assert len(cache._cache) == 2
+    store.delete(KEY)
+    assert store.load_fresh(KEY) is None
+    assert cache._cache == {}
+
+
+def test_a_cache_that_does_not_delete(inner: SlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has still got is not used."""
+    cache = cachelib.SimpleCache()
+    store = CachedStore(inner, SharedCache(cache), 300, 30)
+    save(store, OLD)
+    assert token_of(store) == OLD
+
+    def fail(*names: str) -> None:
+        raise OSError
+
+    monkeypatch.setattr(cache, "delete_many", fail)
+    store.delete(KEY)
+    assert store.load(KEY) is None

@@ -377,3 +377,18 @@ def test_a_document_shows_its_account() -> None:
     without, having = (document(TokenKey("demo", "1", each)) for each in (None, "2"))
     assert "account" not in repr(without)
     assert "account='2'" in repr(having)
+
+
+@given(key=hostile_keys())
+def test_a_key_is_read_from_its_text(key: TokenKey) -> None:
+    """What was made of a key leads back to it."""
+    assert TokenKey.of_text(key.text) == key
+
+
+@pytest.mark.parametrize(
+    "text", ["", "acme", "acme:app:", "acme:u", "acme:u:", "a:u:1:b:2", "a b:app"]
+)
+def test_a_text_of_no_key(text: str) -> None:
+    """Any other text is refused."""
+    with pytest.raises(ValueError, match=r"not the text|must not be empty"):
+        TokenKey.of_text(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .... import clock
 from ..store.base import TokenStore
@@ -47,6 +47,10 @@ class TokenCache(ABC):
         What the store has now may be kept, unless the writer's ticket was invalid already. With 0
         seconds it is not known what that is.
         """
+
+    def gone(self, name: Name, ticket: Ticket, seconds: float) -> None:
+        """Do as :meth:`end` does, after the document was removed: keep nothing that it was in."""
+        self.end(name, ticket, None, seconds)
 
     def learn(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Do as :meth:`end` does, after a read past the cache, which changed nothing."""
@@ -113,7 +117,17 @@ class CachedStore(StoreWrapper):
             self.inner.delete(key, if_version)
             seconds = self._miss_timeout
         finally:
-            self.cache.end(name, ticket, None, seconds)
+            self.cache.gone(name, ticket, seconds)
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
+        """Remove all that names a user from the other store, and from the cache."""
+        known = {*keys, *self.inner.keys(None, user_id)}
+        tickets = {name: self.cache.begin(name) for name in ((self.inner.place, k) for k in known)}
+        try:
+            self.inner.forget(user_id, known)
+        finally:
+            for name, ticket in tickets.items():
+                self.cache.gone(name, ticket, 0.0)
 
     def _seconds(self, document: TokenDocument | None) -> float:
         if document is None:

@@ -24,7 +24,7 @@ TURN_SECONDS = 7 * 24 * 3600
 
 _QUIET_SECONDS = 60.0
 _LONGEST_NAME = 200
-_METHODS = ("get", "set", "add", "get_many")
+_METHODS = ("get", "set", "add", "get_many", "delete_many")
 
 
 class Entry(msgspec.Struct):
@@ -40,7 +40,7 @@ _decode = msgspec.json.Decoder(Entry).decode
 
 
 class SharedCache(TokenCache):
-    """Keeps documents in any cache that has ``get``, ``set``, ``add`` and ``get_many``.
+    """Keeps documents in any cache that has ``get``, ``set``, ``add``, and the two for many names.
 
     Such a cache has no compare-and-set, and may lose any value at any time. So each key has a
     *turn* beside its entry, a random text, and an entry counts only if it has the current turn. A
@@ -109,6 +109,25 @@ class SharedCache(TokenCache):
             # Another writer may have removed the mark in the meantime.
             self._unsettled[name] = mark
             self._warn("write", error)
+
+    def gone(self, name: Name, ticket: Ticket, seconds: float) -> None:
+        """Set a new turn, and then remove it together with the entry.
+
+        Entries without a turn are ignored, those included that a slow reader makes.
+        """
+        self.end(name, ticket, None, seconds)
+        try:
+            _, entry_name, turn_name = _names(name)
+            self._cache.delete_many(turn_name, entry_name)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._warn("delete", error)
+
+    def learn(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
+        """Do as :meth:`end` does, or as :meth:`gone` if there is no document."""
+        if document is None:
+            self.gone(name, ticket, seconds)
+        else:
+            self.end(name, ticket, document, seconds)
 
     def _begin_turn(self, name: Name, mark: object) -> None:
         turn_name, turn = _names(name)[2], _new_turn()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -53,10 +54,19 @@ class SealedStore(StoreWrapper):
                 left_out += 1
         self.tell_left_out(left_out)
 
+    def marked(self, provider: str, name: str) -> list[TokenDocument]:
+        """Return the documents that may have a name and can be opened."""
+        found = []
+        for document in self.inner.marked(provider, name):
+            with suppress(TokenDecryptError):
+                found.append(self._opened(document))
+        return found
+
     def _opened(self, document: TokenDocument) -> TokenDocument:
         try:
             token = self.cipher.open(document.key, document.token)
         except TokenDecryptError as error:
+            error.provider_user_id = document.provider_user_id
             log.error("%s", error)
             raise
         return msgspec.structs.replace(document, token=token)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
-from urllib.parse import unquote
 
 import bson.errors
 import msgspec
@@ -166,15 +167,24 @@ class MongoStore(TokenStore):
                 yield document
         self.tell_left_out(left_out)
 
-    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's documents, by their ``_id``."""
-        whole = TokenKey(provider, user_id).text
-        start = f"{whole}:a:"
-        wanted = {"$or": [{"_id": whole}, {"_id": {"$gt": start, "$lt": f"{whole}:a;"}}]}
-        found = {each["_id"] for each in self._at.wanted.find(wanted, projection=["_id"])}
-        accounts = [unquote(each.removeprefix(start)) for each in found if each != whole]
-        keys = [TokenKey(provider, user_id, account) for account in (None, *accounts)]
-        return [key for key in keys if key.text in found]
+        start = "[^:!]+" if provider is None else re.escape(TokenKey(provider).provider_text)
+        wanted, found = {"_id": {"$regex": f"^{start}{_of_user(user_id)}"}}, []
+        for each in self._at.primary.find(wanted, projection=["_id"]):
+            with suppress(ValueError):
+                found.append(TokenKey.of_text(each["_id"]))
+        return found
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
+        """Remove all that names a user, by reading every ``_id``."""
+        primary = self._at.primary
+        entries = {"user_id": {"$regex": r"^\.(linked|marked)\."}, "token.user_id": user_id}
+        names = [each["_id"] for each in primary.find(entries, projection=["_id"])]
+        names += [f"!lock:{name}" for name in names]
+        own = {"$regex": f"^(!lock:)?[^:!]+{_of_user(user_id)}"}
+        wanted: list[dict[str, Any]] = [{"_id": own}, {"_id": {"$in": names}}, {"user_id": user_id}]
+        primary.delete_many({"$or": wanted})
 
     def prepare(self) -> None:
         """Make the indexes: for the removal of expired records, and for listing by user.
@@ -271,6 +281,11 @@ class MongoStore(TokenStore):
         ):
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
+
+
+def _of_user(user_id: str) -> str:
+    """Return the pattern of an ``_id`` of a user, behind the provider."""
+    return f":{re.escape(TokenKey('any', user_id).owner_text)}(:a:|$)"
 
 
 def _reason(error: pymongo.errors.OperationFailure) -> str:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote
 
 from ..store.document import TokenKey
+from ..store.entries import KINDS
 
 
 class RedisKeys:
@@ -13,6 +14,7 @@ class RedisKeys:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self._escaped = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
 
     def token(self, key: TokenKey) -> str:
         """Return the name of a token."""
@@ -31,10 +33,17 @@ class RedisKeys:
 
         Those of a provider are found together with those of others whose names begin alike.
         """
-        prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix)
         key = TokenKey("any" if provider is None else provider, user_id)
         owner = "*" if user_id is None else key.owner_text
-        return f"{prefix}:{{{owner}}}:token:{'' if provider is None else key.provider_text}*"
+        return f"{self._escaped}:{{{owner}}}:token:{'' if provider is None else key.provider_text}*"
+
+    def pattern_of(self, user_id: str) -> str:
+        """Return the pattern of all names of a user."""
+        return f"{self._escaped}:{{{TokenKey('any', user_id).owner_text}}}:*"
+
+    def patterns_of_entries(self) -> list[str]:
+        """Return the patterns of the names of entries."""
+        return [f"{self._escaped}:{{u:{kind}*}}:token:{kind}*" for kind in KINDS]
 
     def key(self, name: bytes) -> TokenKey:
         """Return whose token a name is of, or raise ``ValueError`` if it is of no key's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -16,6 +16,7 @@ from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
+from ..store.entries import owner_of
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
@@ -163,10 +164,35 @@ class RedisStore(TokenStore):
                     yield document
         self.tell_left_out(left_out)
 
-    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
-        """Return the keys that a user's index names."""
-        names = self._token_names(self._client.get(), provider, user_id)
-        return [self._keys.key(name) for name in names]
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's tokens: a provider's by the index, all by a ``SCAN``."""
+        client: Any = self._client.get()
+        names = self._token_names(client, provider, user_id)
+        if provider is None:
+            # It may lack some.
+            pattern = self._keys.pattern(None, user_id).encode()
+            names = client.scan_iter(match=pattern, count=SCAN_BATCH, **_AS_BYTES)
+        found = set()
+        for name in names:
+            with suppress(ValueError):
+                found.add(self._keys.key(name))
+        return list(found)
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
+        """Remove all that names a user, by a ``SCAN`` over every primary for each kind of key."""
+        client: Any = self._client.get()
+        own = self._keys.pattern_of(user_id).encode()
+        for name in client.scan_iter(match=own, count=SCAN_BATCH, **_AS_BYTES):
+            self._call("DEL", name)
+        for pattern in self._keys.patterns_of_entries():
+            for name in client.scan_iter(match=pattern.encode(), count=SCAN_BATCH, **_AS_BYTES):
+                with suppress(CorruptToken, ValueError):
+                    key = self._keys.key(name)
+                    entry = self.load_fresh(key)
+                    owner = None if entry is None else owner_of(entry)
+                    if owner is not None and owner.user_id == user_id:
+                        self.delete(key)
+                        self._call("DEL", self._keys.lock(key))
 
     def _token_names(
         self, client: Any, provider: str | None, user_id: str | None

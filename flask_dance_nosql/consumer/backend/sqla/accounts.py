@@ -49,6 +49,26 @@ class Accounts:
             if other != key:
                 delete(other)
 
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's rows, whatever else is in them."""
+        with self._transactions.read(fresh=True) as connection:
+            rows = connection.execute(self._statements.listing(provider, user_id)).all()
+        found = []
+        for row in rows:
+            with suppress(TypeError, ValueError):
+                found.append(self._columns.key(row))
+        # With a collation that ignores case, another user's are found, too.
+        return [key for key in found if key.user_id == user_id and provider in (None, key.provider)]
+
+    def forget(self, user_id: str) -> None:
+        """Delete a user's rows, those included whose provider is none."""
+        columns, statements = self._columns, self._statements
+        with self._transactions.write() as connection:
+            rows = connection.execute(statements.listing(None, user_id)).all()
+            own = [columns.identity(row) for row in rows if columns.user_id(row) == user_id]
+            if own:
+                connection.execute(statements.delete(own))
+
     def _rows(self, provider: str, account: str) -> list[tuple[TokenKey, bool]]:
         """Return the keys of the rows that have an account, and whether their time is up."""
         columns, now, found = self._columns, clock.now(), []

@@ -202,10 +202,14 @@ class Columns:
 
     def key(self, row: Row[Any]) -> TokenKey:
         """Return the key of a row; it may be a ``TypeError`` or ``ValueError``."""
-        user = row.its_user if self.user is not None else None
-        user_id = None if user is None else self._user_ids.text(user)
+        user_id = self.user_id(row)
         account = row.its_account if self.account is not None else None
         return TokenKey(row.its_provider, user_id, account or None)
+
+    def user_id(self, row: Row[Any]) -> str | None:
+        """Return the id of a row's user as text."""
+        user = row.its_user if self.user is not None else None
+        return None if user is None else self._user_ids.text(user)
 
     def is_of(self, key: TokenKey, row: Row[Any]) -> bool:
         """Whether a row is a key's. With a collation that ignores case, others are found, too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 
 from sqlalchemy import Table, exc
@@ -44,10 +44,7 @@ class Locks:
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""
         transactions, lock, name = self._transactions, self.table.c, self._name(key)
-        place = transactions.place
-        if place not in self.made_at:
-            self._create(self.table)
-            self.made_at.add(place)
+        self._make()
         try:
             with transactions.write(apart=True) as connection, transactions.attempt(connection):
                 now = seconds_now(connection.dialect.name)
@@ -67,6 +64,21 @@ class Locks:
         is_held = (lock.name == self._name(key)) & (lock.holder == holder)
         with self._transactions.write(apart=True) as connection:
             connection.execute(self.table.delete().where(is_held))
+
+    def forget(self, keys: Iterable[TokenKey]) -> None:
+        """Delete the locks of keys, and those that have ended."""
+        lock = self.table.c
+        self._make()
+        with self._transactions.write(apart=True) as connection:
+            is_over = lock.until <= seconds_now(connection.dialect.name)
+            names = [self._name(key) for key in keys]
+            connection.execute(self.table.delete().where(is_over | lock.name.in_(names)))
+
+    def _make(self) -> None:
+        place = self._transactions.place
+        if place not in self.made_at:
+            self._create(self.table)
+            self.made_at.add(place)
 
     def _name(self, key: TokenKey) -> str:
         tenant = self._transactions.tenant

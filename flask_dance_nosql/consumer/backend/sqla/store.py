@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -240,6 +239,25 @@ class SQLAlchemyStore(TokenStore):
     def unlink(self, key: TokenKey, provider_user_id: str) -> None:
         """Do nothing: the account is in the row itself."""
 
+    def mark(self, key: TokenKey, names: Iterable[str]) -> None:
+        """Do nothing: rows are a user's, and there is no room for entries."""
+
+    def marked(self, provider: str, name: str) -> list[TokenDocument]:  # noqa: ARG002 - as above
+        """Return all documents of a provider."""
+        return list(self.scan(provider))
+
+    def unmark(self, key: TokenKey, names: Iterable[str], *, is_replaced: bool = False) -> None:
+        """Do nothing."""
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's rows."""
+        return self._accounts.keys(provider, user_id)
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
+        """Delete a user's rows, the locks of the keys, and locks that have ended."""
+        self._accounts.forget(user_id)
+        self._locks.forget(keys)
+
     def _locked_rows(
         self, connection: Connection, key: TokenKey, *, or_turn: bool = False
     ) -> Sequence[Row[Any]]:
@@ -301,18 +319,6 @@ class SQLAlchemyStore(TokenStore):
                 self.tell_left_out(left_out)
                 return
             query = page.where(tuple_(*columns.primary_key) > columns.identity(rows[-1]))
-
-    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
-        """Return the keys of a user's rows."""
-        keys = []
-        with self._transactions.read() as connection:
-            rows = connection.execute(self._statements.listing(provider, user_id)).all()
-        for row in rows:
-            with suppress(TypeError, ValueError):
-                key = self._columns.key(row)
-                if (key.provider, key.user_id) == (provider, user_id):
-                    keys.append(key)
-        return keys
 
     def prepare(self) -> None:
         """Create the tables that are missing: the model's, and that of the locks."""

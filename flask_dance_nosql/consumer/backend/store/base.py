@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
-from weakref import WeakSet
-
-from msgspec.structs import replace
 
 from ....errors import (
-    BackendError,
-    BackendUnavailable,
     ConfigurationError,
     CorruptToken,
     VersionConflict,
 )
 from .document import TokenDocument, TokenKey
+from .entries import KINDS, owner_of
 from .lease import Lease
-from .links import Links, tokens_in
+from .links import Links
+from .marks import Marks
+from .translation import translated, translations
 
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
 _OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
-_OPERATIONS = (
-    *_OF_DOCUMENTS,
-    "keys",
-    "prepare",
-    "ping",
-    "acquire",
-    "release",
-    "link",
-    "linked",
-    "unlink",
-)
+_OF_ENTRIES = ("link", "linked", "unlink", "mark", "marked", "unmark", "keys", "forget")
+_OPERATIONS = (*_OF_DOCUMENTS, *_OF_ENTRIES, "prepare", "ping", "acquire", "release")
 # Those that are given a user's id in something else than a key.
 _WITH_IDS = ("save", "save_apart", "scan")
-_TEXT_OR_NONE = (str, type(None))
-# What the classes of stores have in place of the operations that their authors have written.
-_translations: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 class TokenStore(ABC):
@@ -67,8 +52,8 @@ class TokenStore(ABC):
         has_errors = bool(cls.unavailable_errors or cls.driver_errors)
         for name in _OPERATIONS if has_errors else _WITH_IDS:
             operation = getattr(cls, name)
-            if operation not in _translations and operation is not getattr(TokenStore, name):
-                setattr(cls, name, _translated(operation, name))
+            if operation not in translations and operation is not getattr(TokenStore, name):
+                setattr(cls, name, translated(operation, name))
 
     @abstractmethod
     def load(self, key: TokenKey) -> TokenDocument | None:
@@ -152,20 +137,6 @@ class TokenStore(ABC):
             TypeError, ValueError: If one is no part of a key.
         """
 
-    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
-        """Return the keys of a user's records at a provider, in no particular order.
-
-        Those that are no documents are among them, if the store overrides this. The default finds
-        the keys of documents alone, by :meth:`scan`.
-
-        Args:
-            provider: The provider.
-            user_id: The user.
-
-        .. versionadded:: 1.0
-        """
-        return [document.key for document in self.scan(provider, user_id)]
-
     @abstractmethod
     def prepare(self) -> None:
         """Create what the store needs in its database: indexes, tables, folders.
@@ -240,6 +211,69 @@ class TokenStore(ABC):
         """
         Links(self).unlink(key, provider_user_id)
 
+    def mark(self, key: TokenKey, names: Iterable[str]) -> None:
+        """Have the document of a key, which is saved next, found by names as well.
+
+        The default keeps an entry for each beside it, which takes a round trip each, and which no
+        scan gives. A store in which that can't be overrides the three operations.
+
+        Args:
+            key: The key.
+            names: Any texts; others may have the same.
+
+        .. versionadded:: 1.0
+        """
+        Marks(self).mark(key, names)
+
+    def marked(self, provider: str, name: str) -> list[TokenDocument]:
+        """Return the documents of a provider that may have a name; whoever asks compares it.
+
+        .. versionadded:: 1.0
+        """
+        return Marks(self).marked(provider, name)
+
+    def unmark(self, key: TokenKey, names: Iterable[str], *, is_replaced: bool = False) -> None:
+        """Forget names of a key whose document is deleted, or replaced by one without them.
+
+        .. versionadded:: 1.0
+        """
+        Marks(self).unmark(key, names, is_replaced=is_replaced)
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's records, in no particular order.
+
+        Those that are no documents are among them, if the store overrides this. The default finds
+        the keys of documents alone, by :meth:`scan`.
+
+        Args:
+            provider: Only this provider's; ``None`` for all.
+            user_id: The user, as text.
+
+        .. versionadded:: 1.0
+        """
+        return [document.key for document in self.scan(provider, user_id)]
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
+        """Remove all that names a user: records of any kind, locks, and entries of accounts.
+
+        It may read the whole store. The default finds what :meth:`keys` finds, and the entries of
+        the providers that are named.
+
+        Args:
+            user_id: The user, as text.
+            keys: Keys that the user may have had, one for each provider at least.
+
+        .. versionadded:: 1.0
+        """
+        for key in self.keys(None, user_id):
+            self.delete(key)
+        for kind in KINDS:
+            for provider in {key.provider for key in keys}:
+                for entry in list(self.scan(kind + provider)):
+                    owner = owner_of(entry)
+                    if owner is not None and owner.user_id == user_id:
+                        self.delete(entry.key)
+
     def require_expiry(self) -> None:  # noqa: B027 - most stores can
         """Make sure that the store keeps when a record ends.
 
@@ -288,58 +322,3 @@ class TokenStore(ABC):
     def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
         """Return the error for a document whose version is not the expected one."""
         return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)
-
-
-def _translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return an operation of a store that raises this package's errors for the driver's."""
-
-    def documents(self: TokenStore, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
-        try:
-            yield from tokens_in(operation(self, *args, **kwargs))
-        except self.unavailable_errors + self.driver_errors as error:
-            raise _translation(self, name, error) from self.shown(error)
-
-    @wraps(operation)
-    def scanning(
-        self: TokenStore, provider: Any = None, user_id: Any = None, *args: Any, **kwargs: Any
-    ) -> Iterator[TokenDocument]:
-        # Here and not when the first document is asked for, far from the mistake.
-        key = TokenKey("any" if provider is None else provider, user_id)
-        wanted = None if provider is None else key.provider
-        return documents(self, wanted, key.user_id, *args, **kwargs)
-
-    @wraps(operation)
-    def single(self: TokenStore, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return operation(self, *args, **kwargs)
-        except self.unavailable_errors + self.driver_errors as error:
-            raise _translation(self, name, error) from self.shown(error)
-
-    @wraps(operation)
-    def saving(self: TokenStore, document: TokenDocument, *args: Any, **kwargs: Any) -> Any:
-        if (
-            type(document.user_id) not in _TEXT_OR_NONE
-            or type(document.provider) is not str
-            or document.account is not None
-        ):
-            key = document.key
-            document = replace(
-                document, provider=key.provider, user_id=key.user_id, account=key.account
-            )
-        try:
-            return operation(self, document, *args, **kwargs)
-        except self.unavailable_errors + self.driver_errors as error:
-            raise _translation(self, name, error) from self.shown(error)
-
-    kinds: dict[str, Callable[..., Any]] = {"scan": scanning, "save": saving, "save_apart": saving}
-    translation = kinds.get(name, single)
-    _translations.add(translation)
-    return translation
-
-
-def _translation(store: TokenStore, operation: str, error: Exception) -> BackendError:
-    backend, name = type(store).__name__, type(error).__name__
-    if store.is_unavailable(error):
-        hint = store.hint(error) or "Is the server up and within reach?"
-        return BackendUnavailable(operation, backend, f"no answer ({name}). {hint}")
-    return BackendError(operation, backend, f"refused ({name}). The cause says more.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -84,6 +84,17 @@ class TokenKey(msgspec.Struct, frozen=True):
         if user is not None and (both := provider + user).isascii() and both.isalnum():
             return f"{provider}:u:{user}"
         return f"{self.provider_text}:{self.owner_text}"
+
+    @classmethod
+    def of_text(cls, text: str) -> TokenKey:
+        """Return the key that has a :attr:`text`, or raise ``ValueError`` if none has it."""
+        provider, *parts = text.split(":")
+        user_id = unquote(parts[1]) if parts[:1] == ["u"] and len(parts) > 1 else None
+        account = unquote(parts[-1]) if parts[-2:-1] == ["a"] and len(parts) > 2 else None
+        key = cls(unquote(provider), user_id, account)
+        if key.text != text:
+            raise ValueError("not the text of a key")
+        return key
 
     @property
     def digest(self) -> str:

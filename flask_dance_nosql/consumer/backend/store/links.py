@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from .... import clock
 from ....errors import (
     AccountAlreadyLinked,
     BackendError,
@@ -16,19 +15,13 @@ from ....errors import (
     VersionConflict,
 )
 from .document import TokenDocument, TokenKey
+from .entries import entry_of, linked_key, owner_of
 
 log = logging.getLogger(__name__)
 
-# Flask takes no blueprint with a dot in its name, so that no token has such a provider.
-_PREFIX = ".linked."
 # A process that dies while it links holds others up for so long.
 LEASE_SECONDS, _WAIT_SECONDS = 10.0, 20.0
 _ROUNDS = 10
-
-
-def tokens_in(documents: Iterable[TokenDocument]) -> Iterator[TokenDocument]:
-    """Yield the documents that are of tokens, and not the entries of this module."""
-    return (each for each in documents if not each.provider.startswith(_PREFIX))
 
 
 class Links:
@@ -51,8 +44,8 @@ class Links:
     def owner(self, provider: str, account: str) -> TokenKey | None:
         """Return who the entry of an account names, or ``None`` if there is none."""
         with suppress(CorruptToken):
-            entry = self._store.load_fresh(_entry_key(provider, account))
-            return None if entry is None else _owner(entry)
+            entry = self._store.load_fresh(linked_key(provider, account))
+            return None if entry is None else owner_of(entry)
         return None
 
     def link(self, document: TokenDocument, if_version: int | None) -> TokenDocument:
@@ -77,10 +70,10 @@ class Links:
         """Remove the entry of an account that a key has no longer."""
         with self._lock(key.provider, account):
             if self.owner(key.provider, account) == key and not self._may_have(key, account):
-                self._store.delete(_entry_key(key.provider, account))
+                self._store.delete(linked_key(key.provider, account))
 
     def _claim(self, key: TokenKey, account: str) -> None:
-        entry_key = _entry_key(key.provider, account)
+        entry_key = linked_key(key.provider, account)
         for _ in range(_ROUNDS):
             version: int | None = 0
             try:
@@ -88,21 +81,13 @@ class Links:
             except CorruptToken:
                 entry = version = None
             if entry is not None:
-                owner, version = _owner(entry), entry.version
+                owner, version = owner_of(entry), entry.version
                 if owner == key:
                     return
                 if owner is not None and self._may_have(owner, account):
                     raise AccountAlreadyLinked(key.provider, account)
-            now = clock.now()
-            claim = TokenDocument(
-                provider=entry_key.provider,
-                user_id=entry_key.user_id,
-                token={"user_id": key.user_id, "account": key.account},
-                created_at=now,
-                updated_at=now,
-            )
             try:
-                self._store.save(claim, if_version=version)
+                self._store.save(entry_of(entry_key, key), if_version=version)
             except VersionConflict:
                 continue
             return
@@ -122,7 +107,7 @@ class Links:
 
     @contextmanager
     def _lock(self, provider: str, account: str) -> Iterator[None]:
-        key, lock = _entry_key(provider, account), None
+        key, lock = linked_key(provider, account), None
         try:
             lock = self._store.lock(key, lease=LEASE_SECONDS, wait=_WAIT_SECONDS)
             if lock is None:
@@ -144,16 +129,3 @@ class Links:
     def _busy(self) -> BackendUnavailable:
         reason = "others are linking this account, and take too long. Try again."
         return BackendUnavailable("link", type(self._store).__name__, reason)
-
-
-def _entry_key(provider: str, account: str) -> TokenKey:
-    return TokenKey(_PREFIX + provider, _PREFIX + account)
-
-
-def _owner(entry: TokenDocument) -> TokenKey | None:
-    """Return the key that an entry names, or ``None`` if it names none."""
-    provider = entry.provider.removeprefix(_PREFIX)
-    try:
-        return TokenKey(provider, entry.token["user_id"], entry.token["account"])
-    except (KeyError, TypeError, ValueError):
-        return None

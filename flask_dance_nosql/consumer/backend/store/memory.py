@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 
 import msgspec
@@ -12,6 +12,7 @@ from .... import clock
 from ....process import PerProcess
 from .base import TokenStore
 from .document import TokenDocument, TokenKey
+from .entries import owner_of
 
 
 class MemoryStore(TokenStore):
@@ -66,6 +67,26 @@ class MemoryStore(TokenStore):
                 document = self.load(key)
                 if document is not None:
                     yield document
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's documents."""
+        with self._mutexes.get():
+            return [
+                key
+                for key in self._documents
+                if key.user_id == user_id and provider in (None, key.provider)
+            ]
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
+        """Forget all that names a user."""
+        with self._mutexes.get():
+            for key, document in list(self._documents.items()):
+                owner = owner_of(document) or key
+                if owner.user_id == user_id:
+                    del self._documents[key]
+                    self._locks.pop(key, None)
+            for key in [key for key in self._locks if key.user_id == user_id]:
+                del self._locks[key]
 
     def prepare(self) -> None:
         """Do nothing: a dict is ready."""

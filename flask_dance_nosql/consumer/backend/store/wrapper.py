@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from .base import TokenStore
 from .document import TokenDocument, TokenKey
@@ -47,6 +47,26 @@ class StoreWrapper(TokenStore):
         """Forget an account in the other store."""
         self.inner.unlink(key, provider_user_id)
 
+    def mark(self, key: TokenKey, names: Iterable[str]) -> None:
+        """Have a document found by names in the other store."""
+        self.inner.mark(key, names)
+
+    def marked(self, provider: str, name: str) -> list[TokenDocument]:
+        """Ask the other store for the documents that may have a name."""
+        return self.inner.marked(provider, name)
+
+    def unmark(self, key: TokenKey, names: Iterable[str], *, is_replaced: bool = False) -> None:
+        """Forget names in the other store."""
+        self.inner.unmark(key, names, is_replaced=is_replaced)
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Ask the other store for the keys of a user's records."""
+        return self.inner.keys(provider, user_id)
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
+        """Remove all that names a user from the other store."""
+        self.inner.forget(user_id, keys)
+
     def loaded_by(
         self, load: Callable[[TokenKey], TokenDocument | None], key: TokenKey
     ) -> TokenDocument | None:
@@ -68,10 +88,6 @@ class StoreWrapper(TokenStore):
     ) -> Iterator[TokenDocument]:
         """Scan the other store."""
         return self.inner.scan(provider, user_id)
-
-    def keys(self, provider: str, user_id: str) -> list[TokenKey]:
-        """Ask the other store for the keys."""
-        return self.inner.keys(provider, user_id)
 
     def prepare(self) -> None:
         """Prepare the other store."""
