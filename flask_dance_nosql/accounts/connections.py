@@ -223,9 +223,9 @@ class Connections(Blueprint):
 
     def _show(self, people: People) -> Response:
         # Somebody else may have signed in here since.
-        owner, notices = flask_session.pop(self._notices, (None, []))
-        is_theirs = owner == self._form_token(people)[:16]
-        return self._page(people, notices if is_theirs else [])
+        kept = flask_session.pop(self._notices, None)
+        is_theirs = isinstance(kept, list) and kept[:1] == [self._form_token(people)[:16]]
+        return self._page(people, kept[1] if is_theirs else [])
 
     def _page(self, people: People, notices: list[Notice], status: int = 200) -> Response:
         providers = [self._of_provider(each) for each in people]

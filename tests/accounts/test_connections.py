@@ -592,6 +592,15 @@ class TestForged:
         site.open()
         assert site.form("Disconnect acme")[1]["csrf_token"] == "of-app"
 
+    @pytest.mark.parametrize("kept", [5, "text", [], ["text"], {"a": 1}, [1, 2, 3], True])
+    def test_beside_what_the_app_keeps_in_the_session(self, site: Site, kept: Any) -> None:
+        """It may have used the same names."""
+        site.connect("acme", "A")
+        with site.client.session_transaction() as session:
+            session.update(dict.fromkeys(("connections_notices", "connections_form_secret"), kept))
+        site.open()
+        assert "Disconnected" in site.press("Disconnect acme")
+
     def test_in_a_frame(self, site: Site) -> None:
         """No other site shows it, unless the app wants that."""
         assert site.client.get("/connections/").headers["X-Frame-Options"] == "DENY"
