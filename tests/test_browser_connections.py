@@ -12,6 +12,9 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from flask_dance_nosql.accounts import AccountProfile, with_profile
+
+from .accounts.test_connections import Site
 from .demo_process import ROOT, DemoProcess, running_demo
 from .test_browser import SCHEMES, browser, check, follow, page, press
 
@@ -122,6 +125,25 @@ def test_with_the_keyboard_alone(page: Page, app_url: str) -> None:
     tab_to(page, "Disconnect everything now")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Not connected.")).to_have_count(2)
+
+
+def test_long_texts_and_those_from_right_to_left(page: Page) -> None:
+    """Labels of other languages leave room for what they label, and the page goes their way."""
+    site = Site()
+    texts = {"This site may": "Berechtigungen dieser Website", "Connections": "الاتصالات"}
+    site.app.jinja_env.globals["gettext"] = lambda text: texts.get(text, text)
+    site.connect("acme", "A", **with_profile({}, AccountProfile("acme", "A", "Ann (אבג)")))
+    site.open()
+    stylesheet = (ROOT / "flask_dance_nosql/accounts/static/connections.css").read_text()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.set_content(site.html.replace("<body", f"<style>{stylesheet}</style><body"))
+    label, value = (page.locator(each).last.bounding_box() for each in ("dt", "dd"))
+    assert label
+    assert value
+    assert value["width"] > 0.5 * label["width"]
+    assert value["x"] < label["x"]
+    name = page.locator("bdi").evaluate("it => getComputedStyle(it).unicodeBidi")
+    assert name == "isolate"
 
 
 FOCUSED = """() => {

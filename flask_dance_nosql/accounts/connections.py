@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +25,7 @@ from ..consumer.backend.session import cookie_excess
 from ..errors import BackendError, ConfigurationError
 from .connection import Connection, connections_of
 from .forms import form_token, is_own_form
+from .login import is_signed_in
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _DELIMITERS: dict[str, Any] = {
 }
 _MAX_NAME = 80
 
-ScopeTexts = Mapping[str, str | Mapping[str, str]]
+ScopeTexts = Mapping[str, Any]
 
 _OPENID_TEXTS = {
     "openid": "Know who you are",
@@ -71,7 +71,7 @@ class ProviderConnections:
     connect_url: str
     another_url: str
     apps_page: str | None
-    scope_texts: Mapping[str, str]
+    scope_texts: Mapping[str, Any]
 
 
 Notice = tuple[str, str, str]
@@ -103,8 +103,8 @@ class Connections(Blueprint):
         titles: The providers' names by the blueprints' names; default: as the presets have them,
             else the blueprint's name.
         scope_texts: Scopes in words, as ``{"repo": "Read and write your repositories"}``, or with
-            the blueprint's name before them, as ``{"github": {"repo": "..."}}``. A scope without
-            words is shown as it is.
+            the blueprint's name before them, as ``{"github": {"repo": "..."}}``. They are texts, or
+            what ``lazy_gettext`` gives. A scope without words is shown as it is.
         pictures: Whether pictures of accounts are shown; they come from the providers' servers.
         url_prefix: As of :class:`flask.Blueprint`.
         **kwargs: Further arguments of :class:`flask.Blueprint`.
@@ -151,7 +151,11 @@ class Connections(Blueprint):
         """
         known = current_app.extensions.get("flask_dance_nosql", {})
         every = list(known if self._chosen is None else self._chosen)
-        shown = [each for each in every if isinstance(each.backend, UserScopedBackend)]
+        shown = [
+            each
+            for each in every
+            if isinstance(each.backend, UserScopedBackend) and each.backend.scope != "browser"
+        ]
         if not shown or (self._chosen is not None and shown != every):
             names = ", ".join(repr(each.name) for each in every if each not in shown) or "none"
             raise ConfigurationError(
@@ -173,10 +177,16 @@ class Connections(Blueprint):
 
     def _stranger(self) -> Response:
         page = url_for(".show")
-        if self._login_view is not None:
-            return make_response(redirect(url_for(self._login_view, next=page), 303))
         manager = getattr(current_app, "login_manager", None)
-        if manager is not None and not _is_known_to_flask_login():
+        # Who is signed in, and has no tokens of their own, would be sent back from there.
+        if is_signed_in():
+            manager = None
+        elif self._login_view is not None:
+            return make_response(redirect(url_for(self._login_view, next=page), 303))
+        if manager is not None:
+            if request.method == "POST":
+                # It would send them back to where they were, and only a form leads there.
+                return make_response(redirect(page, 303))
             try:
                 return make_response(manager.unauthorized())
             except Unauthorized:
@@ -213,9 +223,9 @@ class Connections(Blueprint):
 
     def _show(self, people: People) -> Response:
         # Somebody else may have signed in here since.
-        owner, notices = flask_session.pop(self._notices, (None, []))
-        is_theirs = owner == self._form_token(people)[:16]
-        return self._page(people, notices if is_theirs else [])
+        kept = flask_session.pop(self._notices, None)
+        is_theirs = isinstance(kept, list) and kept[:1] == [self._form_token(people)[:16]]
+        return self._page(people, kept[1] if is_theirs else [])
 
     def _page(self, people: People, notices: list[Notice], status: int = 200) -> Response:
         providers = [self._of_provider(each) for each in people]
@@ -250,7 +260,7 @@ class Connections(Blueprint):
             connect_url=url_for(login, next=page, retry=""),
             another_url=url_for(login, next=page, retry="", another=""),
             apps_page=None if preset is None else preset.filled(preset.apps_page),
-            scope_texts={scope: it for scope, it in texts.items() if isinstance(it, str)},
+            scope_texts={scope: it for scope, it in texts.items() if not isinstance(it, Mapping)},
         )
 
     @staticmethod
@@ -307,12 +317,6 @@ class Connections(Blueprint):
             response.headers["Cache-Control"] = "no-store"
             response.headers.setdefault("X-Frame-Options", "DENY")
         return response
-
-
-def _is_known_to_flask_login() -> bool:
-    """Whether a login would change nothing: somebody is signed in who has no tokens of theirs."""
-    flask_login = sys.modules.get("flask_login")
-    return flask_login is not None and bool(flask_login.current_user.is_authenticated)
 
 
 def _who(people: People) -> list[tuple[str, str]]:

@@ -38,6 +38,14 @@ def current_user_id() -> str | None:
     return kept if isinstance(kept, str) and kept else None
 
 
+def is_signed_in() -> bool:
+    """Whether somebody is, even if they have no id that a backend takes."""
+    flask_login = _flask_login()
+    if flask_login is not None:
+        return bool(flask_login.current_user.is_authenticated)
+    return current_user_id() is not None
+
+
 def log_out() -> None:
     """Sign the current user out of this browser. All that the session has of them leaves it.
 

@@ -23,7 +23,7 @@ from .backend.owner import NOT_GIVEN, Who
 from .backend.scoped import UserScopedBackend
 from .backend.scoped_slot import StoreSlot
 from .backend.store.document import TokenDocument, TokenKey
-from .backend.store.values import Token, id_text
+from .backend.store.values import Token, account_text, id_text
 from .client import OAuthClient, SlotMaker
 from .context import current_state
 from .settings import argument
@@ -331,7 +331,7 @@ class AccountClient(OAuthClient):
                     found = self.preset.profile_of(session, is_whole=False).get("id")
             else:
                 found = self.account_id(self._session_with(token))
-            return id_text(found, "account")
+            return account_text(found)
         except Exception as error:  # noqa: BLE001 - a function, an answer or a call may do anything
             # Its text may show the token.
             raise AccountUnknown(self.name, type(error).__name__) from None

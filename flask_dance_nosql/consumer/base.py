@@ -53,7 +53,8 @@ class BaseOAuthConsumerBlueprint(DanceViews):
             one with ``pool_maxsize``; called once in each process. For retries, client
             certificates, or a proxy that needs more than a URL.
         several_accounts: Whether a user may have several accounts at the provider, each with a
-            token of its own. The backend needs ``user`` or ``user_id``. See :doc:`/multi-user`.
+            token of its own. The backend needs ``user`` or ``user_id``. See
+            :doc:`/several-accounts`.
         exclusive_accounts: Whether an account at the provider is one user's alone, so that a login
             that would link another user's is refused.
         account_id: What names the account of a new token, if one of these is on: a function that is

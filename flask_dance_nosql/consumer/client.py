@@ -251,7 +251,7 @@ class OAuthClient(Configurable, Blueprint, ABC):
             yield session
 
     def tokens_of(self, user_id: Any) -> list[TokenDocument]:
-        """Return the documents that the backend has for a user, one for each provider.
+        """Return a user's documents, one for each provider, and for each account there.
 
         Raises:
             ConfigurationError: If the backend keeps no token for each user.

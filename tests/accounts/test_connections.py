@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import UserString
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha512
@@ -66,6 +67,10 @@ class Failing(MemoryStore):
     def _check_answers(self, operation: str, key: TokenKey) -> None:
         if operation in self.fails and not key.provider.startswith("."):
             raise BackendUnavailable(operation, "Failing")
+
+
+class Later(UserString):
+    """A text like those of ``lazy_gettext``, which are no ``str``."""
 
 
 class Site:
@@ -337,9 +342,10 @@ class TestShown:
         site = Site(further=every.values())
         text = site.open()
         assert not any(name in text for name in every)
-        for chosen in ([every["cookie"]], [site.acme, every["cookie"]]):
-            with pytest.raises(ConfigurationError, match="Of others it has: 'cookie'"):
-                Site(blueprints=chosen).open()
+        for name in ("cookie", "browser"):
+            for chosen in ([every[name]], [site.acme, every[name]]):
+                with pytest.raises(ConfigurationError, match=f"Of others it has: '{name}'"):
+                    Site(blueprints=chosen).open()
         with pytest.raises(ConfigurationError, match="Of others it has: none"):
             Site(blueprints=[]).open()
 
@@ -579,6 +585,22 @@ class TestForged:
         assert len(forms) == 4
         assert all(form.fields["csrf_token"] == "of-wtf" for form in forms)
 
+    def test_beside_a_token_that_is_a_text(self, site: Site) -> None:
+        """Some applications give their templates the token itself under this name."""
+        site.app.context_processor(lambda: {"csrf_token": "of-app"})
+        site.connect("acme", "A")
+        site.open()
+        assert site.form("Disconnect acme")[1]["csrf_token"] == "of-app"
+
+    @pytest.mark.parametrize("kept", [5, "text", [], ["text"], {"a": 1}, [1, 2, 3], True])
+    def test_beside_what_the_app_keeps_in_the_session(self, site: Site, kept: Any) -> None:
+        """It may have used the same names."""
+        site.connect("acme", "A")
+        with site.client.session_transaction() as session:
+            session.update(dict.fromkeys(("connections_notices", "connections_form_secret"), kept))
+        site.open()
+        assert "Disconnected" in site.press("Disconnect acme")
+
     def test_in_a_frame(self, site: Site) -> None:
         """No other site shows it, unless the app wants that."""
         assert site.client.get("/connections/").headers["X-Frame-Options"] == "DENY"
@@ -612,6 +634,9 @@ class TestStrangers:
         assert "Sign in" in site.open(401)
         manager.login_view = "sign_in"
         assert site.client.get("/connections/").location == "/sign-in?next=%2Fconnections%2F"
+        # Where a form leads, the browser can't go on after the sign-in.
+        answer = site.client.post("/connections/disconnect")
+        assert (answer.status_code, answer.location) == (303, "/connections/")
 
     def test_who_has_no_tokens_is_not_sent_round(self, site: Site) -> None:
         """A login view sends those back who are signed in, such as staff without tokens."""
@@ -620,6 +645,14 @@ class TestStrangers:
         manager.login_view = "sign_in"
         manager.user_loader(lambda user_id: None)
         manager.request_loader(lambda request: UserMixin())
+        assert "Sign in" in site.open(401)
+
+    def test_nor_by_a_login_view_of_the_page(self) -> None:
+        """However the application signs people in."""
+        site = Site(login_view="sign_in")
+        site.now = None
+        with site.client.session_transaction() as session:
+            session["flask_dance_user_id"] = "7"
         assert "Sign in" in site.open(401)
 
 
@@ -690,6 +723,25 @@ class TestTemplates:
             "heute",
             "GitHub,",
         } | {"https://github.com/settings/applications"}
+
+    @pytest.mark.parametrize("newstyle", [True, False])
+    def test_words_of_scopes(self, newstyle: bool) -> None:
+        """They may hold percent signs and markup, or be texts that are translated when shown."""
+        site = Site(
+            scope_texts={
+                "repo": "Use 100 % & <b>more</b>",
+                "email": Later("E-Mail & %(x)s lesen"),
+                "acme": {"gist": Later("Gists lesen")},
+            },
+            titles={"acme": Later("Acme 50 %")},
+        )
+        env = site.app.jinja_env
+        env.add_extension("jinja2.ext.i18n")
+        env.install_gettext_callables(str, lambda *_: "", newstyle=newstyle)  # type: ignore[attr-defined] # of the extension
+        site.connect("acme", "A %(x)s", scope="repo email gist")
+        text = site.open()
+        assert "This site may Use 100 % & <b>more</b> E-Mail & %(x)s lesen Gists lesen" in text
+        assert "Acme 50 %, A %(x)s Disconnected" in site.press("Disconnect Acme")
 
     def test_the_files_are_packaged(self) -> None:
         """A wheel has the templates and the stylesheet."""

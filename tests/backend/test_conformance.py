@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
+from flask_dance_nosql.consumer.backend.owner import Who
 from flask_dance_nosql.errors import CorruptToken
 
 from .places import MISSING, Place, document, scoped
@@ -18,6 +19,7 @@ from .strategies import exact, keys, nested, tokens
 
 pytestmark = pytest.mark.usefixtures("versions_from_one")
 
+# Whose document it is: the user's alone, or of one of their accounts; see keys_with_accounts().
 KEY = TokenKey("demo", "42")
 SECRET = "at-very-secret"
 
@@ -26,9 +28,15 @@ one_place_many_examples = settings(
 )
 
 
-def load(place: Place, key: TokenKey = KEY) -> TokenDocument:
+@pytest.fixture(params=[None, "4:2 %"], ids=["alone", "account"], autouse=True)
+def keys_with_accounts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test be about a user's token, and about that of one account."""
+    monkeypatch.setitem(globals(), "KEY", TokenKey("demo", "42", request.param))
+
+
+def load(place: Place, key: TokenKey | None = None) -> TokenDocument:
     """Return the document under a key, which must be there."""
-    found = place.store.load(key)
+    found = place.store.load(key or KEY)
     assert found is not None
     return found
 
@@ -153,6 +161,9 @@ CORRUPTIONS: dict[str, dict[str, Any]] = {
     "user is another": {"user_id": "43"},
     "user is nobody": {"user_id": None},
     "provider is another": {"provider": "other"},
+    "account is another": {"account": "43"},
+    "account is empty": {"account": ""},
+    "account is a number": {"account": 42},
 }
 
 
@@ -173,8 +184,11 @@ def test_a_corrupt_record_is_told_and_left(corrupt_place: Place) -> None:
     assert corrupt_place.record(KEY) == before
 
 
-def assert_names_the_owner(error: CorruptToken, store: TokenStore, key: TokenKey = KEY) -> None:
+def assert_names_the_owner(
+    error: CorruptToken, store: TokenStore, key: TokenKey | None = None
+) -> None:
     """Check that an error says where and whose, and neither it nor its causes say what."""
+    key = key or KEY
     assert (error.operation, error.backend) == ("load", type(store).__name__)
     assert (error.provider, error.user_id) == (key.provider, key.user_id)
     assert repr(key.provider) in str(error)
@@ -226,7 +240,15 @@ def test_a_version_that_is_no_number_is_counted_anew(real_place: Place, version:
     assert load(real_place) == saved
 
 
-@pytest.mark.parametrize("to", [TokenKey("demo", "43"), TokenKey("other", "42"), TokenKey("demo")])
+@pytest.mark.parametrize(
+    "to",
+    [
+        TokenKey("demo", "43"),
+        TokenKey("other", "42"),
+        TokenKey("demo"),
+        TokenKey("demo", "42", "43"),
+    ],
+)
 def test_a_copied_record_is_nobody_elses(place: Place, to: TokenKey) -> None:
     """A record that lies under another key than its fields say is corrupt, and not that owner's."""
     place.store.save(document(KEY, {"access_token": SECRET}))
@@ -262,16 +284,17 @@ BAD_TOKENS: dict[str, Any] = {
 @pytest.mark.parametrize("name", BAD_TOKENS)
 def test_a_rejected_token_changes_nothing(place: Place, blueprint: Any, name: str) -> None:
     """A token that JSON can't hold is refused as such, and what was stored is as it was."""
-    backend = scoped(place.store, user_id=42)
+    slot = scoped(place.store, user_id=42).slot(blueprint, Who(account=KEY.account))
     with pytest.raises((TypeError, ValueError)):
-        backend.set(blueprint, BAD_TOKENS[name])
+        slot.write(BAD_TOKENS[name])
     assert place.count() == 0
-    backend.set(blueprint, {"access_token": "old"})
+    slot.write({"access_token": "old"})
     before = place.record(KEY)
+    assert before is not None
     with pytest.raises((TypeError, ValueError)):
-        backend.set(blueprint, BAD_TOKENS[name])
+        slot.write(BAD_TOKENS[name])
     assert place.record(KEY) == before
-    assert backend.get(blueprint) == {"access_token": "old"}
+    assert slot.read(fresh=True).token == {"access_token": "old"}
 
 
 def test_the_owners_of_a_backend_are_those_of_its_records(place: Place, blueprint: Any) -> None:

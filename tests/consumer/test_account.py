@@ -346,7 +346,17 @@ def failing(session: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "account_id", [failing, lambda _: None, lambda _: "", lambda _: {"a": 1}, None]
+    "account_id",
+    [
+        failing,
+        lambda _: None,
+        lambda _: "",
+        lambda _: {"a": 1},
+        lambda _: "9" * 256,
+        lambda _: "a\nb",
+        lambda _: "a\u202eb",
+        None,
+    ],
 )
 @pytest.mark.parametrize("settings", [SEVERAL, EXCLUSIVE])
 def test_an_account_that_can_not_be_named(

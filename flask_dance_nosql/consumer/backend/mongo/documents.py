@@ -39,7 +39,12 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     created_at = {"$cond": [is_date, "$created_at", {"$literal": document.created_at}]}
     # $literal, or a user called "$token" would be read as the name of a field.
     literal = {name: {"$literal": value} for name, value in fields.items()}
-    return [{"$set": {**literal, "version": counted, "created_at": created_at}}]
+    update: list[dict[str, Any]]
+    update = [{"$set": {**literal, "version": counted, "created_at": created_at}}]
+    if document.account is None:
+        # The record in place may be corrupt, and name one. mongomock knows no $unset here.
+        update.append({"$project": {"account": 0}})
+    return update
 
 
 def taking(name: str, holder: str, seconds: float, now: Any) -> list[dict[str, Any]]:

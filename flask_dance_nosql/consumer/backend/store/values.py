@@ -13,6 +13,7 @@ from uuid import UUID
 Token = dict[str, Any]
 
 MAX_DEPTH = 100
+MAX_ACCOUNT = 255
 _EXACT = (bool, int, type(None))
 
 
@@ -27,6 +28,18 @@ def id_text(value: object, what: str = "user_id") -> str:
     if isinstance(value, UUID) or (bson and isinstance(value, bson.ObjectId)):
         return str(value)
     raise TypeError(f"A {what} is a str, int, UUID or ObjectId, not {type(value).__name__}")
+
+
+def account_text(value: object) -> str:
+    """Return the id that a provider gives an account as text, or raise what :class:`TokenKey` does.
+
+    It has to be printable, since people see it and send it in forms, and no longer than the columns
+    of a model and than that of OpenID Connect (Core 1.0 section 2).
+    """
+    account = id_text(value, "account")
+    if len(account) > MAX_ACCOUNT or not account.isprintable():
+        raise ValueError("An account's id must be printable, and not too long")
+    return account
 
 
 def require_text(text: str, what: str) -> None:
