@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar, Self, cast, overload
+from typing import Any, ClassVar, cast
 
 from flask import Blueprint
 from requests import Session
@@ -21,11 +21,12 @@ from .backend.scoped import UserScopedBackend
 from .backend.session import SessionBackend
 from .backend.store.document import TokenDocument
 from .backend.store.values import Token
+from .backend_setting import BackendSetting
 from .consumer_session import ConsumerSession
 from .context import config_of, current_state
 from .limits import Timeout, limited
-from .refresh.flights import Flights, flights_of
-from .settings import SESSION_ARGUMENTS, Argument, Configurable, Setting, configured, refuse_unknown
+from .refresh.flights import Flights
+from .settings import SESSION_ARGUMENTS, Configurable, Setting, configured, refuse_unknown
 from .signals import token_deleted, token_saved
 from .token import with_expires_at, with_expires_in
 from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, require_tls
@@ -33,7 +34,6 @@ from .transport import DEFAULT_POOL_MAXSIZE, DEFAULT_TIMEOUT, require_tls
 log = logging.getLogger(__name__)
 
 SessionClass = Callable[..., ConsumerSession]
-Backend = BaseBackend | Callable[[], BaseBackend]
 SlotMaker = Callable[[Any, Who], TokenSlot]
 
 SESSION_PATH = "session."
@@ -46,35 +46,6 @@ _WITHOUT_TIMEOUT = 300.0
 def makes_sessions(value: Any) -> bool:
     """a class of sessions, or a function that makes one"""  # noqa: D403, D415 - a message's part
     return not isinstance(value, type) or issubclass(value, Session)
-
-
-class BackendSetting(Argument):
-    """Where a blueprint keeps its tokens: its attributes ``backend`` and ``storage``.
-
-    An object with ``get``, ``set`` and ``delete`` as of :class:`BaseBackend`; assigning a class or
-    function makes one by calling it. The session then reads the token anew.
-    """
-
-    @overload
-    def __get__(self, blueprint: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, blueprint: object, owner: type) -> BaseBackend: ...
-    def __get__(self, blueprint: Any, owner: type) -> Self | BaseBackend:
-        return self if blueprint is None else cast(BaseBackend, blueprint._backend)
-
-    def __set__(self, blueprint: Any, value: Backend | None) -> None:
-        if isinstance(value, type) or (callable(value) and not _is_backend(value)):
-            value = value()
-        if not _is_backend(value):
-            raise ConfigurationError(
-                f"A backend needs the methods get, set and delete; {type(value).__name__} has not."
-            )
-        blueprint._backend = value
-        # Asked for at each operation, so it is found out once what kind of backend it is.
-        blueprint._make_slot = blueprint._slot_maker(value)
-        # What is known of the tokens in the last one says nothing of those in this one.
-        blueprint._flights = flights_of(value)
-        blueprint.forget_token()
 
 
 class OAuthClient(Configurable, Blueprint, ABC):
@@ -365,7 +336,3 @@ class OAuthClient(Configurable, Blueprint, ABC):
             is_linked: Whether its account is a user's, who must not lose the grant by it; ``None``
                 if that is not known.
         """
-
-
-def _is_backend(value: Any) -> bool:
-    return all(callable(getattr(value, method, None)) for method in ("get", "set", "delete"))

@@ -21,7 +21,7 @@ from flask import (
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import AccountAlreadyLinked, AccountUnknown, FlaskDanceNoSQLError
-from .account import AccountClient
+from .account_client import AccountClient
 from .backend.base import TokenSlot
 from .backend.store.values import Token
 from .context import ContextState, current_state

@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 from flask.blueprints import BlueprintSetupState
 from requests.adapters import BaseAdapter
 
+from ..consumer.backend_setting import Backend
 from ..consumer.base import BaseOAuthConsumerBlueprint
-from ..consumer.client import Backend, SessionClass
+from ..consumer.client import SessionClass
 from ..consumer.client_auth import AuthMethod, ClientSecret
 from ..consumer.ended import EndedErrors
 from ..consumer.limits import Timeout

@@ -15,10 +15,11 @@ from ....errors import (
     CorruptToken,
     VersionConflict,
 )
-from ..store.base import SCAN_BATCH, TokenStore, log
+from ..store.base import SCAN_BATCH, log
 from ..store.document import TokenDocument, TokenKey
 from .accounts import Accounts
 from .columns import LONG_AGO, Columns, Defaults
+from .errors import SQLErrors
 from .locks import Locks
 from .statements import Statements
 from .transactions import Transactions
@@ -26,11 +27,8 @@ from .transactions import Transactions
 # How many seconds a save apart from the session waits for a lock, which the session may hold.
 _LOCK_TIMEOUT = 2
 
-# SQLite, PostgreSQL and MySQL.
-_LOCKED = ("database is locked", "table is locked", "lock timeout", "Lock wait timeout", "deadlock")
 
-
-class SQLAlchemyStore(TokenStore):
+class SQLAlchemyStore(SQLErrors):
     """Keeps each token as one row of a model's table, which a write updates in place.
 
     The model needs ``provider`` and ``token``. With a ``user_id``, or a ``user`` relationship, it
@@ -64,9 +62,6 @@ class SQLAlchemyStore(TokenStore):
         ConfigurationError: If the model or the session is something else, or the model's rows can't
             be told apart.
     """
-
-    unavailable_errors = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-    driver_errors = (exc.SQLAlchemyError,)
 
     def __init__(
         self,
@@ -361,29 +356,6 @@ class SQLAlchemyStore(TokenStore):
     def require_accounts(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``account``."""
         self._columns.require_accounts()
-
-    def is_unavailable(self, error: Exception) -> bool:
-        """Whether an error means that there is no answer; SQLite says so of a missing table."""
-        return super().is_unavailable(error) and "no such" not in str(error)
-
-    def hint(self, error: Exception) -> str:
-        """Return what to do about a lock that somebody holds: the session itself, as a rule."""
-        told = str(getattr(error, "orig", ""))
-        if not any(sign in told for sign in _LOCKED):
-            return ""
-        return (
-            "Another transaction holds a lock of the database, and most likely it is that of this "
-            "request's own session, which has flushed a change and not committed it. Commit before "
-            "a token is stored. See 'Transactions' in the documentation of SQLAlchemy."
-        )
-
-    def shown(self, error: Exception) -> Exception:
-        """Return an error without the values of the statement, and without the driver's details."""
-        if isinstance(error, exc.StatementError):
-            error.hide_parameters = True
-            error.args = tuple(str(part).partition("\n")[0] for part in error.args)
-            error.__cause__, error.__context__ = None, None
-        return error
 
 
 def _returns(connection: Connection) -> bool:
