@@ -281,6 +281,25 @@ def test_nothing_is_left(
         assert again.found == again.removed == again.not_revoked == ()
 
 
+def test_several_backends_with_one_store(kept: Kept, rotating: RotatingProvider) -> None:
+    """Each grant is revoked, and each token told once, by the backend that can read it."""
+    blueprints = []
+    for name in ("one", "two"):
+        cipher = TokenCipher(TokenCipher.generate_key())
+        backend = UserScopedBackend(kept.store, user_id=ANN, cipher=cipher)
+        blueprints.append(blueprint_at(name, rotating.url, backend))
+    with make_app(*blueprints).app_context():
+        for each in blueprints:
+            each.token = rotating.grant(each.name, expires_at=9e9)
+        told = export_user(ANN)["accounts"]
+        assert [(e["provider"], e["is_readable"]) for e in told] == [("one", True), ("two", True)]
+        erasure = forget_user(ANN)
+    assert erasure.found == erasure.revoked == erasure.removed
+    assert len(erasure.found) == 2
+    assert not rotating.live("one")
+    assert not rotating.live("two")
+
+
 def test_a_refresh_in_flight_stores_nothing(rotating: RotatingProvider) -> None:
     """It is waited for; what it has got is revoked, or never comes back into the store."""
     store = MemoryStore()

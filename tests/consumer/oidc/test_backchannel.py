@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -238,7 +238,7 @@ class Interrupted(MemoryStore):
         before: The operation, the beginning of the provider that it is about, and what happens.
     """
 
-    before: tuple[str, str, Callable[[], object]] | None = None
+    before: Any = None
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         self._interrupt("save", document.provider)
