@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from flask_dance_nosql.accounts import (
     AccountProfile,
     ErasedAccount,
+    SignIn,
     export_user,
     forget_user,
 )
@@ -319,6 +320,15 @@ def test_an_id_that_looks_like_an_entry(kept: Kept, kind: str) -> None:
         assert owner is not None
         assert owner.user_id == BOB
         assert [each.user_id for each in kept.store.marked("one", "N1")] == [BOB]
+
+
+def test_the_lock_of_a_sign_in_names_nobody(kept: Kept) -> None:
+    """One that a process leaves behind tells of no account until it ends."""
+    backend = UserScopedBackend(kept.store, user_id=ANN)
+    blueprint = blueprint_at("one", DOWN, backend)
+    sign_in = SignIn(blueprint, load_user=str, create_user=lambda profile: None)
+    with make_app(blueprint).app_context(), sign_in._turn("account-583231"):
+        assert "583231" not in kept.text()
 
 
 def test_a_refresh_in_flight_stores_nothing(rotating: RotatingProvider) -> None:
