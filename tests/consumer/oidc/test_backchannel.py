@@ -205,6 +205,21 @@ def test_accounts(openid: OpenIDProvider, several: bool) -> None:
     assert people.backend.store._documents == {}  # type: ignore[attr-defined] # it is in memory
 
 
+def test_ids_of_accounts_that_are_no_subjects(openid: OpenIDProvider) -> None:
+    """An account whose id is another's subject keeps nobody logged in."""
+    people = People(
+        openid,
+        MemoryStore(),
+        exclusive_accounts=True,
+        account_id=lambda session: session.id_claims["nick"],
+    )
+    browser = people.login(1, sub="ann", nick="a")
+    other = people.login(2, sub="bob", nick="ann")
+    assert people.post(sub="ann").status_code == 200
+    assert not people.token(1, browser)
+    assert people.token(2, other)
+
+
 def test_a_login_that_has_come_since_stays(people: People) -> None:
     """A logout token that is late, or sent again by somebody, ends what was issued before it."""
     browser = people.login(1, sub="ann", sid="s1")
