@@ -88,7 +88,8 @@ def test_link_several_providers(
     """A visitor signs in with GitHub and links Google, which signs them in for ever."""
     monkeypatch.setenv("FLASK_SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path}/app.db")
     app = create_linking()
-    github, google = app.blueprints["github"], app.blueprints["google"]
+    providers: Any = app.blueprints
+    github, google = providers["github"], providers["google"]
     client, other = app.test_client(), app.test_client()
     assert client.get("/").text.count("Sign in with") == 2
     assert dance(client, web, github).location == "/"
