@@ -12,6 +12,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_dance_nosql.accounts import AccountProfile, SignIn, log_out
+from flask_dance_nosql.consumer import account_linked
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyBackend,
@@ -32,11 +33,17 @@ db: Any = SQLAlchemy()
 
 
 class User(UserMixin, db.Model):  # type: ignore[misc] # neither has types
-    """A user, who keeps which account they were made for."""
+    """A user."""
 
     id = db.Column(db.Integer, primary_key=True)
-    account = db.Column(db.String(300), unique=True)
     name = db.Column(db.String(300))
+
+
+class Account(db.Model):  # type: ignore[misc] # likewise
+    """An account that a user has, also when its token is gone."""
+
+    key = db.Column(db.String(300), primary_key=True)
+    user_id = db.Column(db.Integer, db.ForeignKey(User.id))
 
 
 class Token(OAuthTokenMixin, db.Model):  # type: ignore[misc] # likewise
@@ -52,13 +59,21 @@ def load_user(user_id: str) -> Any:
 
 
 def create_user(profile: AccountProfile) -> Any:
-    """Return the user that was made for an account, or a new one."""
-    user = db.session.scalar(db.select(User).filter_by(account=profile.key))
-    if user is None:
-        user = User(account=profile.key, name=profile.name)
-        db.session.add(user)
-        db.session.commit()
+    """Return the user who has had an account before, or a new one."""
+    account = db.session.get(Account, profile.key)
+    if account is not None:
+        return load_user(account.user_id)
+    user = User(name=profile.name)
+    db.session.add(user)
+    db.session.flush()
+    keep_account(None, user, profile)
     return user
+
+
+def keep_account(blueprint: Any, user: Any, profile: AccountProfile) -> None:  # noqa: ARG001 - as signals are sent
+    """Note whose an account is."""
+    db.session.merge(Account(key=profile.key, user_id=user.id))
+    db.session.commit()
 
 
 def create_app() -> Flask:
@@ -72,6 +87,7 @@ def create_app() -> Flask:
     for each in providers:
         app.register_blueprint(each, url_prefix="/login")
         SignIn(each, load_user=load_user, create_user=create_user)
+        account_linked.connect(keep_account, each)
     with app.app_context():
         db.create_all()
 

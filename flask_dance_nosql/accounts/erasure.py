@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -103,15 +103,18 @@ def forget_user(user_id: Any, revoke: bool = True) -> Erasure:
     .. versionadded:: 1.0
     """
     erasing = _Erasing(id_text(user_id), revoke)
-    failures = []
-    for backend, blueprints in _backends():
-        try:
-            erasing.erase(backend, blueprints)
-        except BackendError as error:
-            failures.append(error)
+    backends, failures = _backends(), {}
+    # Several backends may have one store: each grant is revoked by its own blueprint first.
+    for step in (erasing.end_own, erasing.erase):
+        for backend, blueprints in backends:
+            try:
+                step(backend, blueprints)
+            except BackendError as error:
+                failures[id(backend)] = error
     erasure = erasing.result()
     if failures:
-        raise ErasureIncomplete(erasure, [str(each) for each in failures]) from failures[0]
+        errors = list(failures.values())
+        raise ErasureIncomplete(erasure, [str(each) for each in errors]) from errors[0]
     return erasure
 
 
@@ -135,17 +138,23 @@ def export_user(user_id: Any) -> dict[str, Any]:
     .. versionadded:: 1.0
     """
     text, accounts = id_text(user_id), []
+    found: dict[tuple[str, TokenKey], tuple[UserScopedBackend, Any]] = {}
     for backend, blueprints in _backends():
-        for key in sorted(backend.store.keys(None, text), key=lambda each: each.text):
-            try:
-                document = backend.store.load_fresh(key)
-            except CorruptToken:
-                account = {"provider": key.provider, "account": key.account, "is_readable": False}
-            else:
-                if document is None:
-                    continue
-                account = _exported(document, blueprints.get(key.provider))
-            accounts.append(account)
+        for key in backend.store.keys(None, text):
+            # Of several backends with one store, that of the blueprint can read the record.
+            name, blueprint = (backend.store.place, key), blueprints.get(key.provider)
+            if blueprint is not None or name not in found:
+                found[name] = backend, blueprint
+    for (_, key), (backend, blueprint) in sorted(found.items(), key=lambda each: each[0][1].text):
+        try:
+            document = backend.store.load_fresh(key)
+        except CorruptToken:
+            account = {"provider": key.provider, "account": key.account, "is_readable": False}
+        else:
+            if document is None:
+                continue
+            account = _exported(document, blueprint)
+        accounts.append(account)
     return {"user_id": text, "accounts": accounts}
 
 
@@ -157,23 +166,37 @@ class _Erasing:
         self._revokes = revokes
         self._found: dict[TokenKey, str | None] = {}
         self._removed: set[TokenKey] = set()
+        # What each backend has had, which its cache or its locks may have still.
+        self._keys: dict[int, set[TokenKey]] = {}
+
+    def end_own(self, backend: UserScopedBackend, blueprints: dict[str, Any]) -> None:
+        """End the grants of a backend's own blueprints."""
+        self._end_all(backend, blueprints, lambda key: key.provider in blueprints)
 
     def erase(self, backend: UserScopedBackend, blueprints: dict[str, Any]) -> None:
-        """Remove everything that a backend has of the user."""
-        keys = {TokenKey(name, self.user_id) for name in blueprints}
-        for _ in range(_ROUNDS):
-            found = backend.store.keys(None, self.user_id)
-            for key in found:
-                self._found.setdefault(key, None)
-                self._end(backend, key, blueprints.get(key.provider))
-            keys.update(found)
-            if not found:
-                break
+        """Remove everything else that a backend has of the user."""
+        self._end_all(backend, blueprints, lambda _: True)
+        keys = self._keys[id(backend)] | {TokenKey(name, self.user_id) for name in blueprints}
         flights_of(backend).get().rescue.settle_user(self.user_id)
         backend.store.forget(self.user_id, keys)
         self._removed |= keys & self._found.keys()
         for blueprint in blueprints.values():
             self._forget_visitor(blueprint)
+
+    def _end_all(
+        self,
+        backend: UserScopedBackend,
+        blueprints: dict[str, Any],
+        is_wanted: Callable[[TokenKey], bool],
+    ) -> None:
+        for _ in range(_ROUNDS):
+            found = [key for key in backend.store.keys(None, self.user_id) if is_wanted(key)]
+            self._keys.setdefault(id(backend), set()).update(found)
+            for key in found:
+                self._found.setdefault(key, None)
+                self._end(backend, key, blueprints.get(key.provider))
+            if not found:
+                break
 
     def _end(self, backend: UserScopedBackend, key: TokenKey, blueprint: Any) -> None:
         """Revoke one grant if that is possible, and remove its record in any case."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +15,19 @@ from ..consumer.token import PROFILE, account_id_of
 from ..errors import AccountUnknown
 
 _MAX_TEXT, _MAX_URL = 300, 2000
+_OPTIONAL = ("name", "email", "email_verified", "picture")
 
 
 @dataclass(frozen=True)
 class AccountProfile:
     """An account at a provider.
+
+    What is given is made sane: an id that is a number becomes its text, an address without ``@`` or
+    a picture without https becomes ``None``, and an address is verified if that is true, ``"true"``
+    or a date, and no other text.
+
+    Raises:
+        TypeError, ValueError: If the id can't be one.
 
     Attributes:
         provider: The blueprint's name.
@@ -36,6 +44,19 @@ class AccountProfile:
     email: str | None = None
     email_verified: bool = False
     picture: str | None = None
+
+    def __post_init__(self) -> None:
+        account, email = account_text(self.id), _text(self.email)
+        if email is not None and ("@" not in email or " " in email):
+            email = None
+        # It is frozen.
+        vars(self).update(
+            id=account,
+            name=_text(self.name),
+            email=email,
+            email_verified=email is not None and _is_yes(self.email_verified),
+            picture=_url(self.picture),
+        )
 
     @property
     def key(self) -> str:
@@ -71,8 +92,8 @@ def read_profile(
     try:
         fields = _fields(blueprint, session, token, reader)
         if isinstance(fields, AccountProfile):
-            return fields
-        return _cleaned(blueprint.name, fields)
+            return replace(fields, provider=blueprint.name)
+        return _profile(blueprint.name, fields)
     except HTTPException:
         # A reader that calls abort() has an answer of its own.
         raise
@@ -90,7 +111,7 @@ def with_profile(token: Token, profile: AccountProfile) -> Token:
 def profile_in(provider: str, token: Token) -> AccountProfile | None:
     """Return the profile that a stored token has with it, or ``None``."""
     try:
-        return _cleaned(provider, token[PROFILE])
+        return _profile(provider, token[PROFILE])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
@@ -104,7 +125,7 @@ def known_profile(blueprint: Any, token: Token) -> AccountProfile | None:
     if kept is not None:
         return kept
     claims = getattr(blueprint._session_with(token), "id_claims", None)
-    return None if claims is None else _cleaned(blueprint.name, {**claims, "id": claims["sub"]})
+    return None if claims is None else _profile(blueprint.name, {**claims, "id": claims["sub"]})
 
 
 def _fields(blueprint: Any, session: Any, token: Token, reader: ProfileReader | None) -> Any:
@@ -121,18 +142,8 @@ def _fields(blueprint: Any, session: Any, token: Token, reader: ProfileReader | 
     return fields
 
 
-def _cleaned(provider: str, fields: Mapping[str, Any]) -> AccountProfile:
-    email = _text(fields.get("email"))
-    if email is not None and ("@" not in email or " " in email):
-        email = None
-    return AccountProfile(
-        provider=provider,
-        id=account_text(fields["id"]),
-        name=_text(fields.get("name")),
-        email=email,
-        email_verified=email is not None and _is_yes(fields.get("email_verified")),
-        picture=_url(fields.get("picture")),
-    )
+def _profile(provider: str, fields: Mapping[str, Any]) -> AccountProfile:
+    return AccountProfile(provider, fields["id"], *(fields.get(name) for name in _OPTIONAL))  # type: ignore[arg-type] # it is made sane
 
 
 def _text(value: object) -> str | None:

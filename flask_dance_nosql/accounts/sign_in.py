@@ -306,7 +306,9 @@ class SignIn:
         backend, is_ours = self._backend, True
         with ExitStack() as stack:
             if backend is not None:
-                key = TokenKey(f"{_PREFIX}{self.blueprint.name}", f"{_PREFIX}{account}")
+                # Should it be left behind, it must not tell of somebody who is forgotten.
+                digest, name = TokenKey("any", account).digest, self.blueprint.name
+                key = TokenKey(f"{_PREFIX}{name}", f"{_PREFIX}{digest}")
                 lease = StoreSlot(backend, key).lease(LEASE_SECONDS, WAIT_SECONDS)
                 try:
                     is_ours = stack.enter_context(lease)

@@ -15,8 +15,8 @@ from pymongo import MongoClient
 
 from examples import sign_in_with_google
 from examples.demo.embedded import MongoServer
+from examples.link_several_providers import User, db
 from examples.link_several_providers import create_app as create_linking
-from examples.link_several_providers import db
 
 from ..contrib.openid import signed
 
@@ -85,10 +85,11 @@ def test_sign_in_with_google(
 def test_link_several_providers(
     web: responses.RequestsMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A visitor signs in with GitHub and links Google, which signs them in elsewhere."""
+    """A visitor signs in with GitHub and links Google, which signs them in for ever."""
     monkeypatch.setenv("FLASK_SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path}/app.db")
     app = create_linking()
-    github, google = app.blueprints["github"], app.blueprints["google"]
+    providers: Any = app.blueprints
+    github, google = providers["github"], providers["google"]
     client, other = app.test_client(), app.test_client()
     assert client.get("/").text.count("Sign in with") == 2
     assert dance(client, web, github).location == "/"
@@ -100,5 +101,12 @@ def test_link_several_providers(
     assert client.post("/log-out").location == "/"
     assert "Sign in with GitHub" in client.get("/").text
     with app.app_context():
+        # As when the provider has ended the grants.
+        for each in (github, google):
+            each.backend.delete(each, user_id=1)
+    for each in (github, google):
+        assert dance(app.test_client(), web, each).location == "/"
+    with app.app_context():
+        assert [each.id for each in db.session.scalars(db.select(User))] == [1]
         db.session.remove()
         db.engine.dispose()

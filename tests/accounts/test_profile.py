@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import responses
@@ -86,6 +87,39 @@ def test_no_id_is_no_profile(app: Flask, provider: responses.RequestsMock, answe
         read_profile(blueprint, TOKEN)
 
 
+def as_dict(**fields: Any) -> Any:
+    """Return what a reader may return."""
+    return fields
+
+
+def as_profile(**fields: Any) -> Any:
+    """Return the same as a profile, whose fields come as they are from an answer."""
+    return AccountProfile("other", **fields)
+
+
+MAKES = pytest.mark.parametrize("make", [as_dict, as_profile])
+
+
+@MAKES
+@pytest.mark.parametrize(
+    ("account", "text"),
+    [(583231, "583231"), ("a", "a"), *((odd, None) for odd in ("", None, True, 2.5, "a" * 256))],
+)
+def test_a_reader_of_ones_own_gives_an_id(
+    app: Flask, make: Any, account: object, text: str | None
+) -> None:
+    """A number is one; the provider is the blueprint, whatever the reader says."""
+    blueprint = make_github_blueprint("id", "secret")
+    with app.test_request_context():
+        if text is None:
+            with pytest.raises(errors.AccountUnknown):
+                read_profile(blueprint, TOKEN, lambda _: make(id=account))
+        else:
+            profile = read_profile(blueprint, TOKEN, lambda _: make(id=account))
+            assert profile.key == f"github:{text}"
+
+
+@MAKES
 @pytest.mark.parametrize(
     ("field", "value", "shown"),
     [
@@ -102,14 +136,17 @@ def test_no_id_is_no_profile(app: Flask, provider: responses.RequestsMock, answe
         ("picture", "https://pictures.test/1", "https://pictures.test/1"),
     ],
 )
-def test_what_is_shown_is_clean(app: Flask, field: str, value: object, shown: str | None) -> None:
+def test_what_is_shown_is_clean(
+    app: Flask, make: Any, field: str, value: object, shown: str | None
+) -> None:
     """Text of a provider has no control characters, and URLs lead where they say."""
     blueprint = make_github_blueprint("id", "secret")
     with app.test_request_context():
-        profile = read_profile(blueprint, TOKEN, lambda session: {"id": 1, field: value})
+        profile = read_profile(blueprint, TOKEN, lambda session: make(id=1, **{field: value}))
     assert getattr(profile, field) == shown
 
 
+@MAKES
 @pytest.mark.parametrize(
     ("said", "is_verified"),
     [
@@ -126,13 +163,15 @@ def test_what_is_shown_is_clean(app: Flask, field: str, value: object, shown: st
         ({}, False),
     ],
 )
-def test_when_an_address_counts_as_verified(app: Flask, said: object, is_verified: bool) -> None:
+def test_when_an_address_counts_as_verified(
+    app: Flask, make: Any, said: object, is_verified: bool
+) -> None:
     """Nothing but a clear yes counts, and only with an address."""
     blueprint = make_github_blueprint("id", "secret")
-    fields = {"id": 1, "email": "ann@example.test", "email_verified": said}
+    fields = make(id=1, email="ann@example.test", email_verified=said)
     with app.test_request_context():
         assert read_profile(blueprint, TOKEN, lambda _: fields).email_verified is is_verified
-        none = {"id": 1, "email_verified": said}
+        none = make(id=1, email_verified=said)
         assert read_profile(blueprint, TOKEN, lambda _: none).email_verified is False
 
 

@@ -422,11 +422,10 @@ def test_who_waits_too_long(rotating: RotatingProvider, monkeypatch: pytest.Monk
     """If another login with the account does not end, there is a page, and no second user."""
     monkeypatch.setattr(sign_in, "WAIT_SECONDS", 0.05)
     members = Members(rotating)
-    held = members.store.lock(TokenKey(".signin.acme", ".signin.A"))
-    answer = members.login(members.site.browser())
+    with members.site.app.app_context(), members.sign_in._turn("A"):
+        answer = members.login(members.site.browser())
     assert (answer.status_code, "sign_in_failed" in answer.text) == (400, True)
     assert members.users == {}
-    held.release()
     assert members.user_of(members.arrived()) == "1"
 
 

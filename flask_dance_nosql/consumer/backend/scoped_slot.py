@@ -157,7 +157,8 @@ class StoreSlot(TokenSlot):
         )
         if_version = None if seen is None else 0 if old is None else old.version
         before, names = self._names(None if old is None else old.token), self._names(plain)
-        if names and (seen is None or names != before):
+        is_marked = names and (seen is None or names != before)
+        if is_marked:
             self._store.mark(self.key, names)
         if links:
             saved = self._store.link(document, if_version)
@@ -165,6 +166,9 @@ class StoreSlot(TokenSlot):
             saved = self._store.save(document)
         else:
             saved = self._store.save_apart(document, if_version)
+        with suppress(BackendError):
+            if is_marked:
+                self._store.mark(self.key, names)
         if before - names:
             self._store.unmark(self.key, before - names, is_replaced=True)
         return StoredToken(plain, saved)

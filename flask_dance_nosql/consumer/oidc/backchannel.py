@@ -134,7 +134,8 @@ class BackchannelLogout(OAuth2ConsumerBlueprint):
         if "sub" in claims and self.exclusive_accounts:
             with suppress(CorruptToken):
                 found = backend.find_account(self, claims["sub"])
-                documents = [] if found is None else [found]
+                # The ids of accounts may be others than the subjects.
+                documents = [] if found is None or not is_meant(found.token, claims) else [found]
         if not documents:
             name = next(f"{each} {claims[each]}" for each in ("sub", "sid") if each in claims)
             documents = backend.store.marked(self.name, name)

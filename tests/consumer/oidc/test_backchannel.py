@@ -15,6 +15,8 @@ from flask_dance_nosql.consumer.backend import (
     MemoryBackend,
     SessionBackend,
     TokenCipher,
+    TokenDocument,
+    TokenKey,
     TokenStore,
     UserScopedBackend,
 )
@@ -203,6 +205,21 @@ def test_accounts(openid: OpenIDProvider, several: bool) -> None:
     assert people.backend.store._documents == {}  # type: ignore[attr-defined] # it is in memory
 
 
+def test_ids_of_accounts_that_are_no_subjects(openid: OpenIDProvider) -> None:
+    """An account whose id is another's subject keeps nobody logged in."""
+    people = People(
+        openid,
+        MemoryStore(),
+        exclusive_accounts=True,
+        account_id=lambda session: session.id_claims["nick"],
+    )
+    browser = people.login(1, sub="ann", nick="a")
+    other = people.login(2, sub="bob", nick="ann")
+    assert people.post(sub="ann").status_code == 200
+    assert not people.token(1, browser)
+    assert people.token(2, other)
+
+
 def test_a_login_that_has_come_since_stays(people: People) -> None:
     """A logout token that is late, or sent again by somebody, ends what was issued before it."""
     browser = people.login(1, sub="ann", sid="s1")
@@ -227,6 +244,63 @@ def test_names_go_with_the_token(people: People) -> None:
 
     browser.do(delete)
     assert documents == {}
+
+
+class Interrupted(MemoryStore):
+    """A store in which something else happens before one operation.
+
+    Attributes:
+        before: The operation, the beginning of the provider that it is about, and what happens.
+    """
+
+    before: Any = None
+
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        self._interrupt("save", document.provider)
+        return super().save(document, if_version)
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        self._interrupt("delete", key.provider)
+        super().delete(key, if_version)
+
+    def _interrupt(self, operation: str, provider: str) -> None:
+        if self.before is not None and self.before[0] == operation:
+            _, start, happens = self.before
+            if provider.startswith(start):
+                self.before = None
+                happens()
+
+
+@pytest.mark.parametrize(
+    "scoping", [{"user_id": lambda: 1}, {"scope": "browser"}], ids=["user", "browser"]
+)
+@pytest.mark.parametrize("interrupts", ["a logout a login", "a login a logout"])
+def test_a_login_and_a_logout_at_once(
+    openid: OpenIDProvider, scoping: Any, interrupts: str
+) -> None:
+    """The new token is found by the next logout token, although the last one drops entries."""
+    store = Interrupted()
+    people = People(openid, store, scoping=scoping)
+    people.login(1, sub="ann", sid="s1")
+    ended = people.logout_token(sub="ann")
+    if interrupts == "a logout a login":
+        # The entries are written, and the document is not.
+        store.before = ("save", "acme", lambda: people.post(ended))
+        browser = people.login(1, sub="ann", sid="s1")
+    else:
+        # The document is found to be gone, and its entries are not yet.
+        found: list[Any] = []
+        store.before = (
+            "delete",
+            ".marked.",
+            lambda: found.append(people.login(1, sub="ann", sid="s1")),
+        )
+        people.post(ended)
+        (browser,) = found
+    assert store.before is None
+    assert people.token(1, browser)
+    assert people.post(sub="ann").status_code == 200
+    assert not people.token(1, browser)
 
 
 NOW = int(time.time())

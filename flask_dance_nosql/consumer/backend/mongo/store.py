@@ -18,12 +18,14 @@ from .... import clock
 from ....errors import BackendError, ConfigurationError, CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
+from ..store.entries import KINDS
 from ..store.values import decode_token
 from .documents import encode_token, replacement, taking
 from .source import Collections, CollectionSource, collection_source
 
 # IndexOptionsConflict and IndexKeySpecsConflict: there is such an index, with other options.
 _OTHER_OPTIONS = (85, 86)
+_ENTRIES = f"({'|'.join(map(re.escape, KINDS))})"
 
 
 class MongoStore(TokenStore):
@@ -169,8 +171,7 @@ class MongoStore(TokenStore):
 
     def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's documents, by their ``_id``."""
-        start = "[^:!]+" if provider is None else re.escape(TokenKey(provider).provider_text)
-        wanted, found = {"_id": {"$regex": f"^{start}{_of_user(user_id)}"}}, []
+        wanted, found = {"_id": {"$regex": f"^{_of_user(user_id, provider)}"}}, []
         for each in self._at.primary.find(wanted, projection=["_id"]):
             with suppress(ValueError):
                 found.append(TokenKey.of_text(each["_id"]))
@@ -179,12 +180,12 @@ class MongoStore(TokenStore):
     def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
         """Remove all that names a user, by reading every ``_id``."""
         primary = self._at.primary
-        entries = {"user_id": {"$regex": r"^\.(linked|marked)\."}, "token.user_id": user_id}
+        entries = {"provider": {"$regex": f"^{_ENTRIES}"}, "token.user_id": user_id}
         names = [each["_id"] for each in primary.find(entries, projection=["_id"])]
         names += [f"!lock:{name}" for name in names]
-        own = {"$regex": f"^(!lock:)?[^:!]+{_of_user(user_id)}"}
-        wanted: list[dict[str, Any]] = [{"_id": own}, {"_id": {"$in": names}}, {"user_id": user_id}]
-        primary.delete_many({"$or": wanted})
+        own = {"_id": {"$regex": f"^(!lock:)?{_of_user(user_id)}"}}
+        odd = {"user_id": user_id, "provider": {"$not": {"$regex": f"^{_ENTRIES}"}}}
+        primary.delete_many({"$or": [own, odd, {"_id": {"$in": names}}]})
 
     def prepare(self) -> None:
         """Make the indexes: for the removal of expired records, and for listing by user.
@@ -283,9 +284,12 @@ class MongoStore(TokenStore):
         return document
 
 
-def _of_user(user_id: str) -> str:
-    """Return the pattern of an ``_id`` of a user, behind the provider."""
-    return f":{re.escape(TokenKey('any', user_id).owner_text)}(:a:|$)"
+def _of_user(user_id: str, provider: str | None = None) -> str:
+    """Return the pattern of an ``_id`` of a user, whose id may be what an entry has as one."""
+    start = f"(?!{_ENTRIES})[^:!]+"
+    if provider is not None:
+        start = re.escape(TokenKey(provider).provider_text)
+    return f"{start}:{re.escape(TokenKey('any', user_id).owner_text)}(:a:|$)"
 
 
 def _reason(error: pymongo.errors.OperationFailure) -> str:

@@ -16,7 +16,7 @@ from ....errors import CorruptToken
 from ..store.base import SCAN_BATCH, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
-from ..store.entries import owner_of
+from ..store.entries import is_of_entries, owner_of
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
@@ -176,14 +176,18 @@ class RedisStore(TokenStore):
         for name in names:
             with suppress(ValueError):
                 found.add(self._keys.key(name))
-        return list(found)
+        # The user's id may be what an entry has as one.
+        return [key for key in found if provider or not is_of_entries(key.provider)]
 
     def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
         """Remove all that names a user, by a ``SCAN`` over every primary for each kind of key."""
         client: Any = self._client.get()
         own = self._keys.pattern_of(user_id).encode()
         for name in client.scan_iter(match=own, count=SCAN_BATCH, **_AS_BYTES):
-            self._call("DEL", name)
+            # An entry may have the user's id as its own, and the index then, too.
+            _, _, provider = name.rpartition(b"}:")[2].partition(b":")
+            if not is_of_entries(provider.decode(errors="replace") or user_id):
+                self._call("DEL", name)
         for pattern in self._keys.patterns_of_entries():
             for name in client.scan_iter(match=pattern.encode(), count=SCAN_BATCH, **_AS_BYTES):
                 with suppress(CorruptToken, ValueError):

@@ -212,7 +212,7 @@ class TokenStore(ABC):
         Links(self).unlink(key, provider_user_id)
 
     def mark(self, key: TokenKey, names: Iterable[str]) -> None:
-        """Have the document of a key, which is saved next, found by names as well.
+        """Have the document of a key found by names as well; called before and after it is saved.
 
         The default keeps an entry for each beside it, which takes a round trip each, and which no
         scan gives. A store in which that can't be overrides the three operations.

@@ -12,7 +12,7 @@ from .... import clock
 from ....process import PerProcess
 from .base import TokenStore
 from .document import TokenDocument, TokenKey
-from .entries import owner_of
+from .entries import is_of_entries, owner_of
 
 
 class MemoryStore(TokenStore):
@@ -74,7 +74,12 @@ class MemoryStore(TokenStore):
             return [
                 key
                 for key in self._documents
-                if key.user_id == user_id and provider in (None, key.provider)
+                if key.user_id == user_id
+                and (
+                    not is_of_entries(key.provider)
+                    if provider is None
+                    else provider == key.provider
+                )
             ]
 
     def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:  # noqa: ARG002 - all are found
@@ -85,8 +90,9 @@ class MemoryStore(TokenStore):
                 if owner.user_id == user_id:
                     del self._documents[key]
                     self._locks.pop(key, None)
-            for key in [key for key in self._locks if key.user_id == user_id]:
-                del self._locks[key]
+            for key in list(self._locks):
+                if key.user_id == user_id and not is_of_entries(key.provider):
+                    del self._locks[key]
 
     def prepare(self) -> None:
         """Do nothing: a dict is ready."""
