@@ -5,6 +5,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$nam
 VENV := .venv
 BIN := $(VENV)/bin
 N ?= 100000
+# Tests wait for servers half of their time, so there are more than most machines have processors.
+WORKERS ?= 4
 METADATA := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -26,14 +28,14 @@ demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a da
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
 
 coverage: $(VENV)/installed-test  ## Run every test, and say which lines it has not run
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
 
 fuzz: $(VENV)/installed-test  ## Try N random inputs on whatever comes in (N=100000)
-	FUZZ_RANDOM=1 FUZZ_INPUTS=$(N) $(BIN)/python -m pytest -n logical --maxprocesses 4 --show-capture=no tests/fuzz/test_fuzz.py $(ARGS)
+	FUZZ_RANDOM=1 FUZZ_INPUTS=$(N) $(BIN)/python -m pytest -n logical --show-capture=no tests/fuzz/test_fuzz.py $(ARGS)
 
 lint: $(VENV)/installed-dev  ## Check style, formatting, and who imports whom
 	$(BIN)/ruff check .
