@@ -25,6 +25,8 @@ _PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 # Base64 of 2048 and of 8192 bits: less is broken some day, and more takes long to check.
 _RSA_LENGTHS = range(341, 1380)
 _MOST_TRIED = 10
+# PEM, also of certificates, and OpenSSH (RFC 4253 section 6.6).
+_OF_PUBLIC_KEYS = ("-----BEGIN ", "---- BEGIN ", "ssh-", "ecdsa-sha2-")
 
 ALGORITHMS = tuple(_KINDS)
 """The algorithms that are known here."""
@@ -76,13 +78,18 @@ def read_keys(document: dict[str, Any]) -> tuple[Key, ...]:
 
 
 def secret_key(client_secret: str) -> tuple[Key, ...]:
-    """Return the client secret as a key. Source: OpenID Connect Core 1.0 section 10.1."""
+    """Return the client secret as a key. Source: OpenID Connect Core 1.0 section 10.1.
+
+    There is none for an empty one, nor for a public key, with which everybody could sign. Early
+    versions of joserfc warn of both, and take them.
+    """
     from joserfc.jwk import OctKey
 
+    if not client_secret.strip() or client_secret.strip().startswith(_OF_PUBLIC_KEYS):
+        return ()
     try:
         return (Key("oct", OctKey.import_key(client_secret)),)
     except ValueError:
-        # An empty one, or what is a public key.
         return ()
 
 
