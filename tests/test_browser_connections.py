@@ -16,9 +16,9 @@ from flask_dance_nosql.accounts import AccountProfile, with_profile
 
 from .accounts.test_connections import Site
 from .demo_process import ROOT, DemoProcess, running_demo
-from .test_browser import SCHEMES, browser, check, follow, page, press
+from .test_browser import SCHEMES, app_url, browser, check, follow, page, press
 
-__all__ = ["browser", "page"]
+__all__ = ["app_url", "browser", "page"]
 PICTURES = ROOT / "docs" / "_static"
 
 
@@ -29,12 +29,6 @@ def demo(
     """A running demo."""
     with running_demo(request.param, tmp_path_factory.mktemp("demo")) as process:
         yield process
-
-
-@pytest.fixture
-def app_url(demo: DemoProcess) -> str:
-    """The address of the app."""
-    return demo.address("App")
 
 
 def sign_in(page: Page, url: str, person: str) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from joserfc.jwk import OctKey
 
 from flask_dance_nosql.consumer.oidc.discovery import Metadata, read_metadata
 from flask_dance_nosql.consumer.oidc.id_token import Expected, InvalidIDToken, validate
-from flask_dance_nosql.consumer.oidc.keys import Key, read_keys
+from flask_dance_nosql.consumer.oidc.keys import Key, read_keys, secret_key
 from flask_dance_nosql.errors import ProviderError
 
 from .provider import b64, rsa_key, sign
@@ -147,3 +148,21 @@ def test_any_discovery_document(document: dict[str, Any]) -> None:
 def test_text_that_is_no_ascii(text: str) -> None:
     """It never is a token."""
     assert not is_taken(text)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        " \n",
+        rsa_key().as_pem(private=False).decode(),
+        "\n-----BEGIN CERTIFICATE-----\nMIIB",
+        "ssh-rsa AAAAB3NzaC1yc2E",
+        "ecdsa-sha2-nistp256 AAAAE2VjZHNh",
+    ],
+)
+def test_what_everybody_knows_is_no_secret(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused also where joserfc would take it, as early versions do."""
+    monkeypatch.setattr(OctKey, "import_key", lambda *_: OctKey.generate_key(256))
+    assert secret_key(secret) == ()
+    assert len(secret_key("a client secret that only the two know")) == 1
