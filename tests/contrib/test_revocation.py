@@ -206,3 +206,17 @@ def test_every_preset_that_can_revoke_has_a_row() -> None:
     presets = {row.module: make(row.module).preset for row in ROWS}
     can = {n for n, it in presets.items() if isinstance(it, Preset) and it.revocation is not None}
     assert can == {row.module for row in REVOCATIONS}
+
+
+def test_which_providers_end_the_whole_grant() -> None:
+    """With these, one token that is revoked takes the user's other tokens with it."""
+    ends = {}
+    for row in ROWS:
+        revocation = getattr(make(row.module, **row.arguments), "revocation", None)
+        if revocation is not None and revocation.ends_grant is not None:
+            ends[row.module] = revocation.ends_grant
+    assert {name for name, it in ends.items() if it} == {
+        *("apple", "discord", "facebook", "github", "google", "mastodon"),
+        *("quickbooks", "strava", "tiktok", "xero"),
+    }
+    assert {name for name, it in ends.items() if not it} == {"hubspot", "nylas", "zoom"}
