@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 N ?= 100000
 # Tests wait for servers half of their time, so there are more than most machines have processors.
+# They are dealt out by worksteal: with loadscope, a run waits for ever once a worker has crashed.
 WORKERS ?= 4
 METADATA := setup.cfg setup.py pyproject.toml
 
@@ -28,10 +29,10 @@ demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a da
 	@exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/installed-test  ## Run every test, against real servers too
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 coverage: $(VENV)/installed-test  ## Run every test, and say which lines it has not run
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
 
 fuzz: $(VENV)/installed-test  ## Try N random inputs on whatever comes in (N=100000)
