@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app, has_request_context
+from flask import has_request_context
 
 from .. import clock
+from ..consumer.app_backends import app_stores
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.scoped_slot import StoreSlot
 from ..consumer.backend.store.document import TokenDocument, TokenKey
@@ -103,7 +104,7 @@ def forget_user(user_id: Any, revoke: bool = True) -> Erasure:
     .. versionadded:: 1.0
     """
     erasing = _Erasing(id_text(user_id), revoke)
-    backends, failures = _backends(), {}
+    backends, failures = app_stores(), {}
     # Several backends may have one store: each grant is revoked by its own blueprint first.
     for step in (erasing.end_own, erasing.erase):
         for backend, blueprints in backends:
@@ -139,7 +140,7 @@ def export_user(user_id: Any) -> dict[str, Any]:
     """
     text, accounts = id_text(user_id), []
     found: dict[tuple[str, TokenKey], tuple[UserScopedBackend, Any]] = {}
-    for backend, blueprints in _backends():
+    for backend, blueprints in app_stores():
         for key in backend.store.keys(None, text):
             # Of several backends with one store, that of the blueprint can read the record.
             name, blueprint = (backend.store.place, key), blueprints.get(key.provider)
@@ -259,17 +260,6 @@ class _Erasing:
             not_revoked=listed((k for k in done if self._found[k] is not None), tells=True),
             removed=listed(done),
         )
-
-
-def _backends() -> list[tuple[UserScopedBackend, dict[str, Any]]]:
-    """Return the backends of the current app that keep users apart, each with its blueprints."""
-    found: dict[int, tuple[UserScopedBackend, dict[str, Any]]] = {}
-    for blueprint in current_app.extensions.get("flask_dance_nosql", {}):
-        backend = blueprint.backend
-        if isinstance(backend, UserScopedBackend):
-            _, blueprints = found.setdefault(id(backend), (backend, {}))
-            blueprints[blueprint.name] = blueprint
-    return list(found.values())
 
 
 def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:

@@ -1,20 +1,12 @@
-"""The ``flask tokens`` commands."""
+"""The ``flask tokens`` commands: what operators do with stored tokens."""
 
 from __future__ import annotations
 
-import click
 from flask.cli import AppGroup
 
-from ..errors import ConfigurationError
+from .keys import generate_key
 
 tokens = AppGroup("tokens", help="Work with OAuth tokens that are stored.")
 
-
-@tokens.command("generate-key", with_appcontext=False)
-def generate_key() -> None:
-    """Print a new key for FLASK_DANCE_TOKEN_KEY. Needs no app."""
-    try:
-        from ..consumer.backend import TokenCipher
-    except ConfigurationError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(TokenCipher.generate_key())
+for _command in (generate_key,):
+    tokens.add_command(_command)

@@ -9,8 +9,9 @@ from .file.backend import FileBackend
 from .scoped import UserScopedBackend
 from .session import SessionBackend
 from .store.base import TokenStore
-from .store.document import TokenDocument, TokenKey
+from .store.document import RefreshFailure, TokenDocument, TokenKey
 from .store.driver import importer
+from .store.shard import Shard
 
 if TYPE_CHECKING:
     from .cache.local import LocalCache
@@ -31,8 +32,10 @@ __all__ = [
     "OAuthConsumerMixin",
     "OAuthTokenMixin",
     "RedisBackend",
+    "RefreshFailure",
     "SQLAlchemyBackend",
     "SessionBackend",
+    "Shard",
     "TokenCipher",
     "TokenDocument",
     "TokenKey",

@@ -162,7 +162,8 @@ class UserScopedBackend(StoreBackend):
             TypeError: If it is anything else.
             BackendUnavailable: If the store did not answer.
         """
-        return list(self.store.scan(user_id=id_text(user_id)))
+        found = self.store.scan(user_id=id_text(user_id))
+        return [document for document in found if not document.grant_ended]
 
     def find_account(
         self, blueprint: BlueprintLike, provider_user_id: object

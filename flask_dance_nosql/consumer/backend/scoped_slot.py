@@ -34,6 +34,12 @@ NamesOf = Callable[[Token], set[str]]
 """Returns the names by which a token is to be found besides its key."""
 
 
+def _stored(document: TokenDocument | None) -> StoredToken:
+    if document is None:
+        return NOTHING
+    return StoredToken(None if document.grant_ended else document.token, document)
+
+
 class StoreSlot(TokenSlot):
     """A token in a store, which locks, and compares versions.
 
@@ -77,12 +83,11 @@ class StoreSlot(TokenSlot):
             first, self._first = self._first, None
             return first
         load = self._store.load_fresh if fresh else self._store.load
-        document = load(self.key)
-        return NOTHING if document is None else StoredToken(document.token, document)
+        return _stored(load(self.key))
 
     def begin_with(self, document: TokenDocument | None) -> None:
         """Let the first reading give a document that was read already, if there is one."""
-        self._first = None if document is None else StoredToken(document.token, document)
+        self._first = None if document is None else _stored(document)
 
     def require_user(self) -> None:
         """Raise a ``ConfigurationError`` if the token is no user's; nobody may become one."""
@@ -116,7 +121,8 @@ class StoreSlot(TokenSlot):
         if self.key is None:
             return []
         self.require_user()
-        found = self._store.scan(self.key.provider, self.key.user_id)
+        records = self._store.scan(self.key.provider, self.key.user_id)
+        found = [each for each in records if not each.grant_ended]
         return sorted(found, key=lambda each: (each.created_at, each.account or ""), reverse=True)
 
     def account_ids(self) -> list[str | None]:

@@ -290,7 +290,8 @@ def test_table_without_the_models_constraint(session: Session, engine: Engine) -
         if engine.dialect.name == "sqlite":
             connection.execute(text("DROP TABLE flask_dance_annotated"))
             columns = "id INTEGER PRIMARY KEY, provider, created_at, token, version, updated_at, "
-            columns += "expires_at, provider_user_id, user_id, note, made_by, counted DEFAULT 1"
+            columns += "expires_at, provider_user_id, refresh_failure, user_id, note, made_by, "
+            columns += "counted DEFAULT 1"
             connection.execute(text(f"CREATE TABLE flask_dance_annotated ({columns})"))
         else:
             name = "flask_dance_annotated_provider_user_id_key"

@@ -92,7 +92,7 @@ def test_mixin_has_the_documented_columns() -> None:
 
 def test_further_columns() -> None:
     """The further mixin adds what a document has beyond that."""
-    further = {"version", "updated_at", "expires_at", "provider_user_id"}
+    further = {"version", "updated_at", "expires_at", "provider_user_id", "refresh_failure"}
     assert set(OAuth.__table__.columns.keys()) - set(Plain.__table__.columns.keys()) == further
 
 

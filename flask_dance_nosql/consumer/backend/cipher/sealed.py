@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ....errors import TokenDecryptError
-from ..store.base import TokenStore, log
+from ....errors import CorruptToken, TokenDecryptError
+from ..store.base import Record, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
+from ..store.shard import Shard
 from ..store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
@@ -46,13 +47,23 @@ class SealedStore(StoreWrapper):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents with their tokens opened. One that can't be opened is left out."""
-        left_out = 0
-        for document in self.inner.scan(provider, user_id):
+        return self.readable(self._opened_or_error(self.inner.scan(provider, user_id)))
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield records with their tokens opened, and errors for those that can't be."""
+        return self._opened_or_error(self.inner.records(provider, user_id, shard))
+
+    def _opened_or_error(self, records: Iterable[Record]) -> Iterator[Record]:
+        for each in records:
             try:
-                yield self._opened(document)
-            except TokenDecryptError:
-                left_out += 1
-        self.tell_left_out(left_out)
+                yield each if isinstance(each, CorruptToken) else self._opened(each)
+            except TokenDecryptError as error:
+                yield error
 
     def marked(self, provider: str, name: str) -> list[TokenDocument]:
         """Return the documents that may have a name and can be opened."""
@@ -66,7 +77,7 @@ class SealedStore(StoreWrapper):
         try:
             token = self.cipher.open(document.key, document.token)
         except TokenDecryptError as error:
-            error.provider_user_id = document.provider_user_id
+            error.key, error.provider_user_id = document.key, document.provider_user_id
             log.error("%s", error)
             raise
         return msgspec.structs.replace(document, token=token)

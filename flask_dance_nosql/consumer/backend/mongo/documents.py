@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from .... import clock
 from ..store.document import TokenDocument
 from ..store.values import Token, is_plain
@@ -15,6 +17,7 @@ _INT64 = range(-(2**63), 2**63)
 # A server takes 100 levels, and the token itself is one level down.
 _BSON_DEPTH = 90
 _SWEEP_SECONDS = 60
+_NONE_IS_ABSENT = ("account", "refresh_failure")
 _UNIQUE_TOGETHER = ("provider", "user_id", "provider_user_id")
 # The largest version that can be counted: JSON and Lua know no larger integers.
 _LARGEST = 2**53 - 1
@@ -24,8 +27,11 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     """Return the update that puts a document in place of another and counts its version."""
     fields = {name: getattr(document, name) for name in document.__struct_fields__}
     fields["token"] = encode_token(document.token)
-    if document.account is None:
-        del fields["account"]
+    left_out = [name for name in _NONE_IS_ABSENT if fields[name] is None]
+    for name in left_out:
+        del fields[name]
+    if document.refresh_failure is not None:
+        fields["refresh_failure"] = msgspec.structs.asdict(document.refresh_failure)
     first = clock.first_version()
     # The document in place may be corrupt; then count from the start.
     is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}
@@ -41,9 +47,9 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     literal = {name: {"$literal": value} for name, value in fields.items()}
     update: list[dict[str, Any]]
     update = [{"$set": {**literal, "version": counted, "created_at": created_at}}]
-    if document.account is None:
-        # The record in place may be corrupt, and name one. mongomock knows no $unset here.
-        update.append({"$project": {"account": 0}})
+    if left_out:
+        # The record in place may have them. mongomock knows no $unset here.
+        update.append({"$project": dict.fromkeys(left_out, 0)})
     return update
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 import bson.errors
@@ -16,9 +17,10 @@ from pymongo.collection import Collection
 
 from .... import clock
 from ....errors import BackendError, ConfigurationError, CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore, log
+from ..store.base import SCAN_BATCH, Record, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.entries import KINDS
+from ..store.shard import Shard
 from ..store.values import decode_token
 from .documents import encode_token, replacement, taking
 from .source import Collections, CollectionSource, collection_source
@@ -147,27 +149,52 @@ class MongoStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents, by the index on user and provider where they narrow it."""
+        return self.readable(self._records(provider, user_id, None))
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield documents as :meth:`scan` does; of a part, by its ``_id``s in batches."""
+        return self._records(provider, user_id, shard)
+
+    def _records(
+        self, provider: str | None, user_id: str | None, shard: Shard | None
+    ) -> Iterator[Record]:
         fields = {"user_id": user_id, "provider": provider}
         wanted: dict[str, Any] = {name: it for name, it in fields.items() if it is not None}
         # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
-        left_out = 0
-        for found in self._at.wanted.find(wanted, batch_size=SCAN_BATCH):
-            try:
-                key = TokenKey(found["provider"], found["user_id"], found.get("account"))
-            except (KeyError, TypeError, ValueError):
-                # Its fields name nobody.
-                key = TokenKey("?")
-            try:
-                document = self._decode("scan", key, found)
-                if found["_id"] != key.text:
-                    raise self.corrupt("scan", key, "its fields name another owner")
-            except CorruptToken:
-                left_out += 1
-                continue
-            if not document.expired:
-                yield document
-        self.tell_left_out(left_out)
+        collection = self._at.wanted
+        if shard is None:
+            pages = iter([collection.find(wanted, batch_size=SCAN_BATCH)])
+        else:
+            every_id = collection.find(wanted, projection=["_id"], batch_size=SCAN_BATCH)
+            ids = (each["_id"] for each in every_id if shard.has(str(each["_id"])))
+            chunks = iter(lambda: list(islice(ids, SCAN_BATCH)), [])
+            pages = (collection.find({"_id": {"$in": chunk}}) for chunk in chunks)
+        for found in chain.from_iterable(pages):
+            yield self._record(found)
+
+    def _record(self, found: dict[str, Any]) -> Record:
+        """Return what a scan has found, or the error if it is no document of its ``_id``."""
+        try:
+            key = TokenKey(found["provider"], found["user_id"], found.get("account"))
+        except (KeyError, TypeError, ValueError):
+            # Its fields name nobody.
+            key = TokenKey("?")
+        try:
+            document = self._decode("scan", key, found)
+            if found["_id"] != key.text:
+                raise self.corrupt("scan", key, "its fields name another owner")
+        except CorruptToken as error:
+            error.key = None
+            with suppress(AttributeError, TypeError, ValueError):
+                error.key = TokenKey.of_text(found["_id"])
+            return error
+        return document
 
     def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's documents, by their ``_id``."""

@@ -13,10 +13,11 @@ import msgspec
 
 from .... import clock
 from ....errors import CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore, log
+from ..store.base import SCAN_BATCH, Record, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from ..store.entries import is_of_entries, owner_of
+from ..store.shard import Shard
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
@@ -139,30 +140,47 @@ class RedisStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
+        return self.readable(self._records(provider, user_id, None))
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield documents as :meth:`scan` does; of a part, after a look at all names."""
+        return self._records(provider, user_id, shard)
+
+    def _records(
+        self, provider: str | None, user_id: str | None, shard: Shard | None
+    ) -> Iterator[Record]:
         client: Any = self._client.get()
-        left_out = 0
         every_name = self._token_names(client, provider, user_id)
+        if shard is not None:
+            every_name = filter(shard.has, every_name)
         while names := list(islice(every_name, SCAN_BATCH)):
             with client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.execute_command("GET", name, **_AS_BYTES)
                 texts = pipeline.execute(raise_on_error=False)
             for name, text in zip(names, texts, strict=True):
-                if text is None:
-                    continue
-                try:
-                    key = self._keys.key(name)
-                    if isinstance(text, Exception):
-                        raise self._explained("scan", key, text)
-                    document = self._decode("scan", key, text)
-                except (ValueError, CorruptToken) as error:
-                    left_out += 1
-                    if not isinstance(error, CorruptToken):
-                        log.error("A scan left a record out, since its Redis key names nobody.")
-                    continue
-                if not document.expired:
-                    yield document
-        self.tell_left_out(left_out)
+                if text is not None:
+                    yield self._record(name, text)
+
+    def _record(self, name: bytes, text: bytes | Exception) -> Record:
+        """Return what a scan has found under a name, or the error if it is no document."""
+        try:
+            key = self._keys.key(name)
+        except ValueError:
+            error = self.corrupt("scan", TokenKey("?"), "its Redis key names nobody")
+            error.key = None
+            return error
+        try:
+            if isinstance(text, Exception):
+                raise self._explained("scan", key, text)
+            return self._decode("scan", key, text)
+        except CorruptToken as error:
+            return error
 
     def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's tokens: a provider's by the index, all by a ``SCAN``."""
@@ -279,9 +297,12 @@ class RedisStore(TokenStore):
 
 
 def _encode(document: TokenDocument) -> bytes:
-    """Return the JSON of a document, with the account, its last field, only if there is one."""
+    """Return the JSON of a document, without its last two fields where they are ``None``."""
     text = _encode_all(document)
-    return text if document.account is not None else text.removesuffix(b',"account":null}') + b"}"
+    if document.refresh_failure is not None:
+        return text
+    text = text.removesuffix(b',"refresh_failure":null}')
+    return text.removesuffix(b',"account":null') + b"}"
 
 
 def _not_ready(error: Exception) -> ServerNotReady | None:

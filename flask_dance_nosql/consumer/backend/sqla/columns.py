@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -16,7 +17,7 @@ from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from .... import clock
 from ....errors import ConfigurationError
-from ..store.document import TokenDocument, TokenKey
+from ..store.document import RefreshFailure, TokenDocument, TokenKey
 from ..store.values import decode_token, is_plain
 from .ids import INT64, UserIds
 from .mapping import account_column, kinds_of, mapper_of, refuse_composite_user, user_column
@@ -32,7 +33,8 @@ LARGEST_VERSION = 2**53 - 1
 _encode = json.JSONEncoder(sort_keys=True, default=str).encode
 # MySQL's JSON takes 100 levels.
 _DEPTH = 90
-_OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
+_FAILURE = "refresh_failure"
+_OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id", _FAILURE)
 _BROKEN: Any = object()
 
 
@@ -157,6 +159,8 @@ class Columns:
         # The application may have filled the column itself.
         if "provider_user_id" in self.optional and document.provider_user_id is not None:
             values[self.optional["provider_user_id"]] = document.provider_user_id
+        if _FAILURE in self.optional:
+            values[self.optional[_FAILURE]] = msgspec.to_builtins(document.refresh_failure)
         return values
 
     def inserted(self, document: TokenDocument, defaults: Defaults) -> Values:
@@ -240,6 +244,7 @@ class Columns:
             fields[name] = _aware(fields.get(name))
         fields |= {"provider": key.provider, "user_id": key.user_id, "account": key.account}
         fields["token"] = decode_token(row.its_token)
+        fields[_FAILURE] = _failure(fields.get(_FAILURE))
         return msgspec.convert(fields, TokenDocument)
 
     def saved(
@@ -256,6 +261,7 @@ class Columns:
             version=content if counted is None else counted,
             created_at=self.moment(row, "created_at") or document.created_at,
             provider_user_id=account,
+            refresh_failure=document.refresh_failure if _FAILURE in self.optional else None,
         )
 
 
@@ -275,6 +281,13 @@ def _content_version(identity: Identity, token: Any) -> int:
 def _account(value: Any) -> str | None:
     is_text = isinstance(value, str) and value.encode(errors="ignore").decode() == value
     return value if is_text else None
+
+
+def _failure(value: Any) -> RefreshFailure | None:
+    # The column may be the application's own. What it has in there is no reason to refuse a token.
+    with suppress(msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None if value is None else msgspec.convert(value, RefreshFailure)
+    return None
 
 
 def _aware(value: Any) -> Any:

@@ -55,6 +55,7 @@ class OAuthTokenMixin(OAuthConsumerMixin):
         updated_at: When the row was last written, in UTC without a time zone; default: now.
         expires_at: When the row counts as gone, likewise, or ``None``; see ``ttl``.
         provider_user_id: The account at the provider, or ``None`` if it is not known.
+        refresh_failure: How refreshes of the token fail, as JSON, or ``None`` if they don't.
     """
 
     version: Mapped[int] = mapped_column(
@@ -63,6 +64,7 @@ class OAuthTokenMixin(OAuthConsumerMixin):
     updated_at: Mapped[datetime] = mapped_column(default=_utc_now, onupdate=_utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     provider_user_id: Mapped[str | None] = mapped_column(String(256))
+    refresh_failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class OAuthAccountMixin(OAuthTokenMixin):

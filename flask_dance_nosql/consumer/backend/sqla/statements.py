@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import bindparam, case, false, func, literal_column, select, tuple_
 from sqlalchemy.sql import ColumnElement, Delete, Select, Update
 from sqlalchemy.sql.dml import ReturningInsert
-from sqlalchemy.types import Double
+from sqlalchemy.types import Double, Integer
 
 from ..store.document import TokenKey
+from ..store.shard import Shard
 from .columns import LARGEST_VERSION, Columns, Identity, Values
 
 # The names of parameters must not be those of columns, which would be taken for values to write.
@@ -99,6 +100,18 @@ class Statements:
         except ValueError:
             value = None
         return query.where(false() if value is None else columns.user == value)
+
+    def part(
+        self, provider: str | None, user_id: str | None, shard: Shard | None
+    ) -> tuple[Select[Any], Callable[[Identity], bool]]:
+        """Return the query for a part of a listing, and what tells which of its rows are in it."""
+        query, key = self.listing(provider, user_id), self._columns.primary_key
+        if shard is None:
+            return query, lambda _: True
+        if len(key) == 1 and isinstance(key[0].type, Integer):
+            # The sign of a remainder is that of the number.
+            return query.where(func.abs(key[0] % shard.count) == shard.number - 1), lambda _: True
+        return query, lambda identity: shard.has(repr(tuple(map(str, identity))))
 
     def linked(self, provider: str, account: str) -> Select[Any]:
         """Return the query for the rows that have an account at a provider."""

@@ -15,8 +15,9 @@ from ....errors import (
     CorruptToken,
     VersionConflict,
 )
-from ..store.base import SCAN_BATCH, log
+from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
+from ..store.shard import Shard
 from .accounts import Accounts
 from .columns import LONG_AGO, Columns, Defaults
 from .errors import SQLErrors
@@ -104,14 +105,30 @@ class SQLAlchemyStore(SQLErrors):
         with self._transactions.read(fresh=fresh) as connection:
             return self._newest(key, connection.execute(statements.select, parameters).all())
 
+    def _record(self, row: Row[Any]) -> Record:
+        """Return the document in a row, or the error if it holds none."""
+        try:
+            key = self._columns.key(row)
+        except (TypeError, ValueError):
+            error = self.corrupt("scan", TokenKey("?"), "its provider or user is no part of a key")
+            error.key = None
+            return error
+        try:
+            return self._document("scan", key, row)
+        except CorruptToken as error:
+            return error
+
     def _live(self, operation: str, key: TokenKey, row: Row[Any] | None) -> TokenDocument | None:
         if row is None:
             return None
+        document = self._document(operation, key, row)
+        return None if document.expired else document
+
+    def _document(self, operation: str, key: TokenKey, row: Row[Any]) -> TokenDocument:
         try:
-            document = self._columns.document(key, row)
+            return self._columns.document(key, row)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             raise self.corrupt(operation, key, "it is not a token document") from error
-        return None if document.expired else document
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Update a key's row or insert one: by an upsert, or by two statements in a transaction."""
@@ -289,29 +306,37 @@ class SQLAlchemyStore(SQLErrors):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield documents in batches of 500 rows, in the order of the primary key."""
-        columns, left_out = self._columns, 0
-        query = page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
+        return self.readable(self._records(provider, user_id, None))
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield documents as :meth:`scan` does; of a part, by the remainder of a numeric key."""
+        return self._records(provider, user_id, shard)
+
+    def _records(
+        self, provider: str | None, user_id: str | None, shard: Shard | None
+    ) -> Iterator[Record]:
+        columns = self._columns
+        query, is_in_part = self._statements.part(provider, user_id, shard)
+        query = page = query.limit(SCAN_BATCH)
         while True:
             with self._transactions.read() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
-                try:
-                    key = columns.key(row)
-                    if provider not in (None, key.provider) or user_id not in (None, key.user_id):
-                        # A collation that ignores case has found it.
-                        continue
-                    document = self._live("scan", key, row)
-                except (CorruptToken, TypeError, ValueError) as error:
-                    left_out += 1
-                    if not isinstance(error, CorruptToken):
-                        log.error(
-                            "A row of %s has a provider or user that is no key.", columns.name
-                        )
+                if not is_in_part(columns.identity(row)):
                     continue
-                if document is not None:
-                    yield document
+                record = self._record(row)
+                is_found = isinstance(record, CorruptToken) or (
+                    # A collation that ignores case may have found it.
+                    provider in (None, record.provider) and user_id in (None, record.user_id)
+                )
+                if is_found:
+                    yield record
             if len(rows) < SCAN_BATCH:
-                self.tell_left_out(left_out)
                 return
             query = page.where(tuple_(*columns.primary_key) > columns.identity(rows[-1]))
 
@@ -352,6 +377,11 @@ class SQLAlchemyStore(SQLErrors):
                 f"The model {self._columns.name} has no expires_at, so that a ttl can't be kept. "
                 "Base it on OAuthTokenMixin."
             )
+
+    @property
+    def keeps_failures(self) -> bool:
+        """Whether the model has a ``refresh_failure``."""
+        return "refresh_failure" in self._columns.optional
 
     def require_accounts(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``account``."""

@@ -17,16 +17,20 @@ from .entries import KINDS, owner_of
 from .lease import Lease
 from .links import Links
 from .marks import Marks
+from .shard import Shard
 from .translation import translated, translations
 
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
-_OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
+_OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan", "records")
 _OF_ENTRIES = ("link", "linked", "unlink", "mark", "marked", "unmark", "keys", "forget")
 _OPERATIONS = (*_OF_DOCUMENTS, *_OF_ENTRIES, "prepare", "ping", "acquire", "release")
 # Those that are given a user's id in something else than a key.
-_WITH_IDS = ("save", "save_apart", "scan")
+_WITH_IDS = ("save", "save_apart", "scan", "records")
+
+Record = TokenDocument | CorruptToken
+"""A document, or in place of one that can't be read the error that reading it raises."""
 
 
 class TokenStore(ABC):
@@ -136,6 +140,29 @@ class TokenStore(ABC):
         Raises:
             TypeError, ValueError: If one is no part of a key.
         """
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield all that is stored, as :meth:`scan` does, and nothing left out.
+
+        Documents that have ended are among it, and for each record that can't be read the error
+        that says why. The default yields what :meth:`scan` does. A store that can read a part
+        without the rest overrides it.
+
+        Args:
+            provider: As of :meth:`scan`.
+            user_id: Likewise.
+            shard: Only this part of it; ``None`` for all.
+
+        .. versionadded:: 1.0
+        """
+        for document in self.scan(provider, user_id):
+            if shard is None or shard.has(document.key.text):
+                yield document
 
     @abstractmethod
     def prepare(self) -> None:
@@ -274,6 +301,11 @@ class TokenStore(ABC):
                     if owner is not None and owner.user_id == user_id:
                         self.delete(entry.key)
 
+    @property
+    def keeps_failures(self) -> bool:
+        """Whether it keeps the ``refresh_failure`` of documents; ``True`` by default."""
+        return True
+
     def require_expiry(self) -> None:  # noqa: B027 - most stores can
         """Make sure that the store keeps when a record ends.
 
@@ -310,8 +342,19 @@ class TokenStore(ABC):
     def corrupt(self, operation: str, key: TokenKey, reason: str) -> CorruptToken:
         """Return the error for something under a key that is not its document, and log it."""
         error = CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
+        error.key = key
         log.error("%s", error)
         return error
+
+    def readable(self, records: Iterable[Record]) -> Iterator[TokenDocument]:
+        """Yield the documents among records that have not ended, and log how many can't be read."""
+        left_out = 0
+        for each in records:
+            if isinstance(each, CorruptToken):
+                left_out += 1
+            elif not each.expired:
+                yield each
+        self.tell_left_out(left_out)
 
     def tell_left_out(self, count: int) -> None:
         """Log how many records a scan has left out, if there were any."""

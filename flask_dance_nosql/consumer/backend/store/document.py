@@ -102,6 +102,27 @@ class TokenKey(msgspec.Struct, frozen=True):
         return sha256(self.text.encode()).hexdigest()
 
 
+class RefreshFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """How refreshes of a token have failed since the last that succeeded.
+
+    Args:
+        count: How many have failed.
+        since: When the first of them failed, as aware UTC time.
+        next_try: When :doc:`keep-fresh </keeping-alive>` tries again, as aware UTC time.
+        reason: Why the last one failed: text that may be shown.
+        needs_login: Whether the provider has refused in a way that asking again does not change, so
+            that the user has to log in again.
+
+    .. versionadded:: 1.0
+    """
+
+    count: int
+    since: datetime
+    next_try: datetime
+    reason: str
+    needs_login: bool = False
+
+
 class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A token and its metadata: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
 
@@ -118,6 +139,8 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         token: The token.
         format: The version of this layout.
         account: The account of its key, or ``None``. Stores keep no such field then.
+        refresh_failure: How refreshes of it fail, or ``None`` if the last one did not. Stores keep
+            no such field then.
     """
 
     version: int = 0
@@ -130,6 +153,7 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     token: Token
     format: Literal[1] = 1
     account: str | None = None
+    refresh_failure: RefreshFailure | None = None
 
     @property
     def key(self) -> TokenKey:
@@ -150,6 +174,15 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     def expired(self) -> bool:
         """Whether the record may be dropped. An expired record counts as none."""
         return self.expires_at is not None and self.expires_at <= clock.now()
+
+    @property
+    def grant_ended(self) -> bool:
+        """Whether it tells that the provider has ended the grant, in place of a token.
+
+        To the application, its owner is one without a token.
+        """
+        failure = self.refresh_failure
+        return failure is not None and failure.needs_login and not self.token
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = ("provider", "user_id", "account", "version", "updated_at")

@@ -21,8 +21,8 @@ def is_of_entries(provider: str) -> bool:
     return provider.startswith(KINDS)
 
 
-def tokens_in(documents: Iterable[TokenDocument]) -> Iterator[TokenDocument]:
-    """Yield the documents that are of tokens, and not the entries."""
+def tokens_in(documents: Iterable[Any]) -> Iterator[Any]:
+    """Yield the records that are of tokens, and not the entries."""
     return (each for each in documents if not is_of_entries(each.provider))
 
 

@@ -10,9 +10,10 @@ import msgspec
 
 from .... import clock
 from ....process import PerProcess
-from .base import TokenStore
+from .base import Record, TokenStore
 from .document import TokenDocument, TokenKey
 from .entries import is_of_entries, owner_of
+from .shard import Shard
 
 
 class MemoryStore(TokenStore):
@@ -60,11 +61,27 @@ class MemoryStore(TokenStore):
         self, provider: str | None = None, user_id: str | None = None
     ) -> Iterator[TokenDocument]:
         """Yield copies of the documents that were there when the scan began."""
+        return self.readable(self._found(provider, user_id, None))
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield copies of the documents that were there when it began, with those that ended."""
+        return self._found(provider, user_id, shard)
+
+    def _found(
+        self, provider: str | None, user_id: str | None, shard: Shard | None
+    ) -> Iterator[TokenDocument]:
         with self._mutexes.get():
             keys = list(self._documents)
         for key in keys:
-            if provider in (None, key.provider) and user_id in (None, key.user_id):
-                document = self.load(key)
+            is_wanted = provider in (None, key.provider) and user_id in (None, key.user_id)
+            if is_wanted and (shard is None or shard.has(key.text)):
+                with self._mutexes.get():
+                    document = deepcopy(self._documents.get(key))
                 if document is not None:
                     yield document
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from .base import TokenStore
+from .base import Record, TokenStore
 from .document import TokenDocument, TokenKey
+from .shard import Shard
 
 
 class StoreWrapper(TokenStore):
@@ -89,6 +90,15 @@ class StoreWrapper(TokenStore):
         """Scan the other store."""
         return self.inner.scan(provider, user_id)
 
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Ask the other store for its records."""
+        return self.inner.records(provider, user_id, shard)
+
     def prepare(self) -> None:
         """Prepare the other store."""
         self.inner.prepare()
@@ -104,6 +114,11 @@ class StoreWrapper(TokenStore):
     def release(self, key: TokenKey, holder: str) -> None:
         """Release a lock in the other store."""
         self.inner.release(key, holder)
+
+    @property
+    def keeps_failures(self) -> bool:
+        """Whether the other store does."""
+        return self.inner.keeps_failures
 
     def require_expiry(self) -> None:
         """Make sure that the other store keeps when a record ends."""

@@ -1,0 +1,1 @@
+"""What operators do with stored tokens: each command of ``flask tokens``, as a function."""
