@@ -31,7 +31,6 @@ from flask_dance_nosql.consumer.backend.sqla import (
     SQLAlchemyStore,
     unique_per_user,
 )
-from flask_dance_nosql.consumer.backend.store.base import batches
 
 from .rounds import compare
 from .stores import TOKEN
@@ -60,8 +59,9 @@ def documents(count: int) -> Iterator[list[TokenDocument]]:
     one = TokenDocument(
         provider="provider", user_id="0", token=TOKEN, created_at=now, updated_at=now, version=1
     )
-    made = (msgspec.structs.replace(one, user_id=str(number)) for number in range(count))
-    return batches(made, BATCH)
+    for first in range(0, count, BATCH):
+        numbers = range(first, min(first + BATCH, count))
+        yield [msgspec.structs.replace(one, user_id=str(number)) for number in numbers]
 
 
 def mongo_store(stack: ExitStack, folder: Path, count: int) -> TokenStore:
