@@ -119,7 +119,7 @@ class TokenCipher:
         Raises:
             ConfigurationError: If there is no key, or one that can't be used.
         """
-        keyring = self._current_keyring()
+        keyring = self.keyring_for(key)
         text = _encode(token)
         # Whole groups of three bytes: no two texts in base64 then stand for the same envelope.
         text += b" " * ((2 - len(text)) % 3)
@@ -151,7 +151,7 @@ class TokenCipher:
             if self.allow_plaintext:
                 return token
             raise _decrypt_error(key, "it is not encrypted. Until all are: allow_plaintext=True.")
-        keyring = self._current_keyring()
+        keyring = self.keyring_for(key)
         try:
             envelope = _envelope_in(token)
             header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
@@ -183,17 +183,21 @@ class TokenCipher:
         except (msgspec.MsgspecError, ValueError):
             return ""
 
-    def key_ids(self) -> tuple[str, ...]:
+    def key_ids(self, key: TokenKey | None = None) -> tuple[str, ...]:
         """Return the ids of the keys at hand: of the key that seals, then of its fallbacks.
+
+        Args:
+            key: Whose token they are for; ``None``, the default, for those that are everybody's.
 
         Raises:
             ConfigurationError: If there is no key, or one that can't be used.
 
         .. versionadded:: 1.0
         """
-        return self._current_keyring().ids
+        return self.keyring_for(key).ids
 
-    def _current_keyring(self) -> Keyring:
+    def keyring_for(self, key: TokenKey | None) -> Keyring:
+        """Return the keys for the token of a key."""
         if self._keyring is not None:
             return self._keyring
         app: Flask | None = None
