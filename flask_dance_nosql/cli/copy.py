@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
-from werkzeug.utils import import_string
 
 from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
@@ -122,15 +122,18 @@ def _pairs(
 
 
 def _imported(name: str, option: str) -> Place:
+    module, _, attribute = name.partition(":")
     try:
-        found: Any = import_string(name)
-        is_place = isinstance(found, UserScopedBackend | TokenStore)
-        place: Any = found() if not is_place and callable(found) else found
-    except ImportError as error:
-        raise click.BadParameter(str(error).splitlines()[0], param_hint=option) from None
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        message = f"{name} can't be imported as MODULE:NAME: {error}"
+        raise click.BadParameter(message, param_hint=option) from None
+    is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
+    place: Any = found() if is_maker else found
     if not isinstance(place, UserScopedBackend | TokenStore):
-        kind = type(place).__name__
-        message = f"{name} is a {kind}, and not a backend with a store, nor a store."
+        message = f"{name} is neither a backend with a store, nor a store, nor returns one."
         raise click.BadParameter(message, param_hint=option)
     return place
 

@@ -101,7 +101,7 @@ class _Copying:
         self._marks = marks_of(source, target)
         self._dry_run = dry_run
         # Whether to look before the first attempt to write: as the last record was.
-        self._expects_it = dry_run
+        self._expects_it = True
 
     def copy(self, document: TokenDocument) -> None:
         """Bring a document of the source over, and count it."""

@@ -77,6 +77,8 @@ class MovingBackend(UserScopedBackend):
         self.leads = leads
         store = MovingStore(new.store, old.store, leads_new=leads == "new", falls=fall_through)
         StoreBackend.__init__(self, store, new._owners, new._ttl)
+        # What a blueprint adds to them is known to those who copy, too.
+        new.marks = old.marks = self.marks
 
 
 def _has_store(backend: object) -> bool:
