@@ -166,7 +166,7 @@ class MongoStore(TokenStore):
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield documents as :meth:`scan` does; of a part, by its ``_id``s in batches."""
+        """Yield documents as :meth:`scan` does; of a part, by each ``_id``, in batches."""
         return self._records(provider, user_id, shard)
 
     def _records(
