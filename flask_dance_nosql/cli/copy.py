@@ -111,9 +111,9 @@ def _pairs(
         if wanted is not None:
             pairs.append((name, backend, wanted))
         elif isinstance(backend, MovingBackend):
-            # From the one that leads: the other one has what that has not only by mistake.
+            # From the one that leads, or else from the one that has the rest.
             lead, follow = backend.old, backend.new
-            if backend.leads == "new":
+            if backend.leads == "new" and not backend.falls_through:
                 lead, follow = follow, lead
             pairs.append((name, lead, follow))
     if not pairs:

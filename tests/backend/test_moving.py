@@ -221,7 +221,7 @@ def test_whose_and_how_long_is_as_of_the_new_one(blueprint: OAuth2ConsumerBluepr
     [
         lambda one: MovingBackend(one, one.store),
         lambda one: MovingBackend(MovingBackend(one, one), one),
-        lambda one: MovingBackend(one, one, leads="both"),
+        lambda one: MovingBackend(one, one, leads="both"),  # type: ignore[arg-type] # that is the mistake
         lambda one: MovingBackend(one, one, fall_through=True),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -169,13 +170,14 @@ def test_what_is_mistyped_is_told(target: MemoryStore, arguments: list[str], mes
     assert message in result.output
 
 
-@pytest.mark.parametrize("leads", ["old", "new"])
-def test_copy_of_a_moving_backend(leads: str) -> None:
-    """It goes from the store that leads to the other one, without being told where."""
+@pytest.mark.parametrize("options", [{}, {"leads": "new"}, {"leads": "new", "fall_through": True}])
+def test_copy_of_a_moving_backend(options: dict[str, Any]) -> None:
+    """It goes from the store that has all to the other one, without being told where."""
+    leads = "new" if len(options) == 1 else "old"
     stores = {"old": MemoryStore(), "new": MemoryStore()}
     backend_of(stores[leads])
     new, old = (UserScopedBackend(stores[name], user_id=1) for name in ("new", "old"))
-    app = app_with(MovingBackend(new, old, leads="old" if leads == "old" else "new"))
+    app = app_with(MovingBackend(new, old, **options))
     assert run(app, "copy", "--verify").exit_code == 1
     assert "3 copied" in run(app, "copy").output
     assert run(app, "copy", "--verify").exit_code == 0

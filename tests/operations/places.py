@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pymongo
 import pytest
+import sqlalchemy
 from sqlalchemy import create_engine
 from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -82,8 +83,8 @@ def address_of(kind: str, request: pytest.FixtureRequest) -> str:
     Base.metadata.create_all(engine)
     with engine.connect() as connection:
         schema = connection.exec_driver_sql("SHOW search_path").scalar()
-    url = engine.url.update_query_dict({"options": f"-c search_path={schema}"})
-    return str(url.render_as_string(hide_password=False))
+    full = engine.url.update_query_dict({"options": f"-c search_path={schema}"})
+    return str(full.render_as_string(hide_password=False))
 
 
 def put_quickly(kind: str, store: Any, documents: list[TokenDocument]) -> None:
@@ -105,7 +106,7 @@ def put_quickly(kind: str, store: Any, documents: list[TokenDocument]) -> None:
             for name in ("created_at", "updated_at"):
                 row[name] = row[name].replace(tzinfo=None)
         with store._transactions.write() as connection:
-            connection.execute(Written.__table__.insert(), rows)
+            connection.execute(sqlalchemy.insert(Written), rows)
 
 
 def key_of(number: int) -> TokenKey:

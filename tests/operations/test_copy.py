@@ -222,3 +222,28 @@ def test_what_is_written_meanwhile_is_copied(target: TokenStore) -> None:
     found = target.load(key_of(1))
     assert found is not None
     assert found.token == newer.token
+
+
+class WrittenMeanwhile(MemoryStore):
+    """A target that gets a newer token just before one is copied to it."""
+
+    newer: TokenDocument | None = None
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        if self.newer is not None:
+            newer, self.newer = self.newer, None
+            super().save(newer)
+        return super().save_as(document, if_version)
+
+
+@pytest.mark.parametrize("has_old_one", [True, False])
+def test_a_newer_write_to_the_target_meanwhile_stays(has_old_one: bool) -> None:
+    """A login in the new application, between the look at the target and the write, is not lost."""
+    source, target = filled(1), WrittenMeanwhile()
+    if has_old_one:
+        target.save(replace(written(key_of(0)), updated_at=LONG_AGO - timedelta(days=1)))
+    target.newer = make_document(key_of(0), {"access_token": "newer"})
+    assert copy_tokens(source, target).newer == 1
+    found = target.load(key_of(0))
+    assert found is not None
+    assert found.token == {"access_token": "newer"}

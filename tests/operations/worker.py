@@ -45,7 +45,7 @@ def main(given: dict[str, Any]) -> None:
         if len(places) == 1:
             result = reseal(places[0], told=told)
         else:
-            result = copy_tokens(*places, told=told)
+            result = copy_tokens(places[0], places[1], told=told)
     left = [each.reason for each in result.left]
     print(json.dumps({**asdict(result), "left": left, "rss": rss()}), flush=True)
 

@@ -45,6 +45,7 @@ class MovingBackend(UserScopedBackend):
         new: As above.
         old: Likewise.
         leads: Likewise.
+        falls_through: Whether ``fall_through`` is on.
 
     Raises:
         ConfigurationError: If an argument is none of these.
@@ -75,6 +76,7 @@ class MovingBackend(UserScopedBackend):
         self.new = new
         self.old = old
         self.leads = leads
+        self.falls_through = fall_through
         store = MovingStore(new.store, old.store, leads_new=leads == "new", falls=fall_through)
         StoreBackend.__init__(self, store, new._owners, new._ttl)
         # What a blueprint adds to them is known to those who copy, too.
