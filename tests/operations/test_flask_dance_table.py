@@ -11,7 +11,7 @@ from flask_dance.consumer import OAuth2ConsumerBlueprint as FlaskDanceBlueprint
 from flask_dance.consumer.storage.sqla import OAuthConsumerMixin, SQLAlchemyStorage
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, ForeignKey, text
-from sqlalchemy.orm import close_all_sessions
+from sqlalchemy.orm import Session, close_all_sessions
 
 from flask_dance_nosql.consumer.backend import TokenKey
 from flask_dance_nosql.consumer.backend.sqla import store_of_table
@@ -100,10 +100,6 @@ def test_another_table(engine: Engine) -> None:
         row = {"token": '{"access_token": "at"}'}
         insert = text("INSERT INTO grants VALUES (1, 'github', :token, 'ada')")
         connection.execute(insert, row)
-    with engine.connect() as connection:
-        pass
-    from sqlalchemy.orm import Session
-
     with Session(engine) as session:
         store = store_of_table(session, "grants", user="owner")
         [document] = store.scan()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -81,6 +81,14 @@ class Hooked(MemoryStore):
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         self._at("delete")
         super().delete(key, if_version)
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        self._at("keys")
+        return super().keys(provider, user_id)
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
+        self._at("forget")
+        super().forget(user_id, keys)
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         self._at("acquire")
@@ -290,11 +298,16 @@ def test_one_that_does_not_answer(pair: Pair, step: str) -> None:
     store.save(token("a"))
     store.follower.is_down = True  # type: ignore[attr-defined] # it is hooked
     store.save(token("b"))
+    store.mark(KEY, ["s1"])
+    store.unmark(KEY, ["s1"], is_replaced=True)
+    store.unlink(KEY, "7")
+    assert store.keys(None, "1") == [KEY]
     found = store.load_fresh(KEY)
     assert found is not None
     assert found.token == {"access_token": "b"}
-    with pytest.raises(BackendUnavailable):
-        store.delete(KEY)
+    for remove in (lambda: store.delete(KEY), lambda: store.forget("1", [KEY])):
+        with pytest.raises(BackendUnavailable):
+            remove()
     assert store.load(KEY) is not None
     assert store.lock(KEY) is not None
     store.follower.is_down = False  # type: ignore[attr-defined] # likewise

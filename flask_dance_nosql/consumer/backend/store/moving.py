@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from ....errors import (
     AccountAlreadyLinked,
@@ -67,14 +67,20 @@ class MovingStore(StoreWrapper):
         document = self.inner.load_fresh(key)
         if document is None:
             return self._moved(key) if self._falls else None
-        try:
+        with self._left_aside():
             other = self.follower.load_fresh(key)
             if other is not None and self._is_ahead(other, document):
                 self._settle(key)
                 return self.inner.load_fresh(key)
+        return document
+
+    @contextmanager
+    def _left_aside(self) -> Iterator[None]:
+        """Go on without the follower if it fails."""
+        try:
+            yield
         except BackendError as error:
             log.warning("One of two stores that tokens move between is left aside. %s", error)
-        return document
 
     def _moved(self, key: TokenKey) -> TokenDocument | None:
         """Move what the new store lacks from the old one, and return it."""
@@ -185,22 +191,22 @@ class MovingStore(StoreWrapper):
     def unlink(self, key: TokenKey, provider_user_id: str) -> None:
         """Forget an account in both."""
         self.inner.unlink(key, provider_user_id)
-        self.follower.unlink(key, provider_user_id)
+        with self._left_aside():
+            self.follower.unlink(key, provider_user_id)
 
     def mark(self, key: TokenKey, names: Iterable[str]) -> None:
         """Have a document found by names in both."""
         names = list(names)
         self.inner.mark(key, names)
-        try:
+        with self._left_aside():
             self.follower.mark(key, names)
-        except BackendError as error:
-            log.warning("A name of a token is in one of two stores only. %s", error)
 
     def unmark(self, key: TokenKey, names: Iterable[str], *, is_replaced: bool = False) -> None:
         """Forget names in both."""
         names = list(names)
         self.inner.unmark(key, names, is_replaced=is_replaced)
-        self.follower.unmark(key, names, is_replaced=is_replaced)
+        with self._left_aside():
+            self.follower.unmark(key, names, is_replaced=is_replaced)
 
     def marked(self, provider: str, name: str) -> list[TokenDocument]:
         """Return the documents that may have a name, from the leader, and from what it may lack."""
@@ -217,7 +223,9 @@ class MovingStore(StoreWrapper):
 
     def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's records in either."""
-        found = [*self.inner.keys(provider, user_id), *self.follower.keys(provider, user_id)]
+        found = self.inner.keys(provider, user_id)
+        with self._left_aside():
+            found = [*found, *self.follower.keys(provider, user_id)]
         return list(dict.fromkeys(found))
 
     def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
