@@ -35,7 +35,7 @@ from flask_dance_nosql.testing import make_document
 from .places import KINDS, address_of, key_of, put_quickly, store_at
 from .worker import STEP
 
-TOKENS = int(os.environ.get("OPERATIONS_TOKENS", "200"))
+TOKENS = int(os.environ.get("OPERATIONS_TOKENS", "120"))
 TIMEOUT = 100 + TOKENS // 20
 PAGE = 1000
 Place = tuple[str, str, str, list[Any]]
