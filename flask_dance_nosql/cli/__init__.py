@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from flask.cli import AppGroup
 
+from .copy import copy_command
 from .keys import generate_key
+from .reseal import reseal_command
 
 tokens = AppGroup("tokens", help="Work with OAuth tokens that are stored.")
 
-for _command in (generate_key,):
+for _command in (generate_key, reseal_command, copy_command):
     tokens.add_command(_command)

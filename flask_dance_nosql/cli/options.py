@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import click
@@ -88,3 +88,16 @@ def progress(items: Iterable[T], label: str) -> Iterator[Iterable[T]]:
         return
     with click.progressbar(items, label=label, show_pos=True, file=sys.stderr) as bar:
         yield bar
+
+
+@contextmanager
+def counted(label: str) -> Iterator[Callable[[], object] | None]:
+    """Give a function that counts what is done, on the standard error stream if it is a terminal.
+
+    Where it is none, that is ``None``.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(iter(()), label=label, show_pos=True, file=sys.stderr) as bar:
+        yield partial(bar.update, 1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .base import BaseBackend, MemoryBackend, NullBackend
 from .file.backend import FileBackend
+from .moving import MovingBackend
 from .scoped import UserScopedBackend
 from .session import SessionBackend
 from .store.base import TokenStore
@@ -16,6 +17,7 @@ from .store.shard import Shard
 if TYPE_CHECKING:
     from .cache.local import LocalCache
     from .cipher.envelope import TokenCipher
+    from .cipher.tenant import TenantCipher
     from .mongo import MongoBackend
     from .redis import InvalidatedCache, RedisBackend
     from .sqla import OAuthAccountMixin, OAuthConsumerMixin, OAuthTokenMixin, SQLAlchemyBackend
@@ -27,6 +29,7 @@ __all__ = [
     "LocalCache",
     "MemoryBackend",
     "MongoBackend",
+    "MovingBackend",
     "NullBackend",
     "OAuthAccountMixin",
     "OAuthConsumerMixin",
@@ -36,6 +39,7 @@ __all__ = [
     "SQLAlchemyBackend",
     "SessionBackend",
     "Shard",
+    "TenantCipher",
     "TokenCipher",
     "TokenDocument",
     "TokenKey",
@@ -55,6 +59,7 @@ __getattr__ = importer(
         "OAuthTokenMixin": "sqla",
         "RedisBackend": "redis",
         "SQLAlchemyBackend": "sqla",
+        "TenantCipher": "cipher.tenant",
         "TokenCipher": "cipher.envelope",
     },
 )

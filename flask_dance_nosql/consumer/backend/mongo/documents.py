@@ -23,8 +23,11 @@ _UNIQUE_TOGETHER = ("provider", "user_id", "provider_user_id")
 _LARGEST = 2**53 - 1
 
 
-def replacement(document: TokenDocument) -> list[dict[str, Any]]:
-    """Return the update that puts a document in place of another and counts its version."""
+def replacement(document: TokenDocument, least: int = 0) -> list[dict[str, Any]]:
+    """Return the update that puts a document in place of another and counts its version.
+
+    The version is ``least`` at least.
+    """
     fields = {name: getattr(document, name) for name in document.__struct_fields__}
     fields["token"] = encode_token(document.token)
     left_out = [name for name in _NONE_IS_ABSENT if fields[name] is None]
@@ -32,7 +35,7 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
         del fields[name]
     if document.refresh_failure is not None:
         fields["refresh_failure"] = msgspec.structs.asdict(document.refresh_failure)
-    first = clock.first_version()
+    first = least or clock.first_version()
     # The document in place may be corrupt; then count from the start.
     is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}
     counted = {"$cond": [is_whole, {"$add": ["$version", 1]}, first]}
@@ -40,6 +43,8 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     is_small = {"$and": [{"$gte": ["$version", 0]}, {"$lt": ["$version", _LARGEST]}]}
     counted = {"$cond": [is_small, counted, first]}
     counted = {"$cond": [{"$isNumber": "$version"}, counted, first]}
+    if least:
+        counted = {"$max": [counted, least]}
     # BSON sorts values by type first, so that whatever lies between two dates is a date.
     is_date = {"$and": [{"$gte": ["$created_at", _FIRST]}, {"$lte": ["$created_at", _LAST]}]}
     created_at = {"$cond": [is_date, "$created_at", {"$literal": document.created_at}]}

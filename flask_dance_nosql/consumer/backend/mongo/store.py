@@ -94,16 +94,25 @@ class MongoStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
+        return self._save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, with the version of the document, or a higher one."""
+        return self._save(document, if_version, document.version)
+
+    def _save(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         if self._indexes_wanted and (place := self.place) not in self._indexed:
             self._create_indexes(or_warn=True)
             self._indexed.add(place)
         try:
-            stored = self._replace(document, if_version)
+            stored = self._replace(document, if_version, least)
         except pymongo.errors.DuplicateKeyError:
             if if_version is not None:
                 raise self.conflict("save", document.key) from None
             # Of two first writes at the same time one inserts; the other, tried again, replaces.
-            stored = self._replace(document, if_version)
+            stored = self._replace(document, if_version, least)
         if stored is not None:
             return msgspec.structs.replace(
                 document, version=int(stored["version"]), created_at=stored["created_at"]
@@ -111,14 +120,14 @@ class MongoStore(TokenStore):
         if if_version is not None:
             raise self.conflict("save", document.key)
         # The document was deleted in the meantime. Return it with a new version.
-        return msgspec.structs.replace(document, version=clock.first_version())
+        return msgspec.structs.replace(document, version=least or clock.first_version())
 
-    def _replace(self, document: TokenDocument, if_version: int | None) -> Any:
+    def _replace(self, document: TokenDocument, if_version: int | None, least: int) -> Any:
         """Write a document if the version is right. Returns what is stored, or ``None``."""
         primary, key = self._at.primary, {"_id": document.key.text}
         update = partial(
             primary.find_one_and_update,
-            update=replacement(document),
+            update=replacement(document, least),
             projection={"created_at": 1, "version": 1},
             return_document=pymongo.ReturnDocument.AFTER,
         )
@@ -157,7 +166,7 @@ class MongoStore(TokenStore):
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield documents as :meth:`scan` does; of a part, by its ``_id``s in batches."""
+        """Yield documents as :meth:`scan` does; of a part, by each ``_id``, in batches."""
         return self._records(provider, user_id, shard)
 
     def _records(

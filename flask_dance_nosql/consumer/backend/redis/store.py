@@ -111,11 +111,21 @@ class RedisStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Store a document by one script, which keeps the user's index in step."""
+        return self._save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, with the version of the document, or a higher one."""
+        return self._save(document, if_version, document.version)
+
+    def _save(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         key = document.key
         expected = "" if if_version is None else if_version
         end = document.expires_at
         ttl = "" if end is None else round((end - clock.now()).total_seconds() * 1000)
-        arguments = (_encode(document), expected, clock.first_version(), key.token_text, ttl)
+        first = least or clock.first_version()
+        arguments = (_encode(document), expected, first, key.token_text, ttl, least)
         saved = self._run(SAVE, [self._keys.token(key), self._keys.index(key)], *arguments)
         if saved is None:
             raise self.conflict("save", key)

@@ -140,8 +140,11 @@ class Columns:
             return None
         return self._user_ids.value(user_id)
 
-    def written(self, document: TokenDocument, row: Row[Any] | None) -> Values:
-        """Return the values, by column, that a document puts into its row, or into a new one."""
+    def written(self, document: TokenDocument, row: Row[Any] | None, least: int = 0) -> Values:
+        """Return the values, by column, that a document puts into its row, or into a new one.
+
+        The version is ``least`` at least.
+        """
         # As JSON text if a database's JSON can't hold it exactly.
         is_exact = is_plain(document.token, _DEPTH, _is_exact, _is_exact)
         values: Values = {self.token: document.token if is_exact else json.dumps(document.token)}
@@ -155,7 +158,8 @@ class Columns:
         if "version" in self.optional:
             version = 0 if row is None else self.version(row)
             is_right = 0 < version < LARGEST_VERSION
-            values[self.optional["version"]] = version + 1 if is_right else clock.first_version()
+            first = least or clock.first_version()
+            values[self.optional["version"]] = max(version + 1, least) if is_right else first
         # The application may have filled the column itself.
         if "provider_user_id" in self.optional and document.provider_user_id is not None:
             values[self.optional["provider_user_id"]] = document.provider_user_id
@@ -188,12 +192,17 @@ class Columns:
                 "see 'Several accounts' in the documentation of SQLAlchemy."
             )
 
-    def require_links(self) -> None:
-        """Raise :class:`ConfigurationError` if the model can't keep accounts unique."""
+    @property
+    def keeps_accounts_unique(self) -> bool:
+        """Whether a constraint keeps an account at a provider to one row."""
         wanted = {self.provider, self.optional.get("provider_user_id")}
         unique: list[Any] = [c for c in self.table.constraints if isinstance(c, UniqueConstraint)]
         unique += [index for index in self.table.indexes if index.unique]
-        if not any(set(each.columns) == wanted for each in unique):
+        return any(set(each.columns) == wanted for each in unique)
+
+    def require_links(self) -> None:
+        """Raise :class:`ConfigurationError` if the model can't keep accounts unique."""
+        if not self.keeps_accounts_unique:
             raise ConfigurationError(
                 f"The model {self.name} does not keep accounts at a provider unique. Give it a "
                 "provider_user_id, as OAuthTokenMixin has, and the constraint "

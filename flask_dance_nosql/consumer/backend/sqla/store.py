@@ -145,20 +145,41 @@ class SQLAlchemyStore(SQLErrors):
             self._may_upsert = False
             return self.save(document, if_version)
 
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save_apart` does, with the document's version, if the model has one."""
+        return self._save_apart(document, if_version, document.version)
+
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save and commit on a connection of its own, with ``commit=False`` too, if possible."""
+        return self._save_apart(document, if_version)
+
+    def _save_apart(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         if self._commit:
-            return self.save(document, if_version)
+            return self._save_again(document, if_version, least)
         try:
-            return self._save(document, if_version, apart=True)
+            return self._save(document, if_version, least, apart=True)
         except (exc.SQLAlchemyError, VersionConflict):
             # The session may have written the same row, or one that it refers to, uncommitted.
+            return self._save_again(document, if_version, least)
+
+    def _save_again(
+        self, document: TokenDocument, if_version: int | None, least: int
+    ) -> TokenDocument:
+        if not least:
             return self.save(document, if_version)
+        try:
+            return self._save(document, if_version, least)
+        except exc.IntegrityError:
+            # As in save().
+            return self._save(document, if_version, least)
 
     def _save(
         self,
         document: TokenDocument,
         if_version: int | None,
+        least: int = 0,
         *,
         upsert: bool = False,
         apart: bool = False,
@@ -177,7 +198,7 @@ class SQLAlchemyStore(SQLErrors):
                 is_over = if_version == 0 and end is not None and end <= clock.now()
                 if if_version != version and not is_over:
                     raise self.conflict("save", key)
-            values = columns.written(document, row)
+            values = columns.written(document, row, least)
             if row is None:
                 new_row = columns.inserted(document, self._defaults) | values
                 insert = columns.table.insert().values(new_row)
@@ -241,6 +262,18 @@ class SQLAlchemyStore(SQLErrors):
             return self.save(document, if_version)
         except BackendError:
             # Somebody else may have been first.
+            self._accounts.make_free(document, self.delete)
+            raise
+
+    def put(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store what another store has; the row itself has its account, if the model has one."""
+        if document.provider_user_id is None or not self._columns.keeps_accounts_unique:
+            return self.save_as(document, if_version)
+        self._accounts.make_free(document, self.delete)
+        try:
+            return self.save_as(document, if_version)
+        except BackendError:
+            # As in link().
             self._accounts.make_free(document, self.delete)
             raise
 
@@ -377,6 +410,11 @@ class SQLAlchemyStore(SQLErrors):
                 f"The model {self._columns.name} has no expires_at, so that a ttl can't be kept. "
                 "Base it on OAuthTokenMixin."
             )
+
+    @property
+    def kept_fields(self) -> frozenset[str]:
+        """The fields for which the model has a column."""
+        return frozenset(self._columns.optional)
 
     @property
     def keeps_failures(self) -> bool:

@@ -34,6 +34,17 @@ _ONE_CONNECTION = (StaticPool, SingletonThreadPool, AssertionPool)
 _servers: WeakKeyDictionary[Pool, str] = WeakKeyDictionary()
 
 
+def session_source(session: object) -> DriverSource[AnySession]:
+    """Return what gives a session, from one, from what returns one, or from a database's URL."""
+    return DriverSource(
+        session,
+        lambda value: isinstance(value, Session | scoped_session),
+        _WANTED,
+        lambda ready: ready,
+        lambda url: scoped_session(sessionmaker(_engine_of(url))),
+    )
+
+
 class Transactions:
     """Lends connections: the engine's, or with ``commit=False`` or no other one the session's.
 
@@ -56,13 +67,7 @@ class Transactions:
                 "caches and locks tell tenants apart by it. If there is one tenant only, write "
                 "tenant=lambda: 'all'."
             )
-        self._session: DriverSource[AnySession] = DriverSource(
-            session,
-            lambda value: isinstance(value, Session | scoped_session),
-            _WANTED,
-            lambda ready: ready,
-            lambda url: scoped_session(sessionmaker(_engine_of(url))),
-        )
+        self._session = session_source(session)
         self._mapper = columns.mapper
         self._table = columns.table
         # A session that routes reads to a replica does so by the kind of the clause.

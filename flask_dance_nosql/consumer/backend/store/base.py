@@ -23,11 +23,19 @@ from .translation import translated, translations
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
-_OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan", "records")
+_OF_DOCUMENTS = (
+    *("load", "load_fresh", "save", "save_apart", "save_as", "put", "delete", "scan", "records"),
+)
 _OF_ENTRIES = ("link", "linked", "unlink", "mark", "marked", "unmark", "keys", "forget")
 _OPERATIONS = (*_OF_DOCUMENTS, *_OF_ENTRIES, "prepare", "ping", "acquire", "release")
+_KEPT = frozenset(
+    (
+        *("version", "created_at", "updated_at", "expires_at"),
+        *("provider_user_id", "refresh_failure"),
+    )
+)
 # Those that are given a user's id in something else than a key.
-_WITH_IDS = ("save", "save_apart", "scan", "records")
+_WITH_IDS = ("save", "save_apart", "save_as", "put", "scan", "records")
 
 Record = TokenDocument | CorruptToken
 """A document, or in place of one that can't be read the error that reading it raises."""
@@ -109,6 +117,32 @@ class TokenStore(ABC):
         Arguments and errors are those of :meth:`save`.
         """
         return self.save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save_apart` does, with the version of the document if that is possible.
+
+        The version becomes the document's, or one more than the current one if that is higher. The
+        default is :meth:`save_apart`, for stores whose versions can't be chosen. Arguments and
+        errors are those of :meth:`save`, but for the version of the document, which counts.
+
+        .. versionadded:: 1.0
+        """
+        return self.save_apart(document, if_version)
+
+    def put(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store what another store has: by :meth:`save_as`, and linked if it has an account.
+
+        Moving from one store to another is built on it. Arguments are those of :meth:`save_as`.
+
+        Raises:
+            AccountAlreadyLinked: If the document of another key has the account here.
+            VersionConflict: As :meth:`save` does.
+
+        .. versionadded:: 1.0
+        """
+        if document.provider_user_id is None:
+            return self.save_as(document, if_version)
+        return Links(self).link(document, if_version, self.save_as)
 
     @abstractmethod
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
@@ -300,6 +334,14 @@ class TokenStore(ABC):
                     owner = owner_of(entry)
                     if owner is not None and owner.user_id == user_id:
                         self.delete(entry.key)
+
+    @property
+    def kept_fields(self) -> frozenset[str]:
+        """Which fields of documents it keeps, besides the token and the key; by default all.
+
+        .. versionadded:: 1.0
+        """
+        return _KEPT
 
     @property
     def keeps_failures(self) -> bool:

@@ -37,6 +37,15 @@ class MemoryStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Keep a copy of a document."""
+        return self._save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Keep a copy of a document with its version, or a higher one."""
+        return self._save(document, if_version, document.version)
+
+    def _save(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         key = document.key
         with self._mutexes.get():
             self._check("save", key, if_version)
@@ -44,7 +53,9 @@ class MemoryStore(TokenStore):
             saved = msgspec.structs.replace(
                 document,
                 token=deepcopy(document.token),
-                version=clock.first_version() if old is None else old.version + 1,
+                version=(least or clock.first_version())
+                if old is None
+                else max(old.version + 1, least),
                 created_at=document.created_at if old is None else old.created_at,
             )
             self._documents[key] = saved

@@ -75,7 +75,7 @@ def translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     kinds: dict[str, Callable[..., Any]] = {
         **dict.fromkeys(("scan", "records"), scanning),
-        **dict.fromkeys(("save", "save_apart"), saving),
+        **dict.fromkeys(("save", "save_apart", "save_as", "put"), saving),
     }
     translation = kinds.get(name, single)
     translations.add(translation)

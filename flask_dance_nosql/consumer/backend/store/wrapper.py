@@ -36,6 +36,14 @@ class StoreWrapper(TokenStore):
         """Save to the other store, outside of any transaction of the application."""
         return self.saved_by(self.inner.save_apart, document, if_version)
 
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save to the other store, with the version of the document."""
+        return self.saved_by(self.inner.save_as, document, if_version)
+
+    def put(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store what another store has in the other store."""
+        return self.saved_by(self.inner.put, document, if_version)
+
     def link(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Link and save in the other store."""
         return self.saved_by(self.inner.link, document, if_version)
@@ -114,6 +122,11 @@ class StoreWrapper(TokenStore):
     def release(self, key: TokenKey, holder: str) -> None:
         """Release a lock in the other store."""
         self.inner.release(key, holder)
+
+    @property
+    def kept_fields(self) -> frozenset[str]:
+        """What the other store keeps."""
+        return self.inner.kept_fields
 
     @property
     def keeps_failures(self) -> bool:

@@ -1,0 +1,164 @@
+"""``flask tokens copy``: copy tokens to another database."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from ..consumer.backend.moving import MovingBackend
+from ..consumer.backend.scoped import UserScopedBackend
+from ..consumer.backend.store.base import TokenStore
+from ..consumer.backend.store.shard import Shard
+from ..operations.compare import Compared, Place, compare_tokens
+from ..operations.copy import Copied, copy_tokens
+from .left import shown, tell_left
+from .options import (
+    chosen_stores,
+    counted,
+    dry_run_option,
+    explained,
+    json_option,
+    print_json,
+    provider_option,
+    shard_option,
+    yes_option,
+)
+
+
+@click.command("copy")
+@click.option(
+    "--to",
+    "target",
+    metavar="MODULE:NAME",
+    help="The backend or store to copy to, or a function that returns one. Default: the new one "
+    "of the app's MovingBackend.",
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="MODULE:NAME",
+    help="The one to copy from, likewise. Default: those of the app's blueprints.",
+)
+@provider_option
+@shard_option
+@click.option("--verify", is_flag=True, help="Copy nothing, and say where they differ.")
+@click.option(
+    "--delete-extra",
+    is_flag=True,
+    help="With --verify: remove from the target what the source has not.",
+)
+@dry_run_option
+@json_option
+@yes_option
+@with_appcontext
+@explained
+def copy_command(
+    target: str | None,
+    source: str | None,
+    provider: str | None,
+    shard: Shard | None,
+    verify: bool,
+    delete_extra: bool,
+    dry_run: bool,
+    as_json: bool,
+    yes: bool,
+) -> None:
+    """Copy tokens to another database, while the application works.
+
+    What the target has in a newer form stays. It may be stopped and run again, and passes over what
+    is there. The exit code is 1 if records are left or, with --verify, if the stores differ.
+    """
+    if delete_extra and (not verify or dry_run):
+        raise click.UsageError("--delete-extra goes with --verify, and not with --dry-run.")
+    pairs = _pairs(source, target, provider)
+    if delete_extra and not yes:
+        _ask()
+    found: list[tuple[str, Copied | Compared]] = []
+    for name, here, there in pairs:
+        with counted(f"{'Comparing' if verify else 'Copying'} {name}") as told:
+            result: Copied | Compared
+            if verify:
+                result = compare_tokens(
+                    here, there, provider, shard, delete_extra=delete_extra, told=told
+                )
+            else:
+                result = copy_tokens(here, there, provider, shard, dry_run=dry_run, told=told)
+        found.append((name, result))
+    if as_json:
+        print_json([{"source": name, **shown(result)} for name, result in found])
+    else:
+        for name, result in found:
+            _tell(name, result, dry_run=dry_run)
+    sys.exit(any(_is_failure(result) for _, result in found))
+
+
+def _pairs(
+    source: str | None, target: str | None, provider: str | None
+) -> list[tuple[str, Place, Place]]:
+    """Return the sources, each with its name and where to copy it."""
+    wanted = None if target is None else _imported(target, "--to")
+    if source is not None:
+        if wanted is None:
+            raise click.UsageError("--from needs --to.")
+        return [(source, _imported(source, "--from"), wanted)]
+    pairs: list[tuple[str, Place, Place]] = []
+    for backend, blueprints in chosen_stores(provider):
+        name = ", ".join(blueprints)
+        if wanted is not None:
+            pairs.append((name, backend, wanted))
+        elif isinstance(backend, MovingBackend):
+            # From the one that leads, or else from the one that has the rest.
+            lead, follow = backend.old, backend.new
+            if backend.leads == "new" and not backend.falls_through:
+                lead, follow = follow, lead
+            pairs.append((name, lead, follow))
+    if not pairs:
+        raise click.UsageError("Say where to copy to with --to, such as --to myapp.tokens:new.")
+    return pairs
+
+
+def _imported(name: str, option: str) -> Place:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        message = f"{name} can't be imported as MODULE:NAME: {error}"
+        raise click.BadParameter(message, param_hint=option) from None
+    is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
+    place: Any = found() if is_maker else found
+    if not isinstance(place, UserScopedBackend | TokenStore):
+        message = f"{name} is neither a backend with a store, nor a store, nor returns one."
+        raise click.BadParameter(message, param_hint=option)
+    return place
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("--delete-extra removes tokens. Without a terminal it needs --yes.")
+    click.confirm("Remove from the target what the source has not?", abort=True, err=True)
+
+
+def _is_failure(result: Copied | Compared) -> bool:
+    return not result.is_complete if isinstance(result, Compared) else bool(result.left)
+
+
+def _tell(name: str, result: Copied | Compared, *, dry_run: bool) -> None:
+    if isinstance(result, Compared):
+        click.echo(
+            f"{name}: {result.same} the same, {result.missing} missing or outdated in the target, "
+            f"{result.newer} newer there, {result.extra} there only ({result.removed} removed)"
+        )
+        tell_left(result.differences, "different")
+    else:
+        click.echo(
+            f"{name}: {result.records} records, {result.copied} "
+            f"{'to be copied' if dry_run else 'copied'}, {result.same} there already, "
+            f"{result.newer} newer there, {result.ended} ended"
+        )
+    tell_left(result.left)

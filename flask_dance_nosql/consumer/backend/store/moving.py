@@ -1,0 +1,311 @@
+"""Two stores that are kept alike while tokens move from one to the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from ....errors import (
+    AccountAlreadyLinked,
+    BackendError,
+    BackendUnavailable,
+    CorruptToken,
+    VersionConflict,
+)
+from .base import Record, TokenStore
+from .document import TokenDocument, TokenKey
+from .shard import Shard
+from .wrapper import StoreWrapper
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 10
+
+
+class MovingStore(StoreWrapper):
+    """Two stores, one of which leads: it is read, and the other one follows what is written.
+
+    Whoever has written to the leader makes the follower like it, and looks at the leader again when
+    that is done: of all who write at the same time, the last one to look leaves both alike.
+
+    Processes with the old store alone run beside those in which the old one leads, and these beside
+    those in which the new one does. All of these take the lock of a key in the old store. Where the
+    new one leads, they take it in both, the old one first, since processes with the new store alone
+    know no other.
+
+    Args:
+        new: The store that tokens move to, with its cipher and cache.
+        old: The one that they move from, likewise.
+        leads_new: Whether the new one leads.
+        falls: Whether what a new one that leads lacks is moved over from the old one when it is
+            read.
+    """
+
+    def __init__(
+        self, new: TokenStore, old: TokenStore, *, leads_new: bool, falls: bool = False
+    ) -> None:
+        super().__init__(new if leads_new else old)
+        self.new = new
+        self.old = old
+        self.follower = old if leads_new else new
+        self._leads_new = leads_new
+        self._falls = falls
+        self._fields = new.kept_fields & old.kept_fields
+        self._counts = "version" in self._fields
+
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        """Load from the leader."""
+        document = self.inner.load(key)
+        return self._moved(key) if document is None and self._falls else document
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        """Load from the leader, unless the follower has a newer document, which both get then.
+
+        A process in which the other one leads may have ended before both were alike.
+        """
+        document = self.inner.load_fresh(key)
+        if document is None:
+            return self._moved(key) if self._falls else None
+        with self._left_aside():
+            other = self.follower.load_fresh(key)
+            if other is not None and self._is_ahead(other, document):
+                self._settle(key)
+                return self.inner.load_fresh(key)
+        return document
+
+    @contextmanager
+    def _left_aside(self) -> Iterator[None]:
+        """Go on without the follower if it fails."""
+        try:
+            yield
+        except BackendError as error:
+            log.warning("One of two stores that tokens move between is left aside. %s", error)
+
+    def _moved(self, key: TokenKey) -> TokenDocument | None:
+        """Move what the new store lacks from the old one, and return it."""
+        document = self.old.load_fresh(key)
+        if document is None:
+            return None
+        try:
+            moved = self.new.put(document, if_version=0)
+        except (VersionConflict, AccountAlreadyLinked):
+            # Somebody else has moved it, or has written another one.
+            return self.new.load_fresh(key)
+        if self.old.load_fresh(key) is None:
+            # It was removed meanwhile, from the old store first.
+            with suppress(VersionConflict):
+                self.new.delete(key, if_version=moved.version)
+                return None
+        return self.new.load_fresh(key)
+
+    def saved_by(
+        self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
+    ) -> TokenDocument:
+        """Save to the leader, and have the other one follow."""
+        if if_version is not None and self._falls:
+            # What was read may not have been moved, if the new store could not be written then.
+            self._moved_if_missing(document.key)
+        saved = save(document, if_version)
+        try:
+            self._settle(document.key)
+        except BackendError as error:
+            log.warning(
+                "A token is in one of two stores, and not in the other. Run `flask tokens copy` "
+                "before the other one is read. %s",
+                error,
+            )
+        return saved
+
+    def _moved_if_missing(self, key: TokenKey) -> None:
+        with suppress(CorruptToken):
+            if self.new.load_fresh(key) is None:
+                self._moved(key)
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        """Delete from both: first where it is not read, so that what fails changes nothing."""
+        if if_version is not None:
+            current = None
+            with suppress(CorruptToken):
+                current = self.inner.load_fresh(key)
+            if current is not None and current.version != if_version:
+                raise self.conflict("delete", key)
+        self.follower.delete(key)
+        try:
+            self.inner.delete(key, if_version)
+        finally:
+            # Somebody may have written meanwhile, and brought it back there.
+            self._settle(key)
+
+    def _settle(self, key: TokenKey) -> None:
+        """Make both stores alike. It raises an error of the follower."""
+        refused = False
+        for _ in range(_ROUNDS):
+            try:
+                if self._align(key):
+                    return
+            except VersionConflict:
+                continue
+            except AccountAlreadyLinked as error:
+                if refused:
+                    reason = "somebody else has the account there. Look at both records."
+                    name = type(self.follower).__name__
+                    raise BackendError("put", name, reason) from error
+                refused = True
+                # Whoever had it in the store that leads has it no longer.
+                for store in (self.follower, self.inner):
+                    owner = store.linked(error.provider, error.provider_user_id)
+                    if owner is not None and owner != key:
+                        self._settle(owner)
+        log.warning("A token is written so often that two stores are not alike yet.")
+
+    def _align(self, key: TokenKey) -> bool:
+        """Write what one of the stores lacks, once. Returns whether both are alike now."""
+        try:
+            leading = self.inner.load_fresh(key)
+        except CorruptToken:
+            return True
+        following, version = None, None
+        with suppress(CorruptToken):
+            following = self.follower.load_fresh(key)
+            version = 0 if following is None else following.version
+        if leading is None:
+            if following is None and version is not None:
+                return True
+            self.follower.delete(key, if_version=version)
+            return False
+        if following is not None:
+            if leading.is_like(following, self._fields):
+                return True
+            if self._is_ahead(following, leading):
+                self.inner.put(following, if_version=leading.version)
+                return False
+        self.follower.put(leading, if_version=version)
+        current = self.inner.load_fresh(key)
+        return current is not None and current.version == leading.version
+
+    def _is_ahead(self, one: TokenDocument, other: TokenDocument) -> bool:
+        # Versions that are made of what is in a row tell nothing about the order.
+        return self._counts and one.is_newer(other) and not one.is_like(other, self._fields)
+
+    def unlink(self, key: TokenKey, provider_user_id: str) -> None:
+        """Forget an account in both."""
+        self.inner.unlink(key, provider_user_id)
+        with self._left_aside():
+            self.follower.unlink(key, provider_user_id)
+
+    def mark(self, key: TokenKey, names: Iterable[str]) -> None:
+        """Have a document found by names in both."""
+        names = list(names)
+        self.inner.mark(key, names)
+        with self._left_aside():
+            self.follower.mark(key, names)
+
+    def unmark(self, key: TokenKey, names: Iterable[str], *, is_replaced: bool = False) -> None:
+        """Forget names in both."""
+        names = list(names)
+        self.inner.unmark(key, names, is_replaced=is_replaced)
+        with self._left_aside():
+            self.follower.unmark(key, names, is_replaced=is_replaced)
+
+    def marked(self, provider: str, name: str) -> list[TokenDocument]:
+        """Return the documents that may have a name, from the leader, and from what it may lack."""
+        found = self.inner.marked(provider, name)
+        if self._falls:
+            known = {document.key for document in found}
+            found += [each for each in self.old.marked(provider, name) if each.key not in known]
+        return found
+
+    def linked(self, provider: str, provider_user_id: str) -> TokenKey | None:
+        """Ask the leader who has an account, and about what it may lack the old store."""
+        owner = self.inner.linked(provider, provider_user_id)
+        return self.old.linked(provider, provider_user_id) if self._falls and not owner else owner
+
+    def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
+        """Return the keys of a user's records in either."""
+        found = self.inner.keys(provider, user_id)
+        with self._left_aside():
+            found = [*found, *self.follower.keys(provider, user_id)]
+        return list(dict.fromkeys(found))
+
+    def forget(self, user_id: str, keys: Iterable[TokenKey]) -> None:
+        """Remove all that names a user from both, last where it is read."""
+        known = {*keys, *self.keys(None, user_id)}
+        self.follower.forget(user_id, known)
+        self.inner.forget(user_id, known)
+        for key in known:
+            self._settle(key)
+
+    def scan(
+        self, provider: str | None = None, user_id: str | None = None
+    ) -> Iterator[TokenDocument]:
+        """Scan the leader, and then for what it may lack the old store."""
+        found = self._with_others(
+            self.inner.scan(provider, user_id), self.old.scan(provider, user_id)
+        )
+        return (each for each in found if isinstance(each, TokenDocument))
+
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Ask the leader for its records, and then for what it may lack the old store."""
+        return self._with_others(
+            self.inner.records(provider, user_id, shard), self.old.records(provider, user_id, shard)
+        )
+
+    def _with_others(self, own: Iterator[Record], others: Iterator[Record]) -> Iterator[Record]:
+        yield from own
+        for each in others if self._falls else ():
+            key = each.key
+            with suppress(CorruptToken):
+                # What is of no key is nowhere else.
+                if key is None or self.new.load(key) is None:
+                    yield each
+
+    def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
+        """Take the lock of a key: in the old store and, if the new one leads, there as well."""
+        if not self._leads_new:
+            return self.old.acquire(key, holder, seconds)
+        try:
+            if not self.old.acquire(key, holder, seconds):
+                return False
+        except BackendUnavailable as error:
+            # Nor can anybody else take it there.
+            log.warning("A lock is taken in one of two stores only. %s", error)
+        is_ours = False
+        try:
+            is_ours = self.new.acquire(key, holder, seconds)
+        finally:
+            if not is_ours:
+                with suppress(BackendError):
+                    self.old.release(key, holder)
+        return is_ours
+
+    def release(self, key: TokenKey, holder: str) -> None:
+        """Release the lock of a key where it was taken."""
+        if self._leads_new:
+            self.new.release(key, holder)
+        self.old.release(key, holder)
+
+    def prepare(self) -> None:
+        """Prepare both."""
+        self.new.prepare()
+        self.old.prepare()
+
+    def ping(self) -> None:
+        """Check that both servers answer."""
+        self.inner.ping()
+        self.follower.ping()
+
+    def require_expiry(self) -> None:
+        """Make sure that both keep when a record ends."""
+        self.new.require_expiry()
+        self.old.require_expiry()
+
+    def require_accounts(self) -> None:
+        """Make sure that both tell accounts apart."""
+        self.new.require_accounts()
+        self.old.require_accounts()

@@ -1,0 +1,197 @@
+"""Copying tokens from one store to another."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.shard import Shard
+from ..errors import AccountAlreadyLinked, CorruptToken, VersionConflict
+from .compare import Likeness, Place, marks_of, remove_document
+from .found import LeftRecord, Told, store_of
+
+# Somebody else writes a record while it is copied so often, at most.
+_ROUNDS = 10
+
+
+@dataclass
+class Copied:
+    """What :func:`copy_tokens` has found and done. Nothing in it is secret.
+
+    Attributes:
+        records: How many records of the source it has looked at.
+        copied: How many it has copied or, if nothing was to be written, how many it would have.
+        same: How many the target had already.
+        newer: How many the target has in a newer form, which stay as they are.
+        ended: How many are over, or were removed meanwhile.
+        left: Those that could not be copied, each with its reason.
+
+    .. versionadded:: 1.0
+    """
+
+    records: int = 0
+    copied: int = 0
+    same: int = 0
+    newer: int = 0
+    ended: int = 0
+    left: list[LeftRecord] = field(default_factory=list)
+
+
+def copy_tokens(
+    source: Place,
+    target: Place,
+    provider: str | None = None,
+    shard: Shard | None = None,
+    *,
+    dry_run: bool = False,
+    told: Told | None = None,
+) -> Copied:
+    """Copy tokens from one backend to another, whatever their databases are, beside live traffic.
+
+    Tokens are opened with the source's cipher and sealed with the target's. Their dates, their
+    accounts, how refreshes of them failed and, where the target's database can, their versions are
+    kept, and the entries by which accounts and names are found are made in the target. Of two
+    records of one key the newer one stays. One that is written or removed in the source while it is
+    copied is looked at again.
+
+    It may be stopped at any time and called again, and passes over what is there already. What is
+    written to the source alone after a record was copied takes another call, and what is removed
+    there is told by :func:`compare_tokens`; with a
+    :class:`~flask_dance_nosql.consumer.backend.MovingBackend` at work, there is neither. It takes
+    as much memory for many tokens as for few.
+
+    Args:
+        source: A backend or a store.
+        target: Likewise.
+        provider: Only tokens of this provider; ``None``, the default, for all.
+        shard: Only this part of the source; ``None``, the default, for all.
+        dry_run: Whether to write nothing; default: no.
+        told: Called after each record; ``None``, the default, for nothing.
+
+    Returns:
+        What was found and done.
+
+    Raises:
+        ConfigurationError: If the target can't keep what is to be copied: accounts, for one.
+        BackendUnavailable: If one of them did not answer.
+
+    .. versionadded:: 1.0
+    """
+    copying = _Copying(source, target, dry_run=dry_run)
+    for record in copying.source.records(provider, None, shard):
+        copying.result.records += 1
+        if isinstance(record, CorruptToken):
+            copying.result.left.append(LeftRecord(record.key, str(record)))
+        else:
+            copying.copy(record)
+        if told is not None:
+            told()
+    return copying.result
+
+
+class _Copying:
+    """One call of :func:`copy_tokens`."""
+
+    def __init__(self, source: Place, target: Place, *, dry_run: bool) -> None:
+        self.source = store_of(source)
+        self.result = Copied()
+        self._target = store_of(target)
+        self._likeness = Likeness(self.source, self._target)
+        self._marks = marks_of(source, target)
+        self._dry_run = dry_run
+        # Whether to look before the first attempt to write: as the last record was.
+        self._expects_it = True
+
+    def copy(self, document: TokenDocument) -> None:
+        """Bring a document of the source over, and count it."""
+        try:
+            outcome = self._copy_freely(document)
+        except AccountAlreadyLinked as error:
+            self.result.left.append(LeftRecord(document.key, str(error)))
+            return
+        if outcome == "left":
+            reason = "it is written again and again. Copy it again."
+            self.result.left.append(LeftRecord(document.key, reason))
+        else:
+            setattr(self.result, outcome, getattr(self.result, outcome) + 1)
+
+    def _copy_freely(self, document: TokenDocument) -> str:
+        try:
+            return self._copy_marked(document)
+        except AccountAlreadyLinked as error:
+            owner = self._target.linked(error.provider, error.provider_user_id)
+            if owner is None or not self._brings_up_to_date(owner, error.provider_user_id):
+                raise
+        return self._copy_marked(document)
+
+    def _brings_up_to_date(self, owner: TokenKey, account: str) -> bool:
+        """Take an account from an owner in the target who has it in the source no longer."""
+        now, there = self.source.load_fresh(owner), self._target.load_fresh(owner)
+        if there is None or (now is not None and now.provider_user_id == account):
+            return False
+        if now is not None:
+            return self._copy_marked(now) == "copied"
+        return remove_document(self._target, there, self._marks)
+
+    def _copy_marked(self, document: TokenDocument) -> str:
+        names_of = self._marks.get(document.provider)
+        names = set() if names_of is None or self._dry_run else names_of(document.token)
+        if names:
+            self._target.mark(document.key, names)
+        outcome = self._copy(document)
+        if names and outcome == "copied":
+            # Others may have dropped what led to no document yet.
+            self._target.mark(document.key, names)
+        return outcome
+
+    def _copy(self, document: TokenDocument) -> str:
+        """Bring a document over, unless the target has a newer one. Returns what came of it."""
+        key = document.key
+        current: TokenDocument | None = None
+        if_version: int | None = 0
+        if self._expects_it:
+            current, if_version = self._there(key)
+            self._expects_it = current is not None or self._dry_run
+        for _ in range(_ROUNDS):
+            if (outcome := self._outcome(document, current)) is not None:
+                return outcome
+            try:
+                saved = self._target.put(document, if_version)
+            except VersionConflict:
+                current, if_version = self._there(key)
+                self._expects_it = True
+                continue
+            # Whoever writes to the source, or removes something, may know nothing of the target.
+            now = self.source.load_fresh(key)
+            if now is None:
+                with suppress(VersionConflict):
+                    self._target.delete(key, if_version=saved.version)
+                return "ended"
+            if now.version == document.version:
+                return "copied"
+            document, current, if_version = now, None, saved.version
+        return "left"
+
+    def _there(self, key: TokenKey) -> tuple[TokenDocument | None, int | None]:
+        """Return what the target has, and its version; a record that can't be read is replaced."""
+        try:
+            current = self._target.load_fresh(key)
+        except CorruptToken:
+            return None, None
+        return current, 0 if current is None else current.version
+
+    def _outcome(self, document: TokenDocument, current: TokenDocument | None) -> str | None:
+        """Return what is to be told of a document that need not be written, or ``None``."""
+        if document.expired or (document.grant_ended and not self._target.keeps_failures):
+            return "ended"
+        if current is not None:
+            if self._likeness.are_same(document, current):
+                return "same"
+            if self._likeness.is_newer(current, document):
+                return "newer"
+        if document.account is not None:
+            self._target.require_accounts()
+        if document.expires_at is not None:
+            self._target.require_expiry()
+        return "copied" if self._dry_run else None

@@ -1,0 +1,43 @@
+"""What operations on whole stores tell of the records that they met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..consumer.backend.scoped import UserScopedBackend
+from ..consumer.backend.store.base import TokenStore
+from ..consumer.backend.store.document import TokenKey
+from ..errors import ConfigurationError
+
+Told = Callable[[], object]
+"""A function that is called after each record, such as the ``next`` step of a progress bar."""
+
+
+@dataclass(frozen=True)
+class LeftRecord:
+    """A record that an operation has left as it was. Nothing in it is secret.
+
+    Attributes:
+        key: The key that it lies under, or ``None`` if that can't be told.
+        reason: Why it was left, as text that may be shown.
+    """
+
+    key: TokenKey | None
+    reason: str
+
+
+def store_of(place: UserScopedBackend | TokenStore) -> TokenStore:
+    """Return the store of a backend, or a store itself.
+
+    Raises:
+        ConfigurationError: If it is something else.
+    """
+    found: Any = place.store if isinstance(place, UserScopedBackend) else place
+    if isinstance(found, TokenStore):
+        return found
+    raise ConfigurationError(
+        "A backend with a store, such as a MongoBackend, or a store is wanted. This is a "
+        f"{type(place).__name__}."
+    )

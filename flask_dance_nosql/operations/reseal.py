@@ -1,0 +1,147 @@
+"""Sealing stored tokens with the current key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from ..consumer.backend.cipher.sealed import SealedStore
+from ..consumer.backend.scoped import UserScopedBackend
+from ..consumer.backend.store.base import Record, TokenStore
+from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.moving import MovingStore
+from ..consumer.backend.store.shard import Shard
+from ..errors import ConfigurationError, CorruptToken, VersionConflict
+from .found import LeftRecord, Told, store_of
+
+# Somebody else writes a record between a look at it and the write so often, at most.
+_ROUNDS = 5
+
+
+@dataclass
+class Resealed:
+    """What :func:`reseal` has found and done. Nothing in it is secret.
+
+    Attributes:
+        records: How many records it has looked at.
+        resealed: How many it has sealed with the current key or, if nothing was to be written, how
+            many it would have.
+        current: How many had that key already, or got it from somebody else meanwhile.
+        ended: How many are over, which are left to the database to drop.
+        left: The others, each with its reason.
+
+    .. versionadded:: 1.0
+    """
+
+    records: int = 0
+    resealed: int = 0
+    current: int = 0
+    ended: int = 0
+    left: list[LeftRecord] = field(default_factory=list)
+
+
+def reseal(
+    backend: UserScopedBackend | TokenStore,
+    provider: str | None = None,
+    shard: Shard | None = None,
+    *,
+    dry_run: bool = False,
+    told: Told | None = None,
+) -> Resealed:
+    """Seal every token of a backend with the current key of its cipher, beside live traffic.
+
+    Tokens under a fallback key are sealed anew and, with ``allow_plaintext``, those that are not
+    sealed at all. Nothing else of a record changes but its version. A record that somebody else
+    writes meanwhile has the new key by that; none of their writes is lost. Records that can't be
+    read stay as they are.
+
+    It may be stopped at any time and called again: what is done is told by the envelope, and is
+    passed over. Of a :class:`~flask_dance_nosql.consumer.backend.MovingBackend` both backends are
+    done.
+
+    Args:
+        backend: The backend, or its store, with a cipher. Where the key comes from the app's
+            configuration, there has to be a current app.
+        provider: Only tokens of this provider; ``None``, the default, for all.
+        shard: Only this part of it; ``None``, the default, for all.
+        dry_run: Whether to write nothing; default: no.
+        told: Called after each record; ``None``, the default, for nothing.
+
+    Returns:
+        What was found and done. If there is something ``left``, the old key is still needed, or a
+        key is missing.
+
+    Raises:
+        ConfigurationError: If there is no cipher, or it has no key.
+        BackendUnavailable: If the store did not answer.
+
+    .. versionadded:: 1.0
+    """
+    result = Resealed()
+    for store in sealed_stores(store_of(backend)):
+        for record in store.inner.records(provider, None, shard):
+            result.records += 1
+            _look_at(store, record, result, dry_run=dry_run)
+            if told is not None:
+                told()
+    return result
+
+
+def sealed_stores(store: TokenStore) -> list[SealedStore]:
+    """Return a store as one with a cipher, or those of two between which tokens move.
+
+    Raises:
+        ConfigurationError: If none has a cipher.
+    """
+    stores = [store.new, store.old] if isinstance(store, MovingStore) else [store]
+    found = [each for each in stores if isinstance(each, SealedStore)]
+    if not found:
+        raise ConfigurationError(
+            "The backend has no cipher. Give it cipher=TokenCipher(allow_plaintext=True) and, when "
+            "all tokens are sealed, cipher=TokenCipher()."
+        )
+    return found
+
+
+def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: bool) -> None:
+    document: TokenDocument | None
+    if isinstance(record, CorruptToken):
+        result.left.append(LeftRecord(record.key, str(record)))
+        return
+    document, key = record, record.key
+    for _ in range(_ROUNDS):
+        if document is None or document.expired:
+            result.ended += 1
+            return
+        if _is_current(store, key, document):
+            result.current += 1
+            return
+        try:
+            token = store.opened(document).token
+            if not dry_run:
+                store.save_apart(replace(document, token=token), if_version=document.version)
+            result.resealed += 1
+            return
+        except VersionConflict:
+            # Past any cache, which is told what is there.
+            document, error = _look_again(store, key)
+        except CorruptToken as caught:
+            error = caught
+        if error is not None:
+            result.left.append(LeftRecord(key, str(error)))
+            return
+    result.left.append(LeftRecord(key, "it is written again and again. Reseal once more."))
+
+
+def _look_again(
+    store: SealedStore, key: TokenKey
+) -> tuple[TokenDocument | None, CorruptToken | None]:
+    try:
+        return store.inner.load_fresh(key), None
+    except CorruptToken as error:
+        return None, error
+
+
+def _is_current(store: SealedStore, key: TokenKey, document: TokenDocument) -> bool:
+    return store.cipher.key_id_of(document.token) == store.cipher.key_ids(key)[0]

@@ -1,0 +1,142 @@
+"""Keys of tenants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flask_dance_nosql import clock
+from flask_dance_nosql.consumer.backend import TenantCipher, TokenCipher, TokenKey
+from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError, TokenDecryptError
+from flask_dance_nosql.testing import at_once
+
+ADA, BOB, ADA_AT_ACME = (
+    TokenKey("github", "ada"),
+    TokenKey("github", "bob"),
+    TokenKey("acme", "ada"),
+)
+TOKEN = {"access_token": "at"}
+
+
+class Service:
+    """A key service, which counts how often it is asked for whose keys."""
+
+    def __init__(self) -> None:
+        self.keys: dict[Any, Any] = {}
+        self.asked: Counter[Any] = Counter()
+        self.is_down = False
+
+    def __call__(self, key: TokenKey) -> Any:
+        self.asked[key.user_id] += 1
+        if self.is_down:
+            raise BackendUnavailable("open", "key service")
+        return self.keys.setdefault(key.user_id, TokenCipher.generate_key())
+
+
+@pytest.fixture
+def service() -> Service:
+    """A key service."""
+    return Service()
+
+
+@pytest.fixture
+def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the clock of this process to so many seconds."""
+    return lambda seconds: monkeypatch.setattr(clock, "monotonic", lambda: seconds)
+
+
+def test_each_tenant_has_a_key(service: Service) -> None:
+    """What is sealed with a tenant's key opens with no other's."""
+    cipher = TenantCipher(service)
+    sealed = {key: cipher.seal(key, TOKEN) for key in (ADA, BOB)}
+    assert all(cipher.open(key, each) == TOKEN for key, each in sealed.items())
+    assert cipher.key_id_of(sealed[ADA]) == cipher.key_ids(ADA)[0] != cipher.key_ids(BOB)[0]
+    assert TokenCipher(service.keys["ada"]).open(ADA, sealed[ADA]) == TOKEN
+    with pytest.raises(TokenDecryptError):
+        TokenCipher(service.keys["bob"]).open(ADA, sealed[ADA])
+
+
+def test_keys_are_remembered_for_a_time(
+    service: Service, move_clock: Callable[[float], None]
+) -> None:
+    """The service is asked once for each tenant, and again when the time is up."""
+    cipher = TenantCipher(service, seconds=60)
+    for seconds, asked in ((0, 1), (59.9, 1), (60, 2), (119, 2)):
+        move_clock(seconds)
+        for key in (ADA, ADA_AT_ACME, BOB):
+            cipher.open(key, cipher.seal(key, TOKEN))
+        assert service.asked == {"ada": asked, "bob": asked}
+
+
+def test_the_keys_of_so_many_tenants_are_remembered(service: Service) -> None:
+    """Those that were met last, and no more than ``maxsize``."""
+    cipher = TenantCipher(service, maxsize=2)
+    for user_id in ("1", "2", "1", "3", "1", "2"):
+        cipher.seal(TokenKey("github", user_id), TOKEN)
+    assert service.asked == {"1": 1, "2": 2, "3": 1}
+
+
+def test_what_tells_tenants_apart(service: Service) -> None:
+    """Users of a tenant share what is remembered, by what the second function says."""
+    cipher = TenantCipher(service, lambda key: key.provider)
+    cipher.open(BOB, cipher.seal(ADA, TOKEN) and cipher.seal(BOB, TOKEN))
+    assert service.asked == {"ada": 1}
+
+
+def test_fallbacks(service: Service) -> None:
+    """A list is the key that seals, and those that only open."""
+    old, new = (TokenCipher.generate_key() for _ in range(2))
+    service.keys["ada"] = old
+    cipher = TenantCipher(service, seconds=0)
+    sealed = cipher.seal(ADA, TOKEN)
+    service.keys["ada"] = [new, old]
+    assert cipher.open(ADA, sealed) == TOKEN
+    assert cipher.key_id_of(sealed) == cipher.key_ids(ADA)[1]
+    service.keys["ada"] = (new,)
+    with pytest.raises(TokenDecryptError):
+        cipher.open(ADA, sealed)
+
+
+def test_a_service_that_does_not_answer(service: Service) -> None:
+    """Its error reaches the caller, and the next call asks again."""
+    cipher = TenantCipher(service)
+    service.is_down = True
+    with pytest.raises(BackendUnavailable):
+        cipher.seal(ADA, TOKEN)
+    service.is_down = False
+    assert cipher.open(ADA, cipher.seal(ADA, TOKEN)) == TOKEN
+
+
+@pytest.mark.parametrize("keys", ["no key", "", [], None, [7], {}])
+def test_what_is_no_key_is_told(service: Service, keys: Any) -> None:
+    """It is an error that says what a key is, and shows nothing."""
+    service.keys["ada"] = keys
+    with pytest.raises(ConfigurationError, match=r"flask tokens generate-key") as caught:
+        TenantCipher(service).seal(ADA, TOKEN)
+    assert "no key" not in str(caught.value)
+
+
+def test_many_threads(service: Service) -> None:
+    """Threads that need the same keys at once all get them."""
+    cipher = TenantCipher(service, maxsize=2)
+    keys = [TokenKey("github", str(number % 4)) for number in range(16)]
+    service.keys |= {str(number): TokenCipher.generate_key() for number in range(4)}
+    found = at_once(16, lambda n: cipher.open(keys[n], cipher.seal(keys[n], TOKEN)))
+    assert found == [TOKEN] * 16
+
+
+@pytest.mark.parametrize("options", [{"maxsize": 0}, {"maxsize": True}, {"seconds": -1}])
+def test_what_can_not_be_is_told(service: Service, options: dict[str, Any]) -> None:
+    """A mistake in an argument is an error where it is made."""
+    with pytest.raises(ConfigurationError):
+        TenantCipher(service, **options)
+
+
+def test_no_keys_are_everybodys(service: Service) -> None:
+    """Without a tenant there are no ids to tell, and nothing is sealed."""
+    cipher = TenantCipher(service)
+    assert cipher.key_ids() == ()
+    assert repr(cipher) == "<TenantCipher allow_plaintext=False>"

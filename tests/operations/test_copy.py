@@ -1,0 +1,249 @@
+"""Copying tokens from one database to another, and comparing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from flask_dance_nosql import clock
+from flask_dance_nosql.consumer.backend import (
+    RefreshFailure,
+    TokenCipher,
+    TokenDocument,
+    TokenKey,
+    TokenStore,
+    UserScopedBackend,
+)
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.operations.compare import compare_tokens
+from flask_dance_nosql.operations.copy import copy_tokens
+from flask_dance_nosql.testing import make_document
+
+from .places import EVERY_KIND, key_of, store_of_kind
+
+LONG_AGO = datetime(2025, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+FAILURE = RefreshFailure(count=2, since=LONG_AGO, next_try=LONG_AGO, reason="refused")
+
+
+@pytest.fixture(params=EVERY_KIND)
+def target(request: pytest.FixtureRequest) -> Iterator[TokenStore]:
+    """A store of each kind, empty."""
+    with store_of_kind(request.param, request) as store:
+        yield store
+
+
+def filled(count: int = 12) -> MemoryStore:
+    """Make a store with tokens that were written long ago."""
+    store = MemoryStore()
+    for number in range(count):
+        store.save_as(written(key_of(number), number))
+    return store
+
+
+def written(key: TokenKey, number: int = 0, **fields: Any) -> TokenDocument:
+    """Make a document that another store has had for long."""
+    document = make_document(key, {"access_token": f"at-{number}", "refresh_token": "rt"})
+    given = {"version": 1000 + number, "created_at": LONG_AGO, "updated_at": LONG_AGO, **fields}
+    return replace(document, **given)
+
+
+def test_all_is_kept(target: TokenStore) -> None:
+    """Token, dates, version, account and failure are in the target as they are in the source."""
+    source, end = MemoryStore(), clock.now() + timedelta(days=1)
+    document = written(
+        key_of(1),
+        updated_at=LONG_AGO + timedelta(days=1),
+        expires_at=end,
+        provider_user_id="7",
+        refresh_failure=FAILURE,
+    )
+    source.put(document)
+    result = copy_tokens(source, target)
+    assert (result.records, result.copied, result.left) == (1, 1, [])
+    assert target.load(key_of(1)) == source.load(key_of(1)) == document
+    assert target.linked(document.provider, "7") == key_of(1)
+    assert compare_tokens(source, target).is_complete
+
+
+def test_a_second_run_copies_nothing(target: TokenStore) -> None:
+    """What is there is passed over, and its version stays."""
+    source = filled()
+    assert copy_tokens(source, target).copied == 12
+    before = {each.key: each.version for each in target.scan()}
+    result = copy_tokens(source, target)
+    assert (result.copied, result.same) == (0, 12)
+    assert {each.key: each.version for each in target.scan()} == before
+
+
+def test_newer_writes_win(target: TokenStore) -> None:
+    """Of two records of one key the newer one is in the target at the end, whichever had it."""
+    source = filled(2)
+    copy_tokens(source, target)
+    source.save(make_document(key_of(0), {"access_token": "newer here"}))
+    target.save(make_document(key_of(1), {"access_token": "newer there"}))
+    result = copy_tokens(source, target)
+    assert (result.copied, result.newer) == (1, 1)
+    found = {each.key: each.token["access_token"] for each in target.scan()}
+    assert found == {key_of(0): "newer here", key_of(1): "newer there"}
+
+
+def test_versions_never_go_backwards(target: TokenStore) -> None:
+    """Who has read the target's record before it was replaced can't write with that version."""
+    key = key_of(1)
+    old = target.save(replace(written(key), updated_at=LONG_AGO - timedelta(days=1)))
+    source = MemoryStore()
+    source.save_as(written(key, version=3))
+    copy_tokens(source, target)
+    found = target.load(key)
+    assert found is not None
+    assert found.token == written(key).token
+    assert found.version > old.version
+
+
+def test_a_dry_run_writes_nothing(target: TokenStore) -> None:
+    """It tells what would be copied."""
+    result = copy_tokens(filled(), target, dry_run=True)
+    assert (result.records, result.copied) == (12, 12)
+    assert list(target.records()) == []
+
+
+def test_only_a_provider(target: TokenStore) -> None:
+    """With a provider, others are left out."""
+    copy_tokens(filled(), target, provider="github")
+    assert {each.provider for each in target.scan()} == {"github"}
+
+
+def test_a_record_that_ended_is_left_out(target: TokenStore) -> None:
+    """What the database would drop is not brought over."""
+    source = MemoryStore()
+    source.save_as(written(key_of(1), expires_at=LONG_AGO))
+    assert copy_tokens(source, target).ended == 1
+    assert list(target.records()) == []
+
+
+def test_it_opens_with_one_cipher_and_seals_with_the_other(target: TokenStore) -> None:
+    """Backends of different keys are copied, and who has the other key reads nothing."""
+    ciphers = [TokenCipher(TokenCipher.generate_key()) for _ in range(2)]
+    source = UserScopedBackend(MemoryStore(), cipher=ciphers[0], user_id=1)
+    source.store.save(written(key_of(1)))
+    there = UserScopedBackend(target, cipher=ciphers[1], user_id=1)
+    assert copy_tokens(source, there).copied == 1
+    found = there.store.load(key_of(1))
+    assert found is not None
+    assert found.token == written(key_of(1)).token
+    sealed = target.load(key_of(1))
+    assert sealed is not None
+    assert list(sealed.token) == ["sealed"]
+
+
+def test_what_can_not_be_read_is_listed() -> None:
+    """It is counted, its key is told, the rest is copied, and nothing secret is in the reason."""
+    inner = MemoryStore()
+    source = UserScopedBackend(inner, cipher=TokenCipher(TokenCipher.generate_key()), user_id=1)
+    source.store.save(written(key_of(1)))
+    inner.save(make_document(key_of(2), {"access_token": "very secret"}))
+    result = copy_tokens(source, target := MemoryStore())
+    assert (result.records, result.copied) == (2, 1)
+    [left] = result.left
+    assert left.key == key_of(2)
+    assert "very secret" not in repr(result)
+    compared = compare_tokens(source, target)
+    assert not compared.is_complete
+    assert (compared.extra, [each.key for each in compared.left]) == (0, [key_of(2)])
+
+
+def test_an_account_that_has_changed_hands(target: TokenStore) -> None:
+    """An account whose owner changed after the first pass is the new owner's after the next."""
+    source, one, other = MemoryStore(), TokenKey("github", "1"), TokenKey("github", "2")
+    source.link(replace(make_document(one), provider_user_id="7"))
+    copy_tokens(source, target)
+    source.delete(one)
+    source.unlink(one, "7")
+    source.link(replace(make_document(other), provider_user_id="7"))
+    assert copy_tokens(source, target).left == []
+    assert target.linked("github", "7") == other
+    assert target.load(one) is None
+
+
+def test_names_are_made_anew() -> None:
+    """What a blueprint finds by the id of a session is found in the target, too."""
+    source, target = (UserScopedBackend(MemoryStore(), user_id=1) for _ in range(2))
+    source.marks["github"] = lambda token: {token["sid"]}
+    source.store.save(make_document(key_of(2), {"access_token": "at", "sid": "s1"}))
+    copy_tokens(source, target)
+    assert [each.key for each in target.store.marked("github", "s1")] == [key_of(2)]
+
+
+def test_what_the_source_has_no_more_is_told(target: TokenStore) -> None:
+    """It is told, and removed only on demand."""
+    source = filled(3)
+    copy_tokens(source, target)
+    source.delete(key_of(0))
+    compared = compare_tokens(source, target)
+    assert (compared.same, compared.extra, compared.removed) == (2, 1, 0)
+    assert [each.key for each in compared.differences] == [key_of(0)]
+    assert not compared.is_complete
+    assert compare_tokens(source, target, delete_extra=True).is_complete
+    assert {each.key for each in target.scan()} == {key_of(1), key_of(2)}
+
+
+class Interrupted(MemoryStore):
+    """A source to which something happens when a record of it has just been copied."""
+
+    happens: Callable[[], object] | None = None
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            happens()
+        return super().load_fresh(key)
+
+
+def test_what_is_removed_meanwhile_does_not_come_back(target: TokenStore) -> None:
+    """A token that is removed from both while it is copied is in neither."""
+    source = Interrupted()
+    source.save(make_document(key_of(1)))
+    source.happens = lambda: source.delete(key_of(1))
+    assert copy_tokens(source, target).ended == 1
+    assert target.load(key_of(1)) is None
+
+
+def test_what_is_written_meanwhile_is_copied(target: TokenStore) -> None:
+    """A token that is written in the source while it is copied is in the target as it is then."""
+    source = Interrupted()
+    source.save(make_document(key_of(1)))
+    newer = make_document(key_of(1), {"access_token": "newer"})
+    source.happens = lambda: source.save(newer)
+    assert copy_tokens(source, target).copied == 1
+    found = target.load(key_of(1))
+    assert found is not None
+    assert found.token == newer.token
+
+
+class WrittenMeanwhile(MemoryStore):
+    """A target that gets a newer token just before one is copied to it."""
+
+    newer: TokenDocument | None = None
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        if self.newer is not None:
+            newer, self.newer = self.newer, None
+            super().save(newer)
+        return super().save_as(document, if_version)
+
+
+@pytest.mark.parametrize("has_old_one", [True, False])
+def test_a_newer_write_to_the_target_meanwhile_stays(has_old_one: bool) -> None:
+    """A login in the new application, between the look at the target and the write, is not lost."""
+    source, target = filled(1), WrittenMeanwhile()
+    if has_old_one:
+        target.save(replace(written(key_of(0)), updated_at=LONG_AGO - timedelta(days=1)))
+    target.newer = make_document(key_of(0), {"access_token": "newer"})
+    assert copy_tokens(source, target).newer == 1
+    found = target.load(key_of(0))
+    assert found is not None
+    assert found.token == {"access_token": "newer"}
