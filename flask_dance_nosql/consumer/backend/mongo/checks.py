@@ -17,6 +17,7 @@ Keys = tuple[tuple[str, Any], ...]
 
 EXPIRY: Keys = (("expires_at", 1),)
 LISTING: Keys = (("user_id", 1), ("provider", 1))
+_NO_COLLECTION = 26
 _PREPARE = "Run: flask tokens prepare"
 _AGAIN = "Drop the index, then run: flask tokens prepare"
 
@@ -35,7 +36,7 @@ def _indexes(at: Collections) -> Iterator[Finding]:
     try:
         found: list[Answer] = list(at.primary.list_indexes())
     except pymongo.errors.OperationFailure as error:
-        if error.codeName != "NamespaceNotFound":
+        if error.code != _NO_COLLECTION:
             raise
         found = []
     by_keys: dict[Keys, list[Answer]] = {}
