@@ -86,25 +86,25 @@ class Checks:
 
     def _tables(self) -> Iterator[Finding]:
         table, locks = self._columns.table, self._locks.name
+        name, advice = f"table {table.name}", "Run: flask tokens prepare"
         with self._connection() as connection:
             inspector, schema = inspect(connection), self._schema(connection)
-            if not inspector.has_table(table.name, schema):
-                advice = "Run: flask tokens prepare, or the migrations of the application."
-                yield problem("table", f"There is no table {table.name}.", advice)
-                return
-            there = {each["name"] for each in inspector.get_columns(table.name, schema)}
-            missing = [column.name for column in table.columns if column.name not in there]
-            if missing:
-                names = ", ".join(missing)
-                message = f"The table {table.name} lacks columns that the model has: {names}."
-                yield problem("table", message, "Add them by a migration of the application.")
+            if inspector.has_table(table.name, schema):
+                there = {each["name"] for each in inspector.get_columns(table.name, schema)}
+                missing = [column.name for column in table.columns if column.name not in there]
+                if missing:
+                    message = f"It lacks columns that the model has: {', '.join(missing)}."
+                    yield problem(name, message, "Add them by a migration of the application.")
+                else:
+                    yield ok(name, "It has all columns of the model.")
             else:
-                yield ok("table", f"The table {table.name} has all columns of the model.")
+                migrate = f"{advice}, or the migrations of the application."
+                yield problem(name, "There is no such table.", migrate)
             if inspector.has_table(locks, schema):
-                yield ok("lock table", f"The table {locks} is there.")
+                yield ok(f"table {locks}", "It is there.")
             else:
-                message = f"There is no table {locks}. The first refresh has to create it."
-                yield warning("lock table", message, "Run: flask tokens prepare")
+                message = "There is no such table. The first refresh has to create it."
+                yield warning(f"table {locks}", message, advice)
 
     def _probe(self) -> Finding:
         """Write a row and read it, and take it back, by a transaction that is not committed."""
