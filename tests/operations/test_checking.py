@@ -179,14 +179,15 @@ class TestHealthy:
 
     def test_records_of_a_probe_are_in_no_scan(self, redis_backend: RedisBackend) -> None:
         """While a probe is under way, nobody who lists tokens sees its record."""
-        store, seen = redis_backend.store, []
+        store: Any = redis_backend.store
+        seen: list[Any] = []
 
         class Looking(RedisStore):
             def load_fresh(self, key: TokenKey) -> Any:
                 seen.extend([*store.scan(), *store.records()])
                 return super().load_fresh(key)
 
-        backend = UserScopedBackend(Looking(store._client.get()))  # type: ignore[attr-defined]
+        backend = UserScopedBackend(Looking(store._client.get()))
         assert problems(backend) == {}
         assert seen == []
 
@@ -324,21 +325,7 @@ class TestRedis:
 
     def test_no_write_permission(self, redis_safe: RedisNode) -> None:
         """A user of the database who may only read is found."""
-        redis_safe.client.execute_command(
-            *[
-                "ACL",
-                "SETUSER",
-                "reader",
-                "on",
-                ">pw",
-                "~*",
-                "+@read",
-                "+ping",
-                "+info",
-                "+time",
-                "+config|get",
-            ]
-        )
+        _allow(redis_safe, "reader on >pw ~* +@read +ping +info +time +config|get")
         url = f"redis://reader:pw@127.0.0.1:{redis_safe.port}"
         bad = problems(RedisBackend(url))
         assert bad.keys() == {"probe"}
@@ -346,9 +333,7 @@ class TestRedis:
 
     def test_commands_that_are_not_allowed(self, redis_safe: RedisNode) -> None:
         """What a hosted service forbids to ask is no problem, but something not told."""
-        redis_safe.client.execute_command(
-            *["ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-info", "-config"]
-        )
+        _allow(redis_safe, "app on >pw ~* +@all -info -config")
         backend = RedisBackend(f"redis://app:pw@127.0.0.1:{redis_safe.port}")
         assert problems(backend) == {}
         bad = found(backend)
@@ -361,7 +346,7 @@ class TestSQL:
 
     def test_no_table(self, engine: sqlalchemy.Engine, session: Session) -> None:
         """Tables that are missing are found, and made by a preparation."""
-        Base.metadata.drop_all(engine, tables=[Base.metadata.tables[OAuth.__tablename__]])
+        Base.metadata.drop_all(engine, tables=[Base.metadata.tables["flask_dance_oauth"]])
         backend = SQLAlchemyBackend(OAuth, session)
         assert problems(backend).keys() >= {"table flask_dance_oauth"}
         backend.store.prepare()
@@ -463,6 +448,11 @@ class TestSQL:
         engine.dispose()
 
 
+def _allow(node: RedisNode, rules: str) -> None:
+    client: Any = node.client
+    client.execute_command("ACL", "SETUSER", *rules.split())
+
+
 def _without_constraint(engine: sqlalchemy.Engine) -> None:
     """Create the table of the model as an application's migration may have, without constraints."""
     Base.metadata.create_all(engine)
@@ -550,7 +540,7 @@ class TestRecords:
         assert problems(UserScopedBackend(store, cipher=cipher)).keys() == {"damaged tokens"}
 
     def test_plain_tokens(self, store: Any) -> None:
-        """Plain tokens under a cipher are found; where it takes them, that it should not for ever."""
+        """Plain tokens under a cipher are found; where it takes them, it is told of."""
         key = TokenCipher.generate_key()
         store.save(document(ADA))
         strict = UserScopedBackend(store, cipher=TokenCipher(key))
@@ -611,9 +601,15 @@ class TestRecords:
 
     def test_records_are_read_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """All that is asked about records takes one walk over them."""
-        store, walks = MemoryStore(), []
+        store = MemoryStore()
+        walks: list[int] = []
         records = store.records
-        monkeypatch.setattr(store, "records", lambda *args: walks.append(1) or records(*args))
+
+        def walk(*args: Any) -> Any:
+            walks.append(1)
+            return records(*args)
+
+        monkeypatch.setattr(store, "records", walk)
         cipher = TokenCipher(TokenCipher.generate_key())
         UserScopedBackend(store, cipher=cipher, cache=LocalCache()).check()
         assert walks == [1]
