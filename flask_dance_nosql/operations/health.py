@@ -127,7 +127,7 @@ class Questions:
         self._asked: PerProcess[dict[Hashable, Question]] = PerProcess(dict)
 
     def ask(self, app: Flask, store: TokenStore) -> Question:
-        """Return the question of a store: the one that is open or was just answered, or a new one."""
+        """Return the question of a store: the open one, that just answered, or a new one."""
         # Where the store is may take a connection to tell, so that the thread finds it out.
         question, is_new = self._question(id(store))
         if is_new:
