@@ -1,1 +1,1 @@
-"""Tests of what is in ``cli``."""
+"""Tests of the ``flask tokens`` commands."""

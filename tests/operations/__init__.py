@@ -1,1 +1,1 @@
-"""Tests of what is in ``operations``."""
+"""Tests of what operators do with stored tokens, as functions."""

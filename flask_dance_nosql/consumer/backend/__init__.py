@@ -12,6 +12,7 @@ from .session import SessionBackend
 from .store.base import TokenStore
 from .store.document import RefreshFailure, TokenDocument, TokenKey
 from .store.driver import importer
+from .store.findings import Finding
 from .store.shard import Shard
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseBackend",
     "FileBackend",
+    "Finding",
     "InvalidatedCache",
     "LocalCache",
     "MemoryBackend",

@@ -11,11 +11,14 @@ import msgspec
 from ....errors import CorruptToken, TokenDecryptError
 from ..store.base import Record, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
+from ..store.findings import Finding, ok, probe_document, problem, reason_of
 from ..store.shard import Shard
 from ..store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from .envelope import TokenCipher
+
+_KEY = "Set FLASK_DANCE_TOKEN_KEY. To make a key, run: flask tokens generate-key"
 
 
 class SealedStore(StoreWrapper):
@@ -64,6 +67,21 @@ class SealedStore(StoreWrapper):
                 yield each if isinstance(each, CorruptToken) else self.opened(each)
             except TokenDecryptError as error:
                 yield error
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the other store is, and whether the cipher opens what it seals."""
+        yield from self.inner.checks()
+        document = probe_document()
+        try:
+            sealed = self.cipher.seal(document.key, document.token)
+            is_opened = self.cipher.open(document.key, sealed) == document.token
+        except Exception as error:  # noqa: BLE001 - a function for the key may raise anything
+            yield problem("cipher", f"The key can't be used: {reason_of(error)}", _KEY)
+            return
+        if is_opened:
+            yield ok("cipher", "A token was sealed and opened.")
+        else:
+            yield problem("cipher", "What was sealed is opened as something else.", _KEY)
 
     def marked(self, provider: str, name: str) -> list[TokenDocument]:
         """Return the documents that may have a name and can be opened."""

@@ -20,8 +20,10 @@ from ....errors import BackendError, ConfigurationError, CorruptToken
 from ..store.base import SCAN_BATCH, Record, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.entries import KINDS
+from ..store.findings import Finding, is_answered, pinged, probed
 from ..store.shard import Shard
 from ..store.values import decode_token
+from .checks import server_checks
 from .documents import encode_token, replacement, taking
 from .source import Collections, CollectionSource, collection_source
 
@@ -275,6 +277,17 @@ class MongoStore(TokenStore):
     def ping(self) -> None:
         """Check that the server answers."""
         self._at.primary.database.command("ping")
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the server, the collection's options and its indexes are."""
+        found = pinged(self.ping)
+        yield found
+        if is_answered([found]):
+            at = self._at
+            yield from server_checks(at)
+            # The first write of this one would make the indexes.
+            plain = MongoStore(at.wanted, create_indexes=False)
+            yield probed(plain.save, plain.load_fresh, plain.delete)
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the server's time, in one atomic operation."""

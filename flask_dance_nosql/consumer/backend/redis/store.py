@@ -17,7 +17,9 @@ from ..store.base import SCAN_BATCH, Record, TokenStore, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from ..store.entries import is_of_entries, owner_of
+from ..store.findings import Finding, is_answered
 from ..store.shard import Shard
+from .checks import server_checks
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
@@ -260,6 +262,13 @@ class RedisStore(TokenStore):
     def ping(self) -> None:
         """Check that the server answers."""
         self._client.get().ping()
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the server is, or each primary of a cluster."""
+        found = list(super().checks())
+        yield from found
+        if is_answered(found):
+            yield from server_checks(self._client.get())
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by one script."""

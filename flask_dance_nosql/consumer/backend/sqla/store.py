@@ -17,8 +17,10 @@ from ....errors import (
 )
 from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
+from ..store.findings import Finding, is_answered, pinged
 from ..store.shard import Shard
 from .accounts import Accounts
+from .checks import Checks
 from .columns import LONG_AGO, Columns, Defaults
 from .errors import SQLErrors
 from .locks import Locks
@@ -394,6 +396,16 @@ class SQLAlchemyStore(SQLErrors):
         """Ask the database for a sign of life."""
         with self._transactions.read() as connection:
             connection.execute(select(1))
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the tables, their constraints and the server are; nothing is committed."""
+        found = pinged(self.ping)
+        yield found
+        if is_answered([found]):
+            yield from Checks(
+                *(self._columns, self._statements, self._transactions),
+                *(self._locks.table, self._defaults),
+            ).run()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""

@@ -14,6 +14,7 @@ from ....errors import (
 )
 from .document import TokenDocument, TokenKey
 from .entries import KINDS, owner_of
+from .findings import Finding, is_answered, pinged, probed
 from .lease import Lease
 from .links import Links
 from .marks import Marks
@@ -208,6 +209,21 @@ class TokenStore(ABC):
     @abstractmethod
     def ping(self) -> None:
         """Check that the server answers."""
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the server and what the store needs in it are: ok, or what to do.
+
+        Nothing is raised, and nothing stays in the database. The default asks whether the server
+        answers, and then writes, reads and deletes a record that is nobody's. A store that can tell
+        more of its database overrides it; if the first finding, which is named ``"ping"``, is a
+        problem, it ends there.
+
+        .. versionadded:: 1.0
+        """
+        found = pinged(self.ping)
+        yield found
+        if is_answered([found]):
+            yield probed(self.save, self.load_fresh, self.delete)
 
     @abstractmethod
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:

@@ -15,10 +15,13 @@ LINKED, MARKED = ".linked.", ".marked."
 
 KINDS = (LINKED, MARKED)
 
+PROBE = ".probe."
+"""The provider of the record by which a check finds out whether it can write."""
+
 
 def is_of_entries(provider: str) -> bool:
-    """Whether documents of a provider are entries."""
-    return provider.startswith(KINDS)
+    """Whether documents of a provider are entries, or a check's."""
+    return provider.startswith((*KINDS, PROBE))
 
 
 def tokens_in(documents: Iterable[Any]) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .base import Record, TokenStore
 from .document import TokenDocument, TokenKey
+from .findings import Finding
 from .shard import Shard
 
 
@@ -114,6 +115,10 @@ class StoreWrapper(TokenStore):
     def ping(self) -> None:
         """Check that the other store's server answers."""
         self.inner.ping()
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the other store is. A feature adds what it needs itself."""
+        yield from self.inner.checks()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take a lock in the other store."""
