@@ -14,7 +14,16 @@ from ....errors import ConfigurationError, TokenDecryptError
 from ..store.document import TokenKey
 from ..store.driver import require
 from ..store.values import Token
-from .keyring import HEADER_SIZE, KEY_SIZE, Keyring, Keyrings, KeySource, KeySources, key_sources
+from .keyring import (
+    HEADER_SIZE,
+    KEY_SIZE,
+    Keyring,
+    Keyrings,
+    KeySource,
+    KeySources,
+    id_in,
+    key_sources,
+)
 
 if TYPE_CHECKING:
     from cryptography.exceptions import InvalidTag
@@ -138,15 +147,13 @@ class TokenCipher:
         """
         if not isinstance(token, dict):
             raise _decrypt_error(key, "it is no token.")
-        if len(token) != 1 or _FIELD not in token:
+        if not _is_sealed(token):
             if self.allow_plaintext:
                 return token
             raise _decrypt_error(key, "it is not encrypted. Until all are: allow_plaintext=True.")
-        text, keyring = token[_FIELD], self._current_keyring()
+        keyring = self._current_keyring()
         try:
-            if not isinstance(text, str) or "+" in text or "/" in text:
-                raise ValueError("not URL-safe base64")
-            envelope = msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
+            envelope = _envelope_in(token)
             header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
             opener = keyring.openers.get(header)
             if opener is not None:
@@ -155,6 +162,36 @@ class TokenCipher:
         except (InvalidTag, msgspec.MsgspecError, ValueError, RecursionError):
             pass
         raise _decrypt_error(key, "it can't be decrypted with the keys at hand.")
+
+    @staticmethod
+    def key_id_of(token: Token) -> str | None:
+        """Return the id of the key that a stored token is sealed with, and open nothing.
+
+        Args:
+            token: A token as it is in the database.
+
+        Returns:
+            The id as hexadecimal text, which does not reveal the key; empty if it can't be told,
+            since the envelope is damaged. ``None`` if the token is not sealed.
+
+        .. versionadded:: 1.0
+        """
+        if not isinstance(token, dict) or not _is_sealed(token):
+            return None
+        try:
+            return id_in(_envelope_in(token)[:HEADER_SIZE])
+        except (msgspec.MsgspecError, ValueError):
+            return ""
+
+    def key_ids(self) -> tuple[str, ...]:
+        """Return the ids of the keys at hand: of the key that seals, then of its fallbacks.
+
+        Raises:
+            ConfigurationError: If there is no key, or one that can't be used.
+
+        .. versionadded:: 1.0
+        """
+        return self._current_keyring().ids
 
     def _current_keyring(self) -> Keyring:
         if self._keyring is not None:
@@ -186,6 +223,18 @@ class TokenCipher:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} allow_plaintext={self.allow_plaintext}>"
+
+
+def _is_sealed(token: Token) -> bool:
+    return len(token) == 1 and _FIELD in token
+
+
+def _envelope_in(token: Token) -> bytes:
+    """Return the envelope of a sealed token, or raise ``ValueError`` or msgspec's error."""
+    text = token[_FIELD]
+    if not isinstance(text, str) or "+" in text or "/" in text:
+        raise ValueError("not URL-safe base64")
+    return msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
 
 
 def _associated_data(header: bytes, key: TokenKey) -> bytes:

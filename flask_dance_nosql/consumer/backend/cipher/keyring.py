@@ -54,6 +54,17 @@ class Keyring:
         self.openers = {_FORMAT + each: AESGCM(key) for each, key in ids.items()}
         self.header, self.sealer = next(iter(self.openers.items()))
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the keys, as hexadecimal text, that of the key that seals first."""
+        return tuple(header[len(_FORMAT) :].hex() for header in self.openers)
+
+
+def id_in(header: bytes) -> str:
+    """Return the key's id in the header of an envelope; empty if it is none."""
+    is_known = len(header) == HEADER_SIZE and header.startswith(_FORMAT)
+    return header[len(_FORMAT) :].hex() if is_known else ""
+
 
 class Keyrings:
     """The keyrings made so far, so that a function is called once for each configuration."""

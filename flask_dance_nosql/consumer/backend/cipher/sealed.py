@@ -33,7 +33,7 @@ class SealedStore(StoreWrapper):
     ) -> TokenDocument | None:
         """Load a document, and open its token."""
         document = load(key)
-        return None if document is None else self._opened(document)
+        return None if document is None else self.opened(document)
 
     def saved_by(
         self, save: Callable[..., TokenDocument], document: TokenDocument, if_version: int | None
@@ -61,7 +61,7 @@ class SealedStore(StoreWrapper):
     def _opened_or_error(self, records: Iterable[Record]) -> Iterator[Record]:
         for each in records:
             try:
-                yield each if isinstance(each, CorruptToken) else self._opened(each)
+                yield each if isinstance(each, CorruptToken) else self.opened(each)
             except TokenDecryptError as error:
                 yield error
 
@@ -70,10 +70,15 @@ class SealedStore(StoreWrapper):
         found = []
         for document in self.inner.marked(provider, name):
             with suppress(TokenDecryptError):
-                found.append(self._opened(document))
+                found.append(self.opened(document))
         return found
 
-    def _opened(self, document: TokenDocument) -> TokenDocument:
+    def opened(self, document: TokenDocument) -> TokenDocument:
+        """Return a document of the other store with its token opened.
+
+        Raises:
+            TokenDecryptError: If it can't be.
+        """
         try:
             token = self.cipher.open(document.key, document.token)
         except TokenDecryptError as error:
