@@ -14,16 +14,8 @@ from ....errors import ConfigurationError, TokenDecryptError
 from ..store.document import TokenKey
 from ..store.driver import require
 from ..store.values import Token
-from .keyring import (
-    HEADER_SIZE,
-    KEY_SIZE,
-    Keyring,
-    Keyrings,
-    KeySource,
-    KeySources,
-    id_in,
-    key_sources,
-)
+from .envelopes import FIELD, HEADER_SIZE, envelope_in, is_sealed, key_id_of
+from .keyring import KEY_SIZE, Keyring, Keyrings, KeySource, KeySources, key_sources
 
 if TYPE_CHECKING:
     from cryptography.exceptions import InvalidTag
@@ -34,7 +26,6 @@ else:
 KEY_SETTING = "FLASK_DANCE_TOKEN_KEY"
 FALLBACKS_SETTING = "FLASK_DANCE_TOKEN_KEY_FALLBACKS"
 _EXTENSION = "flask_dance_nosql_keyrings"
-_FIELD = "sealed"
 _NONCE_SIZE = 12
 # The format of what is sealed with a token of one account, whose envelope is like any other.
 _WITH_ACCOUNT = b"\x02"
@@ -127,7 +118,7 @@ class TokenCipher:
         sealed = keyring.sealer.encrypt(nonce, text, _associated_data(keyring.header, key))
         # msgspec takes half the time of binascii. Both replacements skip quickly over what stays.
         envelope: str = msgspec.to_builtins(keyring.header + nonce + sealed)
-        return {_FIELD: envelope.replace("+", "-").replace("/", "_")}
+        return {FIELD: envelope.replace("+", "-").replace("/", "_")}
 
     def open(self, key: TokenKey, token: Token) -> Token:
         """Return the token that was sealed.
@@ -147,13 +138,13 @@ class TokenCipher:
         """
         if not isinstance(token, dict):
             raise _decrypt_error(key, "it is no token.")
-        if not _is_sealed(token):
+        if not is_sealed(token):
             if self.allow_plaintext:
                 return token
             raise _decrypt_error(key, "it is not encrypted. Until all are: allow_plaintext=True.")
         keyring = self._current_keyring()
         try:
-            envelope = _envelope_in(token)
+            envelope = envelope_in(token)
             header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
             opener = keyring.openers.get(header)
             if opener is not None:
@@ -176,12 +167,7 @@ class TokenCipher:
 
         .. versionadded:: 1.0
         """
-        if not isinstance(token, dict) or not _is_sealed(token):
-            return None
-        try:
-            return id_in(_envelope_in(token)[:HEADER_SIZE])
-        except (msgspec.MsgspecError, ValueError):
-            return ""
+        return key_id_of(token)
 
     def key_ids(self) -> tuple[str, ...]:
         """Return the ids of the keys at hand: of the key that seals, then of its fallbacks.
@@ -223,18 +209,6 @@ class TokenCipher:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} allow_plaintext={self.allow_plaintext}>"
-
-
-def _is_sealed(token: Token) -> bool:
-    return len(token) == 1 and _FIELD in token
-
-
-def _envelope_in(token: Token) -> bytes:
-    """Return the envelope of a sealed token, or raise ``ValueError`` or msgspec's error."""
-    text = token[_FIELD]
-    if not isinstance(text, str) or "+" in text or "/" in text:
-        raise ValueError("not URL-safe base64")
-    return msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
 
 
 def _associated_data(header: bytes, key: TokenKey) -> bytes:
