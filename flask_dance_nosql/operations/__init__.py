@@ -1,1 +1,25 @@
 """What operators do with stored tokens: each command of ``flask tokens``, as a function."""
+
+from .counting import Counts, Statistics, statistics
+from .purging import Purge, purge
+from .records import RecordDetails, StoredRecord, record_details, stored_records
+from .revocation import Revocation, revoke_tokens
+from .states import STATES, RecordState, access_token_end, state_of
+
+__all__ = [
+    "STATES",
+    "Counts",
+    "Purge",
+    "RecordDetails",
+    "RecordState",
+    "Revocation",
+    "Statistics",
+    "StoredRecord",
+    "access_token_end",
+    "purge",
+    "record_details",
+    "revoke_tokens",
+    "state_of",
+    "statistics",
+    "stored_records",
+]

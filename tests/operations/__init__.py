@@ -1,0 +1,1 @@
+"""Tests of `flask tokens` and what it does."""
