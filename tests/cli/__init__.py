@@ -1,1 +1,1 @@
-"""Tests of `flask tokens` and what it does."""
+"""Tests of what is in ``cli``."""
