@@ -29,7 +29,7 @@ from .profile import AccountProfile, profile_in
 log = logging.getLogger(__name__)
 
 UNREADABLE = "its record can't be read"
-_ENDED = "the time of its record is up"
+ENDED = "the time of its record is up"
 _NOT_ASKED = "it was not asked for"
 _UNCONFIRMED = "the provider has not confirmed it"
 _NO_BLUEPRINT = "the app has no blueprint of that name with this backend"
@@ -266,7 +266,7 @@ def _endpoint(blueprint: Any, slot: StoreSlot) -> tuple[TokenEndpoint | None, st
     if stored.token is None:
         # Of a grant that the provider has ended nothing is left to revoke.
         has_ended = stored.document is not None and stored.document.grant_ended
-        return None, None if has_ended else _ENDED
+        return None, None if has_ended else ENDED
     if not isinstance(blueprint, OAuth2ConsumerBlueprint):
         return None, _OAUTH1
     try:

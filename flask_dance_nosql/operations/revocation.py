@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
-from ..accounts.erasure import end_grant
+from ..accounts.erasure import ENDED, UNREADABLE, end_grant
 from ..consumer.app_backends import app_stores
+from ..consumer.backend.base import StoredToken
+from ..consumer.backend.store.document import TokenDocument
 from ..consumer.backend.store.shard import Shard
-from .records import walk
+from ..errors import CorruptToken, VersionConflict
+from .records import Found, walk
 
 _NAMELESS = "it can't be read whose it is, so that it is left"
 
@@ -65,7 +69,7 @@ def revoke_tokens(
         if key is None:
             reason = _NAMELESS
         elif not dry_run:
-            is_done, reason = True, end_grant(found.blueprint, found.slot)
+            is_done, reason = True, _end(found)
         yield Revocation(
             provider=record.provider,
             user_id=record.user_id,
@@ -73,3 +77,16 @@ def revoke_tokens(
             is_removed=is_done,
             reason=reason,
         )
+
+
+def _end(found: Found) -> str | None:
+    """End a grant and remove its record. Returns why that was not confirmed, or ``None``."""
+    stored = found.stored
+    if isinstance(stored, TokenDocument) and stored.expired:
+        # To the application there is none, which it would neither revoke nor remove.
+        with suppress(VersionConflict):
+            found.slot.erase(StoredToken(None, stored))
+            return ENDED
+    reason = end_grant(found.blueprint, found.slot)
+    is_unreadable = isinstance(found.record, CorruptToken)
+    return UNREADABLE if reason is None and is_unreadable else reason
