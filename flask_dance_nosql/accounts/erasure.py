@@ -29,7 +29,7 @@ from .profile import AccountProfile, profile_in
 log = logging.getLogger(__name__)
 
 UNREADABLE = "its record can't be read"
-_ENDED = "the time of its record is up"
+ENDED = "the time of its record is up"
 _NOT_ASKED = "it was not asked for"
 _UNCONFIRMED = "the provider has not confirmed it"
 _NO_BLUEPRINT = "the app has no blueprint of that name with this backend"
@@ -202,37 +202,7 @@ class _Erasing:
     def _end(self, backend: UserScopedBackend, key: TokenKey, blueprint: Any) -> None:
         """Revoke one grant if that is possible, and remove its record in any case."""
         slot = StoreSlot(backend, key, is_person=True)
-        if blueprint is None:
-            slot.erase()
-            self._found[key] = _NO_BLUEPRINT if self._revokes else _NOT_ASKED
-            return
-        is_over, reason = False, None
-        try:
-            endpoint, reason = self._endpoint(blueprint, slot)
-            is_over = revoke_slot(blueprint, endpoint, slot)
-        except BackendError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a setting of yours, or a receiver, may do anything
-            reason = f"it failed with {type(error).__name__}"
-            slot.erase()
-        self._found[key] = reason or (None if is_over else _UNCONFIRMED)
-
-    def _endpoint(self, blueprint: Any, slot: StoreSlot) -> tuple[TokenEndpoint | None, str | None]:
-        """Return where a token is revoked, or why it is not."""
-        if not self._revokes:
-            return None, _NOT_ASKED
-        try:
-            if slot.read(fresh=True).token is None:
-                return None, _ENDED
-        except CorruptToken:
-            return None, UNREADABLE
-        if not isinstance(blueprint, OAuth2ConsumerBlueprint):
-            return None, _OAUTH1
-        try:
-            blueprint.endpoint_url("revocation_url")
-        except ConfigurationError:
-            return None, _NO_ENDPOINT
-        return blueprint.session.token_endpoint(), None
+        self._found[key] = end_grant(blueprint, slot, revokes=self._revokes)
 
     def _forget_visitor(self, blueprint: Any) -> None:
         """Have the current request forget the user's token, too, if it is theirs."""
@@ -260,6 +230,50 @@ class _Erasing:
             not_revoked=listed((k for k in done if self._found[k] is not None), tells=True),
             removed=listed(done),
         )
+
+
+def end_grant(blueprint: Any, slot: StoreSlot, *, revokes: bool = True) -> str | None:
+    """Revoke the grant of a slot if that is possible, and empty the slot in any case.
+
+    Returns:
+        Why the provider has not confirmed that the grant is over, as a part of a sentence, or
+        ``None`` if it has.
+
+    Raises:
+        BackendError: If the store did not do it.
+    """
+    if blueprint is None:
+        slot.erase()
+        return _NO_BLUEPRINT if revokes else _NOT_ASKED
+    is_over, reason = False, None
+    try:
+        endpoint, reason = _endpoint(blueprint, slot) if revokes else (None, _NOT_ASKED)
+        is_over = revoke_slot(blueprint, endpoint, slot)
+    except BackendError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a setting of yours, or a receiver, may do anything
+        reason = f"it failed with {type(error).__name__}"
+        slot.erase()
+    return reason or (None if is_over else _UNCONFIRMED)
+
+
+def _endpoint(blueprint: Any, slot: StoreSlot) -> tuple[TokenEndpoint | None, str | None]:
+    """Return where a token is revoked, or why it is not."""
+    try:
+        stored = slot.read(fresh=True)
+    except CorruptToken:
+        return None, UNREADABLE
+    if stored.token is None:
+        # Of a grant that the provider has ended nothing is left to revoke.
+        has_ended = stored.document is not None and stored.document.grant_ended
+        return None, None if has_ended else ENDED
+    if not isinstance(blueprint, OAuth2ConsumerBlueprint):
+        return None, _OAUTH1
+    try:
+        blueprint.endpoint_url("revocation_url")
+    except ConfigurationError:
+        return None, _NO_ENDPOINT
+    return blueprint.session.token_endpoint(), None
 
 
 def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:

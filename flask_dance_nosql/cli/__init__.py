@@ -7,9 +7,17 @@ from flask.cli import AppGroup
 from .copy import copy_command
 from .health import check, prepare
 from .keys import generate_key
+from .listing import list_tokens, show, stats
+from .people import export, forget, revoke
+from .purging import purge
 from .reseal import reseal_command
 
 tokens = AppGroup("tokens", help="Work with OAuth tokens that are stored.")
 
-for _command in (generate_key, check, prepare, reseal_command, copy_command):
+_commands = (
+    *(list_tokens, show, stats, check, prepare),
+    *(generate_key, reseal_command, copy_command),
+    *(revoke, forget, export, purge),
+)
+for _command in _commands:
     tokens.add_command(_command)

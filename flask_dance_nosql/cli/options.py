@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial, wraps
 from typing import Any, TypeVar
 
@@ -13,10 +14,13 @@ import msgspec
 
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.store.shard import Shard
+from ..consumer.backend.store.values import id_text
 from ..errors import FlaskDanceNoSQLError
 
 C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def _shard(_: click.Context, param: click.Parameter, value: str | None) -> Shard | None:
@@ -27,10 +31,53 @@ def _shard(_: click.Context, param: click.Parameter, value: str | None) -> Shard
         raise click.BadParameter(str(error), param=param) from None
 
 
+def _user(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return a user's id, if it can be one."""
+    try:
+        return None if value is None else id_text(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=param) from None
+
+
+def duration_of(text: str) -> timedelta:
+    """Return a duration that is given as a number and a unit, such as ``90d``.
+
+    The units are ``d`` for days, ``h``, ``m`` for minutes, and ``s``.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    number, unit = text.strip()[:-1], _UNITS.get(text.strip()[-1:])
+    if unit is None or not (number.isascii() and number.isdecimal()):
+        raise ValueError("A duration is a number with a unit, such as 90d, 12h, 30m or 45s.")
+    try:
+        return timedelta(**{unit: int(number)})
+    except (OverflowError, ValueError):
+        raise ValueError("That is longer than there are dates.") from None
+
+
+class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # newer ones are generic
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        try:
+            return value if isinstance(value, timedelta) else duration_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = _Duration()
+"""The type of options that take a duration, see :func:`duration_of`."""
+
 provider_option = click.option(
     "--provider", help="Only the tokens of this provider: the name of a blueprint."
 )
-user_option = click.option("--user", "user_id", help="Only the tokens of the user with this id.")
+user_option = click.option(
+    "--user", "user_id", callback=_user, help="Only the tokens of the user with this id."
+)
+user_argument = click.argument("user_id", metavar="USER", callback=_user)
 shard_option = click.option(
     "--shard",
     metavar="I/N",
@@ -40,6 +87,13 @@ shard_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+within_option = click.option(
+    "--within",
+    type=DURATION,
+    default="7d",
+    show_default=True,
+    help="How near its end a token is for it to count as expiring.",
+)
 
 
 def explained(command: C) -> C:
@@ -74,10 +128,29 @@ def chosen_stores(provider: str | None = None) -> list[AppStore]:
     return found
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is destroyed, on a terminal, unless that was answered by ``--yes``.
+
+    Raises:
+        click.UsageError: If there is nobody to ask.
+        click.Abort: If the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask at. If you mean it, add --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON, with dates as texts of ISO 8601."""
     text = msgspec.json.encode(value, enc_hook=str)
     click.echo(msgspec.json.format(text, indent=2).decode())
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as JSON in one line, for listings that may be long."""
+    click.echo(msgspec.json.encode(value, enc_hook=str))
 
 
 @contextmanager

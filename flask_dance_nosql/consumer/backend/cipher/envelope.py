@@ -99,38 +99,6 @@ class TokenCipher:
         """
         return base64.urlsafe_b64encode(os.urandom(KEY_SIZE)).decode()
 
-    @staticmethod
-    def key_id_of(token: Token) -> str | None:
-        """Return the id of the key that a stored token is sealed with, or ``None`` for a plain one.
-
-        The id is a hash, as hexadecimal text, that does not reveal the key. Nothing is opened.
-
-        Args:
-            token: The token as it is stored.
-
-        .. versionadded:: 1.0
-        """
-        text = token.get(_FIELD) if len(token) == 1 else None
-        if not isinstance(text, str):
-            return None
-        # Nine bytes are twelve characters.
-        header = text[: HEADER_SIZE // 3 * 4].replace("-", "+").replace("_", "/")
-        try:
-            found = msgspec.convert(header, bytes)
-        except msgspec.MsgspecError:
-            return None
-        return found[1:].hex() if len(found) == HEADER_SIZE else None
-
-    def key_ids(self) -> tuple[str, ...]:
-        """Return the ids of the keys, as of :meth:`key_id_of`: the one that seals, then fallbacks.
-
-        Raises:
-            ConfigurationError: If there is no key, or one that can't be used.
-
-        .. versionadded:: 1.0
-        """
-        return tuple(header[1:].hex() for header in self._current_keyring().openers)
-
     def seal(self, key: TokenKey, token: Token) -> Token:
         """Return a token's sealed form, another one each time.
 

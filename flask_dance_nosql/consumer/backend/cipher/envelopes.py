@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeGuard
 
 import msgspec
 
@@ -13,9 +13,9 @@ FORMAT = b"\x01"
 HEADER_SIZE = 9
 
 
-def is_sealed(token: Token) -> bool:
+def is_sealed(token: object) -> TypeGuard[Token]:
     """Whether a stored token has the form of a sealed one."""
-    return len(token) == 1 and FIELD in token
+    return isinstance(token, dict) and len(token) == 1 and FIELD in token
 
 
 def envelope_in(token: Token) -> bytes:
@@ -26,9 +26,9 @@ def envelope_in(token: Token) -> bytes:
     return msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
 
 
-def key_id_of(token: Any) -> str | None:
+def key_id_of(token: object) -> str | None:
     """Return what :meth:`TokenCipher.key_id_of` does."""
-    if not isinstance(token, dict) or not is_sealed(token):
+    if not is_sealed(token):
         return None
     try:
         header = envelope_in(token)[:HEADER_SIZE]

@@ -1,0 +1,59 @@
+"""Revoking many tokens: each is removed, and what was not confirmed is told."""
+
+from __future__ import annotations
+
+from flask_dance_nosql.operations import revoke_tokens
+
+from ..fleet import Fleet, fleet, kept, rotating, small_fleet
+from ..rotating import RotatingProvider
+
+__all__ = ["fleet", "kept", "rotating", "small_fleet"]
+
+
+def test_a_provider_is_revoked(fleet: Fleet) -> None:
+    """All grants of a provider end, those of others stay, and each doubt has its reason."""
+    before = fleet.left()
+    with fleet.app.app_context():
+        done = list(revoke_tokens("acme"))
+    told = {(each.user_id, each.account): each.reason for each in done}
+    wanted: dict[tuple[str, str | None], str | None] = {
+        ("ann", "A1"): None,
+        ("ann", "A2"): None,
+        ("bob", None): None,
+        # Its provider has ended it already.
+        ("cat", None): None,
+        ("dan", None): "its record can't be read",
+        ("eve", None): "the time of its record is up",
+    }
+    if ("acme", "eve", None) not in fleet.states:
+        del wanted["eve", None]
+    assert told == wanted
+    assert all(each.is_removed for each in done)
+    for name in ("acme-ann-A1", "acme-ann-A2", "acme-bob-None"):
+        assert not fleet.rotating.live(name)
+    assert fleet.left() == {each for each in before if each[0] != "acme"}
+
+
+def test_a_user_is_revoked(small_fleet: Fleet) -> None:
+    """At each provider, also at one of which the app has no blueprint any more."""
+    with small_fleet.app.app_context():
+        done = {(each.provider, each.account): each for each in revoke_tokens(user_id="ann")}
+    assert {name: each.reason for name, each in done.items()} == {
+        ("acme", "A1"): None,
+        ("acme", "A2"): None,
+        ("gone", None): "the app has no blueprint of that name with this backend",
+        ("plain", None): "the blueprint has no revocation endpoint",
+    }
+    assert "ann" not in {user for _, user, _ in small_fleet.left()}
+    assert ("plain", "bob", None) in small_fleet.left()
+
+
+def test_a_dry_run_does_nothing(small_fleet: Fleet, rotating: RotatingProvider) -> None:
+    """It yields the same tokens, asks no provider, and removes nothing."""
+    before = small_fleet.kept.text()
+    with small_fleet.app.app_context():
+        done = list(revoke_tokens("acme", dry_run=True))
+    assert len(done) == 6
+    assert not any(each.is_removed or each.reason for each in done)
+    assert small_fleet.kept.text() == before
+    assert rotating.asked == []
