@@ -7,18 +7,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask
 
-from .. import clock
 from ..consumer.backend.base import StoredToken, TokenSlot
 from ..consumer.backend.scoped_slot import StoreSlot
 from ..consumer.backend.store.document import TokenKey
 from ..consumer.backend.store.values import Token
 from ..consumer.refresh.attempt import Refresh
 from ..consumer.refresh.flights import RETRY_SECONDS
-from ..consumer.refresh.remembered import failure_of, one_more
+from ..consumer.refresh.remembered import failure_of, may_be_tried, one_more
 from ..consumer.refusal import Refusal
 from ..consumer.token_endpoint import TokenEndpoint
 from ..consumer.transport import quiet
@@ -146,8 +146,7 @@ class Worker:
         held = slot.read(fresh=True)
         if held.token is None or fingerprint(held.token) != known:
             return "skipped"
-        before = failure_of(held)
-        if before is not None and before.next_try > clock.now():
+        if not may_be_tried(held):
             return "waiting"
         # Were the store to lose what it is given, no more may be spent.
         if not self._store_answers():
@@ -164,6 +163,7 @@ class Worker:
             adopt=lambda _: None,
             is_forced=True,
             wait=0.0,
+            remember=partial(self._remember, slot),
         )
         try:
             refresh.run()
@@ -174,10 +174,8 @@ class Worker:
             if not isinstance(refusal, Refusal):
                 # Somebody else has the turn.
                 return "skipped"
-            if refusal.retry_after is not None and self._holds_on(refusal.retry_after):
-                return None
-            self._remember(slot, held, refusal)
-            return "failed"
+            may_wait = refusal.retry_after is not None and self._holds_on(refusal.retry_after)
+            return None if may_wait else "failed"
         return "skipped" if asked.answer is None else "refreshed"
 
     def _holds_on(self, seconds: float) -> bool:
@@ -190,12 +188,15 @@ class Worker:
                 self._give_up("it asks to wait")
         return not self._is_out
 
-    def _remember(self, slot: TokenSlot, held: StoredToken, refusal: Refusal) -> None:
-        """Keep a failure with the token, unless a login or another refresh came meanwhile."""
+    def _remember(self, slot: TokenSlot, stored: StoredToken, refusal: Refusal) -> None:
+        """Keep a failure with the token, unless a login came meanwhile.
+
+        That a provider asks to wait says nothing of the token, which is tried again.
+        """
+        if refusal.retry_after is not None:
+            return
         try:
-            current = slot.read(fresh=True)
-            if current.issued == held.issued:
-                slot.keep_failure(current, one_more(failure_of(current), refusal))
+            slot.keep_failure(stored, one_more(failure_of(stored), refusal))
         except VersionConflict:
             return
         except BackendError as error:

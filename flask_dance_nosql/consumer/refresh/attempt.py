@@ -33,7 +33,7 @@ from ..signals import (
 from ..token import TokenStatus, ends_later, renewed
 from ..token_endpoint import TokenEndpoint
 from .flights import LEASE_SECONDS, Flights, Turn
-from .remembered import failure_of, one_more
+from .remembered import failure_of, may_be_tried, one_more
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class Refresh:
         is_forced: Whether it is refreshed whatever is said of its end: the API has refused it.
         wait: How many seconds to wait for somebody else's refresh; by default as long as it may
             take, and for a token that works not at all.
+        remember: Is called under the lease with what could not be refreshed, and why. It also says
+            that what is remembered counts: a token whose next try is later is left alone.
     """
 
     blueprint: RefreshingBlueprint
@@ -88,6 +90,7 @@ class Refresh:
     adopt: Callable[[StoredToken], object]
     is_forced: bool = False
     wait: float | None = None
+    remember: Callable[[StoredToken, Refusal], object] | None = None
 
     def __post_init__(self) -> None:
         self._flights = self.blueprint.flights
@@ -144,7 +147,7 @@ class Refresh:
         with slot.lease(LEASE_SECONDS, self._wait) as is_leased:
             for _ in range(_ROUNDS):
                 stored = slot.read(fresh=True)
-                if stored.token is None:
+                if stored.token is None or (self.remember and not may_be_tried(stored)):
                     return stored
                 current = flights.newest(slot, stored.token, self._began)
                 if current is None:
@@ -166,7 +169,7 @@ class Refresh:
                     if not isinstance(issued, Refusal):
                         return self._issued(stored, sent, issued)
                     if not issued.has_ended:
-                        return self._fail(issued, is_known=known is not None)
+                        return self._fail(stored, issued, is_known=known is not None)
                     self._end(stored, issued)
         return self._without_turn("taken")
 
@@ -271,8 +274,10 @@ class Refresh:
         log.warning("A grant of provider %r has ended: %s", self.blueprint.name, reason)
         raise TokenRevoked(self.blueprint.name, reason) from refusal.as_error()
 
-    def _fail(self, refusal: Refusal, *, is_known: bool) -> StoredToken:
+    def _fail(self, stored: StoredToken, refusal: Refusal, *, is_known: bool) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
+        if self.remember is not None:
+            self.remember(stored, refusal)
         reason, self._outcome = refusal.reason, "failed"
         if not is_known:
             self._later(token_refresh_failed, error=reason)

@@ -22,6 +22,12 @@ def failure_of(stored: StoredToken | None) -> RefreshFailure | None:
     return None if document is None else document.refresh_failure
 
 
+def may_be_tried(stored: StoredToken) -> bool:
+    """Whether a token has not failed, or its next try is not later than now."""
+    failure = failure_of(stored)
+    return failure is None or failure.next_try <= clock.now()
+
+
 def one_more(before: RefreshFailure | None, refusal: Refusal) -> RefreshFailure:
     """Return what is kept after one more failure.
 

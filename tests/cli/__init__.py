@@ -1,0 +1,1 @@
+"""An application of Flask-Dance, and its move."""
