@@ -176,7 +176,7 @@ class Worker:
                 return "skipped"
             may_wait = refusal.retry_after is not None and self._holds_on(refusal.retry_after)
             return None if may_wait else "failed"
-        return "skipped" if asked.answer is None else "refreshed"
+        return "refreshed" if isinstance(asked.answer, dict) else "skipped"
 
     def _holds_on(self, seconds: float) -> bool:
         """Have all wait until the provider may be asked again. Returns whether that is soon."""
