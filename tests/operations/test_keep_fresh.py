@@ -67,7 +67,7 @@ class Kept:
 
     def __init__(self, provider: RotatingProvider, store: Any = None) -> None:
         self.provider = provider
-        self.store = MemoryStore() if store is None else store
+        self.store: Any = MemoryStore() if store is None else store
         self.blueprint = blueprint_of(provider.url, self.store)
         self.app = app_of(self.blueprint)
         self.recovered: list[tuple[Any, RefreshFailure]] = []
@@ -88,7 +88,7 @@ class Kept:
     def of(self, user_id: str = "ann") -> TokenDocument:
         """Return a user's document."""
         document = self.store.load(TokenKey(PROVIDER, user_id))
-        assert document is not None
+        assert isinstance(document, TokenDocument)
         return document
 
 
@@ -247,7 +247,7 @@ def test_failures_are_remembered(kept: Kept, clocks: Clocks) -> None:
 
 
 def test_pauses_grow_up_to_a_day() -> None:
-    """However often it fails, the next try is within a day; a lasting refusal waits long at once."""
+    """The next try is within a day, however often it fails; a lasting refusal waits long."""
     failure = None
     for _ in range(50):
         failure = one_more(failure, Refusal("server_error"))
@@ -270,7 +270,7 @@ def test_grant_that_has_ended_leaves_word(kept: Kept) -> None:
     document = kept.of()
     assert document.grant_ended
     assert document.provider_user_id == "account-7"
-    backend = kept.blueprint.backend
+    backend: Any = kept.blueprint.backend
     assert backend.get(kept.blueprint, user_id="ann") is None
     assert backend.tokens_of("ann") == []
     with kept.app.test_request_context():
@@ -287,7 +287,8 @@ def test_login_that_came_meanwhile_wins(kept: Kept) -> None:
     login = {**kept.provider.grant("new"), "expires_at": clock.timestamp() + 3600}
 
     def log_in() -> None:
-        kept.blueprint.backend.set(kept.blueprint, login, user_id="ann")
+        backend: Any = kept.blueprint.backend
+        backend.set(kept.blueprint, login, user_id="ann")
 
     kept.provider.when_asked = log_in
     assert told(kept.run()) == {"due": 1, "skipped": 1}
@@ -428,13 +429,13 @@ def test_stop(kept: Kept) -> None:
 def test_backend_with_one_token(rotating: RotatingProvider, clocks: Clocks) -> None:
     """The token of a backend without keys is kept fresh, too, without a memory of failures."""
     backend = MemoryBackend(rotating.grant())
-    with app_of(blueprint_of(rotating.url, None, backend=backend)).app_context():
+    with app_of(blueprint_of(rotating.url, MemoryStore(), backend=backend)).app_context():
         assert told(keep_fresh()[PROVIDER]) == {"fresh": 1}
         rotating.failing = 500, {"error": "server_error"}
         assert told(keep_fresh(within=DAY)[PROVIDER]) == {"due": 1, "failed": 1}
         rotating.failing = None
     clocks.move(20.0)
-    with app_of(blueprint_of(rotating.url, None, backend=backend)).app_context():
+    with app_of(blueprint_of(rotating.url, MemoryStore(), backend=backend)).app_context():
         assert told(keep_fresh(within=DAY)[PROVIDER]) == {"due": 1, "refreshed": 1}
 
 
