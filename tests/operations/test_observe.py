@@ -105,7 +105,7 @@ def test_what_is_told(rotating: RotatingProvider) -> None:
     assert heard.told["store", "save_apart", "ok"] == 1
     assert heard.told["store", "acquire", "ok"] >= 1
     assert heard.told["cache", "hit"] == 2
-    assert heard.told["store", "load", "ok"] == 1
+    assert heard.told["store", "load_fresh", "ok"] >= 1
     assert heard.providers == {PROVIDER}
     assert all(0 <= each < 60 for each in heard.seconds)
     assert USER not in repr(heard.told)
@@ -121,7 +121,9 @@ def test_failures_are_told(rotating: RotatingProvider) -> None:
     assert heard.told["refresh", "", "ended"] == 1
     assert heard.told["events", "deleted"] == heard.told["events", "refresh_failed"] == 1
     site.store.is_down = True
-    site.backend.store.inner.cache.inner._entries.clear()  # type: ignore[attr-defined] # as a restart does
+    cached: Any = site.backend.store.inner  # type: ignore[attr-defined] # of a wrapper
+    # As in a new process.
+    cached.cache.inner = LocalCache()
     with pytest.raises(BackendUnavailable):
         site.call()
     assert heard.told["cache", "miss"] == 1
