@@ -245,7 +245,7 @@ class RotatingProvider:
         """Return the requests to a path."""
         return [each for each in self.asked if urlsplit(each.path).path == path]
 
-    def headers(self, status: int) -> dict[str, str]:  # noqa: ARG002 - for subclasses
+    def headers(self, status: int) -> dict[str, str]:
         """Return further headers of an answer with a status."""
         return {}
 

@@ -43,7 +43,8 @@ PAGES = [
 
 RUN, SHELL, DATA, QUERY, PLAIN = "python", "console", "json", "promql", ""
 """Python runs. Of shell commands, make's targets and pip's extras must exist. JSON is compared with
-what is stored. Queries name metrics that there are. A plain block, which only ``::`` makes, shows one URL."""
+what is stored. Queries name metrics that there are. A plain block, which only ``::`` makes, shows
+one URL."""
 
 MONGODB = "mongodb://localhost:27017"
 REDIS = "redis://localhost:6379"
