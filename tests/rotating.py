@@ -245,6 +245,10 @@ class RotatingProvider:
         """Return the requests to a path."""
         return [each for each in self.asked if urlsplit(each.path).path == path]
 
+    def headers(self, status: int) -> dict[str, str]:
+        """Return further headers of an answer with a status."""
+        return {}
+
     def stop(self) -> None:
         """Stop answering."""
         self._is_over = True
@@ -343,6 +347,8 @@ class _Handler(BaseHTTPRequestHandler):
         odd = self.provider.odd
         self.send_header("Content-Type", "application/json" if odd is None else odd[1])
         self.send_header("Content-Length", str(len(text)))
+        for name, value in self.provider.headers(status).items():
+            self.send_header(name, value)
         if status == 302:
             self.send_header("Location", answer)
         if self.path == "/cookie":

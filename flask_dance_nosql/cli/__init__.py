@@ -6,6 +6,7 @@ from flask.cli import AppGroup
 
 from .copy import copy_command
 from .health import check, prepare
+from .keep_fresh import keep_fresh_command
 from .keys import generate_key
 from .listing import list_tokens, show, stats
 from .people import export, forget, revoke
@@ -16,7 +17,7 @@ tokens = AppGroup("tokens", help="Work with OAuth tokens that are stored.")
 
 _commands = (
     *(list_tokens, show, stats, check, prepare),
-    *(generate_key, reseal_command, copy_command),
+    *(generate_key, reseal_command, copy_command, keep_fresh_command),
     *(revoke, forget, export, purge),
 )
 for _command in _commands:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from ... import clock
 from ...errors import BackendError, ConfigurationError, CorruptToken, UserRequired
 from .base import NOTHING, BaseBackend, BlueprintLike, StoredToken, TokenSlot
@@ -22,7 +24,7 @@ from .owner import (
     new_browser_key,
 )
 from .store.base import TokenStore
-from .store.document import TokenDocument, TokenKey
+from .store.document import RefreshFailure, TokenDocument, TokenKey
 from .store.values import Token, json_token
 
 log = logging.getLogger(__name__)
@@ -178,6 +180,26 @@ class StoreSlot(TokenSlot):
         if before - names:
             self._store.unmark(self.key, before - names, is_replaced=True)
         return StoredToken(plain, saved)
+
+    def keep_failure(
+        self, seen: StoredToken, failure: RefreshFailure, *, is_over: bool = False
+    ) -> None:
+        """Save the failure with the document; in place of the token if the grant is over.
+
+        The account stays linked to its owner, who is expected back. A browser's record goes: who
+        logs in there gets another one.
+        """
+        document = seen.document
+        is_browsers = is_over and self._backend.scope == "browser"
+        if document is None or is_browsers or not self._store.keeps_failures:
+            super().keep_failure(seen, failure, is_over=is_over)
+            return
+        token = {} if is_over else document.token
+        kept = replace(document, token=token, refresh_failure=failure)
+        self._store.save_apart(kept, if_version=document.version)
+        if is_over and (names := self._names(document.token)):
+            with suppress(BackendError):
+                self._store.unmark(document.key, names, is_replaced=True)
 
     def erase(self, seen: StoredToken | None = None) -> None:
         """Delete the document."""

@@ -1,0 +1,166 @@
+"""``flask tokens keep-fresh``: refresh tokens before they die."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import click
+import msgspec
+from flask.cli import with_appcontext
+
+from ..consumer.backend.store.shard import Shard
+from ..operations.due import KeptFresh
+from ..operations.keep_fresh import RATE, keep_fresh
+from .options import dry_run_option, explained, json_option, provider_option, shard_option
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
+    """A time such as ``90s``, ``10m``, ``36h`` or ``30d``, in seconds; ``off`` is ``None``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds."""
+        if not isinstance(value, str) or value == "off":
+            return None if value == "off" else value
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", value.strip())
+        if found is None or found[2] not in _UNITS:
+            self.fail(f"{value!r} is no time such as 90s, 10m, 36h or 30d.", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
+    """A rate such as ``5/s`` or ``github=100/min``, as the provider or ``None``, and per second."""
+
+    name = "[provider=]n/s"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the provider and the rate."""
+        provider, _, text = str(value).rpartition("=")
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:/([a-z]+))?", text.strip())
+        if found is None or (found[2] or "s") not in _UNITS or not float(found[1]):
+            self.fail(f"{value!r} is no rate such as 5/s or github=100/min.", param, ctx)
+        return provider or None, float(found[1]) / _UNITS[found[2] or "s"]
+
+
+@click.command("keep-fresh")
+@click.option(
+    "--within",
+    type=Duration(),
+    help="Refresh what ends within this time, such as 1d. By default requests do that.",
+)
+@click.option(
+    "--idle",
+    type=Duration(),
+    default="30d",
+    show_default=True,
+    help="Refresh what was not written for this time; off for never.",
+)
+@provider_option
+@shard_option
+@click.option(
+    "--rate",
+    "rates",
+    type=Rate(),
+    multiple=True,
+    help=f"How fast to ask a provider, or all of them. [default: {RATE:g}/s]",
+)
+@click.option("--loop", type=click.FloatRange(min=0), help="Do it again after so many seconds.")
+@dry_run_option
+@json_option
+@with_appcontext
+@explained
+def keep_fresh_command(
+    within: float | None,
+    idle: float | None,
+    provider: str | None,
+    shard: Shard | None,
+    rates: tuple[tuple[str | None, float], ...],
+    loop: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Refresh tokens that end soon, or were not used for long, since unused grants die.
+
+    Two of it at once do no double work, nor do users beside it. With --json it prints a line for
+    each round. The code is 1 if something has failed.
+    """
+    named = dict(rates)
+    has_failed = False
+    with stopping() as stop:
+        while True:
+            with counting() as tell:
+                counts = keep_fresh(
+                    within=within,
+                    idle=idle,
+                    provider=provider,
+                    shard=shard,
+                    rate=named.get(None, RATE),
+                    rates={name: rate for name, rate in named.items() if name is not None},
+                    dry_run=dry_run,
+                    stop=stop,
+                    tell=tell,
+                )
+            has_failed |= any(each.has_failed for each in counts.values())
+            _show(counts, as_json=as_json)
+            if loop is None or stop.wait(loop):
+                break
+    if has_failed:
+        sys.exit(1)
+
+
+def _show(counts: dict[str, KeptFresh], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(counts).decode())
+        return
+    for provider, each in sorted(counts.items()):
+        named = msgspec.structs.asdict(each).items()
+        told = [f"{count} {name.replace('_', ' ')}" for name, count in named if count]
+        click.echo(f"{provider}: {', '.join(told) or 'nothing'}")
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Let a signal to end set an event, so that what has begun is ended first."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[int], object]]:
+    """Give what counts tokens, on the standard error stream if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    mutex = threading.Lock()
+    with ExitStack() as stack:
+        bars: list[Any] = []
+
+        def tell(due: int) -> None:
+            with mutex:
+                if bars:
+                    bars[0].update(1)
+                elif due:
+                    bar = click.progressbar(length=due, label="Refreshing", file=sys.stderr)
+                    bars.append(stack.enter_context(bar))
+
+        yield tell

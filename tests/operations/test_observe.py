@@ -1,0 +1,221 @@
+"""What is counted and timed, for whom, and what it costs where nothing is."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from flask_dance_nosql.consumer.backend import (
+    LocalCache,
+    TokenCipher,
+    TokenKey,
+    UserScopedBackend,
+)
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.consumer.metrics import Metrics
+from flask_dance_nosql.errors import BackendUnavailable, MissingDependency, TokenRevoked
+from flask_dance_nosql.operations.observe import LogMetrics, MeasuredStore, observe
+from flask_dance_nosql.operations.opentelemetry import OpenTelemetryMetrics
+
+from ..rotating import RotatingProvider
+from .many import PROVIDER, app_of, blueprint_of
+
+USER = "ann-who-is-a-user"
+
+
+@pytest.fixture
+def rotating(monkeypatch: pytest.MonkeyPatch) -> Iterator[RotatingProvider]:
+    """A provider that rotates refresh tokens."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    with RotatingProvider() as provider:
+        yield provider
+
+
+class Heard(Metrics):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: Counter[tuple[str, ...]] = Counter()
+        self.providers: set[str] = set()
+        self.seconds: list[float] = []
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Count."""
+        self.providers.add(labels["provider"])
+        self.told[name, labels["outcome"]] += amount
+
+    def time(self, name: str, seconds: float, **labels: str) -> None:
+        """Count, and keep the time."""
+        self.providers.add(labels["provider"])
+        self.seconds.append(seconds)
+        self.told[name, labels.get("operation", ""), labels["outcome"]] += 1
+
+
+class Broken(MemoryStore):
+    """A store that can be down."""
+
+    is_down = False
+
+    def load(self, key: TokenKey) -> Any:
+        """Load a document, or do not answer."""
+        if self.is_down:
+            raise BackendUnavailable("load", "Broken")
+        return super().load(key)
+
+
+class Observed:
+    """An app with a cached and sealed store, its user connected."""
+
+    def __init__(self, provider: RotatingProvider, **token: Any) -> None:
+        self.store = Broken()
+        cipher = TokenCipher(TokenCipher.generate_key())
+        self.backend = UserScopedBackend(
+            self.store, user_id=lambda: USER, cache=LocalCache(), cipher=cipher
+        )
+        self.blueprint = blueprint_of(provider.url, self.store, backend=self.backend)
+        self.app = app_of(self.blueprint)
+        self.backend.set(self.blueprint, {**provider.grant(), **token})
+
+    def call(self) -> int:
+        """Call the API as the user."""
+        with self.app.test_request_context():
+            return int(self.blueprint.session.get("api").status_code)
+
+
+def test_what_is_told(rotating: RotatingProvider) -> None:
+    """Reads, cache hits, refreshes and events are told with their outcomes, and no user."""
+    site, heard = Observed(rotating), Heard()
+    observe(site.app, heard)
+    observe(site.app, heard)
+    assert site.call() == 200
+    assert site.call() == 200
+    assert heard.told["refresh", "", "refreshed"] == 1
+    assert heard.told["events", "refreshed"] == 1
+    assert heard.told["events", "saved"] == 1
+    assert heard.told["store", "save_apart", "ok"] == 1
+    assert heard.told["store", "acquire", "ok"] >= 1
+    assert heard.told["cache", "hit"] == 2
+    assert heard.told["store", "load_fresh", "ok"] >= 1
+    assert heard.providers == {PROVIDER}
+    assert all(0 <= each < 60 for each in heard.seconds)
+    assert USER not in repr(heard.told)
+
+
+def test_failures_are_told(rotating: RotatingProvider) -> None:
+    """So are grants that end, stores that do not answer, and misses of the cache."""
+    site, heard = Observed(rotating), Heard()
+    observe(site.app, heard)
+    rotating.grants["ann"].has_ended = True
+    with pytest.raises(TokenRevoked):
+        site.call()
+    assert heard.told["refresh", "", "ended"] == 1
+    assert heard.told["events", "deleted"] == heard.told["events", "refresh_failed"] == 1
+    site.store.is_down = True
+    cached: Any = site.backend.store.inner  # type: ignore[attr-defined] # of a wrapper
+    # As in a new process.
+    cached.cache.inner = LocalCache()
+    with pytest.raises(BackendUnavailable):
+        site.call()
+    assert heard.told["cache", "miss"] == 1
+    assert heard.told["store", "load", "BackendUnavailable"] == 1
+
+
+def test_apps_are_told_apart(rotating: RotatingProvider) -> None:
+    """A backend that two apps share tells each app's metrics what was done in it."""
+    site, heard = Observed(rotating, expires_at=4e9), Heard()
+    other = app_of(site.blueprint)
+    observe(site.app, heard)
+    with other.test_request_context():
+        assert site.blueprint.session.get("api").status_code == 200
+    assert heard.told == Counter()
+    assert site.call() == 200
+    assert heard.told["cache", "hit"] == 1
+
+
+def test_unused_it_is_not_there(rotating: RotatingProvider) -> None:
+    """Without metrics no store is wrapped, and no module of them but the interface is loaded."""
+    site = Observed(rotating)
+    store: Any = site.backend.store
+    kinds = []
+    while store is not None:
+        kinds.append(type(store))
+        store = getattr(store, "inner", None)
+    assert MeasuredStore not in kinds
+    assert len(kinds) == 3
+
+
+def test_log_line(rotating: RotatingProvider, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has a line for each."""
+    site = Observed(rotating)
+    observe(site.app, LogMetrics())
+    with caplog.at_level(logging.INFO, logger="flask_dance_nosql.metrics"):
+        assert site.call() == 200
+    lines = [each.getMessage() for each in caplog.records if each.name.endswith(".metrics")]
+    wanted = f"events backend=UserScopedBackend outcome=refreshed provider={PROVIDER} count=1"
+    assert wanted in lines
+    assert not [each for each in lines if USER in each or "rt-" in each or "at-" in each]
+
+
+def test_opentelemetry(rotating: RotatingProvider) -> None:
+    """OpenTelemetry gets counters, histograms and spans, those of the store within a refresh's."""
+    reader, exporter = InMemoryMetricReader(), InMemorySpanExporter()
+    traces, meters = TracerProvider(), MeterProvider([reader])
+    traces.add_span_processor(SimpleSpanProcessor(exporter))
+    site = Observed(rotating)
+    observe(site.app, OpenTelemetryMetrics(meters, traces))
+    assert site.call() == 200
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    refresh, save = spans["flask_dance_nosql refresh"], spans["flask_dance_nosql save_apart"]
+    assert save.parent is not None
+    assert save.parent.span_id == refresh.context.span_id
+    assert dict(refresh.attributes or {}) == {
+        "flask_dance_nosql.provider": PROVIDER,
+        "flask_dance_nosql.backend": "UserScopedBackend",
+        "flask_dance_nosql.outcome": "refreshed",
+    }
+    assert refresh.status.is_unset
+    data = reader.get_metrics_data()
+    assert data is not None
+    names = {
+        metric.name
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert names == {
+        f"flask_dance_nosql.{name}" for name in ("events", "cache", "store", "refresh")
+    }
+    shown = f"{data.to_json()} {[span.to_json() for span in spans.values()]}"
+    assert not [secret for secret in (USER, "rt-ann", "at-ann", "client-secret") if secret in shown]
+    rotating.grants["ann"].has_ended = True
+    site.backend.set(site.blueprint, {**rotating.grant("bob")})
+    rotating.grants["bob"].has_ended = True
+    exporter.clear()
+    with pytest.raises(TokenRevoked):
+        site.call()
+    [refresh] = [s for s in exporter.get_finished_spans() if s.name.endswith(" refresh")]
+    assert not refresh.status.is_ok
+    assert not refresh.status.is_unset
+    assert refresh.events == ()
+    meters.shutdown()
+    traces.shutdown()
+
+
+def test_opentelemetry_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package, the error says what to install."""
+    for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    module = "flask_dance_nosql.operations.opentelemetry"
+    monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(MissingDependency, match=r"opentelemetry-api.*\[opentelemetry\]"):
+        __import__(module)
