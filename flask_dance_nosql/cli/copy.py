@@ -13,8 +13,8 @@ from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
-from ..operations.compare import Compared, Place, compare_tokens
-from ..operations.copy import Copied, copy_tokens
+from ..operations.comparing import Compared, Place, compare_tokens
+from ..operations.copying import Copied, copy_tokens
 from .left import shown, tell_left
 from .options import (
     chosen_stores,

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -16,25 +17,26 @@ from flask.cli import with_appcontext
 
 from ..consumer.backend.store.shard import Shard
 from ..operations.due import KeptFresh
-from ..operations.keep_fresh import RATE, keep_fresh
-from .options import dry_run_option, explained, json_option, provider_option, shard_option
+from ..operations.keeping import RATE, keep_fresh
+from .options import (
+    DURATION,
+    Duration,
+    dry_run_option,
+    explained,
+    json_option,
+    provider_option,
+    shard_option,
+)
 
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
-    """A time such as ``90s``, ``10m``, ``36h`` or ``30d``, in seconds; ``off`` is ``None``."""
-
-    name = "duration"
+class DurationOrOff(Duration):
+    """A duration, or ``off``, which is ``None``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the seconds."""
-        if not isinstance(value, str) or value == "off":
-            return None if value == "off" else value
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", value.strip())
-        if found is None or found[2] not in _UNITS:
-            self.fail(f"{value!r} is no time such as 90s, 10m, 36h or 30d.", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        """Return the duration."""
+        return None if value in (None, "off") else super().convert(value, param, ctx)
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
@@ -54,12 +56,12 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
 @click.command("keep-fresh")
 @click.option(
     "--within",
-    type=Duration(),
+    type=DURATION,
     help="Refresh what ends within this time, such as 1d. By default requests do that.",
 )
 @click.option(
     "--idle",
-    type=Duration(),
+    type=DurationOrOff(),
     default="30d",
     show_default=True,
     help="Refresh what was not written for this time; off for never.",
@@ -73,18 +75,18 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
     multiple=True,
     help=f"How fast to ask a provider, or all of them. [default: {RATE:g}/s]",
 )
-@click.option("--loop", type=click.FloatRange(min=0), help="Do it again after so many seconds.")
+@click.option("--loop", type=DURATION, help="Do it again after this time.")
 @dry_run_option
 @json_option
 @with_appcontext
 @explained
 def keep_fresh_command(
-    within: float | None,
-    idle: float | None,
+    within: timedelta | None,
+    idle: timedelta | None,
     provider: str | None,
     shard: Shard | None,
     rates: tuple[tuple[str | None, float], ...],
-    loop: float | None,
+    loop: timedelta | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -111,7 +113,7 @@ def keep_fresh_command(
                 )
             has_failed |= any(each.has_failed for each in counts.values())
             _show(counts, as_json=as_json)
-            if loop is None or stop.wait(loop):
+            if loop is None or stop.wait(loop.total_seconds()):
                 break
     if has_failed:
         sys.exit(1)

@@ -56,20 +56,23 @@ def duration_of(text: str) -> timedelta:
         raise ValueError("That is longer than there are dates.") from None
 
 
-class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # newer ones are generic
+class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # newer ones are generic
+    """A duration, see :func:`duration_of`."""
+
     name = "duration"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
+        """Return the duration."""
         try:
             return value if isinstance(value, timedelta) else duration_of(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-DURATION = _Duration()
-"""The type of options that take a duration, see :func:`duration_of`."""
+DURATION = Duration()
+"""The type of options that take a duration."""
 
 provider_option = click.option(
     "--provider", help="Only the tokens of this provider: the name of a blueprint."

@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError
-from ..operations.reseal import Resealed, reseal, sealed_stores
+from ..operations.resealing import Resealed, reseal, sealed_stores
 from .left import shown, tell_left
 from .options import (
     chosen_stores,

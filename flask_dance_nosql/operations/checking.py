@@ -103,6 +103,8 @@ def prepare_stores(stores: Iterable[AppStore] | None = None) -> list[Preparation
     """
     done = []
     for backend, blueprints in app_stores() if stores is None else stores:
+        # A store that needs no preparation asks nothing of its server.
+        backend.store.ping()
         before = _not_ok(backend)
         backend.store.prepare()
         after = _not_ok(backend)

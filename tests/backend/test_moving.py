@@ -23,8 +23,8 @@ from flask_dance_nosql.consumer.backend import (
 from flask_dance_nosql.consumer.backend.owner import Who
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import ConfigurationError
-from flask_dance_nosql.operations.compare import compare_tokens
-from flask_dance_nosql.operations.copy import copy_tokens
+from flask_dance_nosql.operations.comparing import compare_tokens
+from flask_dance_nosql.operations.copying import copy_tokens
 
 from ..operations.places import store_of_kind
 

@@ -135,7 +135,7 @@ def test_prepare_without_a_server(closed_port: int) -> None:
     assert run(app, "check")[0] == 1
     result = app.test_cli_runner().invoke(tokens, ["prepare"])
     assert (result.exit_code, "hush" in result.output) == (1, False)
-    assert result.stderr.startswith("Error: SQLAlchemyStore.prepare: no answer")
+    assert result.stderr.startswith("Error: SQLAlchemyStore.ping: no answer")
 
 
 def test_app_without_a_store() -> None:

@@ -11,7 +11,7 @@ import pytest
 from flask_dance_nosql.cli import keep_fresh as command
 from flask_dance_nosql.cli import tokens
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
-from flask_dance_nosql.operations.keep_fresh import keep_fresh
+from flask_dance_nosql.operations.keeping import keep_fresh
 
 from ..operations.many import PROVIDER, app_of, blueprint_of, document_of
 from ..rotating import RotatingProvider
@@ -90,7 +90,7 @@ def test_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         return real(**options)
 
     monkeypatch.setattr(command, "keep_fresh", counted)
-    result = site.type("--loop", "0", "--json")
+    result = site.type("--loop", "0s", "--json")
     assert [json.loads(line)[PROVIDER]["refreshed"] for line in result.stdout.splitlines()] == [
         3,
         0,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from docutils import nodes
 
 from flask_dance_nosql.cli import tokens
+from flask_dance_nosql.consumer.backend import UserScopedBackend
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 
 from ..fleet import Fleet, rotating, small_fleet
 from ..test_docs import DOCS, document_of, shell_commands
@@ -42,6 +46,11 @@ def test_examples_are_understood(
 ) -> None:
     """Each command line of the page is one that the commands take."""
     monkeypatch.chdir(tmp_path)
+    elsewhere = ModuleType("myapp.tokens")
+    place = UserScopedBackend(MemoryStore(), cipher=small_fleet.cipher)
+    monkeypatch.setattr(elsewhere, "new_backend", place, raising=False)
+    monkeypatch.setitem(sys.modules, "myapp", ModuleType("myapp"))
+    monkeypatch.setitem(sys.modules, "myapp.tokens", elsewhere)
     lines = [line.partition(" tokens ") for line in shell_commands(PAGE)]
     calls = [shlex.split(call) for program, _, call in lines if program.startswith("flask")]
     assert {call[0] for call in calls} >= {"list", "show", "stats", "revoke", "forget", "purge"}

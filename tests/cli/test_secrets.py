@@ -29,6 +29,7 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 
 from ..consumer.conftest import make_app
 from ..fleet import (
@@ -52,9 +53,16 @@ ROWS: dict[str, list[list[str]]] = {
     "revoke": [["--provider", "acme"], ["--user", "ann"]],
     "forget": [["ann"], ["bob", "--no-revoke"], ["dan"]],
     "export": [["ann"], ["dan"]],
+    "copy": [["--to", "tests.cli.test_secrets:other_place"]],
     "purge": [["--ended", "--needs-login", "--unreadable", "--dead-for", "1d"]],
 }
 """The arguments of commands that need some, but for the flags below."""
+
+
+def other_place() -> UserScopedBackend:
+    """Return where tokens are copied to."""
+    return UserScopedBackend(MemoryStore(), user_id="ann", cipher=TokenCipher(KEY))
+
 
 FLAGS = ("--json", "--verbose", "--dry-run", "--yes")
 MAKES_A_SECRET = {"generate-key"}
@@ -242,7 +250,9 @@ def test_a_crash_tells_no_secret(
     assert seen.found(small_fleet.secrets) == []
 
 
-@pytest.mark.parametrize("key", ["not a key", TokenCipher.generate_key()])
+@pytest.mark.parametrize(
+    "key", ["not a key", TokenCipher.generate_key()], ids=["no key", "another"]
+)
 def test_a_wrong_key_is_not_shown(
     small_fleet: Fleet, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:

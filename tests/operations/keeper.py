@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-from flask_dance_nosql.operations.keep_fresh import keep_fresh
+from flask_dance_nosql.operations.keeping import keep_fresh
 
 from ..backend.writer import open_store
 from .many import PROVIDER, app_of, blueprint_of

@@ -28,8 +28,8 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.errors import VersionConflict
-from flask_dance_nosql.operations.compare import compare_tokens
-from flask_dance_nosql.operations.reseal import reseal
+from flask_dance_nosql.operations.comparing import compare_tokens
+from flask_dance_nosql.operations.resealing import reseal
 from flask_dance_nosql.testing import make_document
 
 from .places import KINDS, address_of, key_of, put_quickly, store_at

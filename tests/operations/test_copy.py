@@ -19,8 +19,8 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
-from flask_dance_nosql.operations.compare import compare_tokens
-from flask_dance_nosql.operations.copy import copy_tokens
+from flask_dance_nosql.operations.comparing import compare_tokens
+from flask_dance_nosql.operations.copying import copy_tokens
 from flask_dance_nosql.testing import make_document
 
 from .places import EVERY_KIND, key_of, store_of_kind

@@ -17,8 +17,8 @@ from flask_dance_nosql.consumer.backend import TokenKey
 from flask_dance_nosql.consumer.backend.sqla import store_of_table
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
-from flask_dance_nosql.operations.compare import compare_tokens
-from flask_dance_nosql.operations.copy import copy_tokens
+from flask_dance_nosql.operations.comparing import compare_tokens
+from flask_dance_nosql.operations.copying import copy_tokens
 from flask_dance_nosql.testing import make_document
 
 TOKEN = {"access_token": "at", "refresh_token": "rt", "expires_at": 1700000000.5}

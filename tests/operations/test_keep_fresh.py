@@ -23,7 +23,7 @@ from flask_dance_nosql.consumer.refusal import Refusal
 from flask_dance_nosql.consumer.signals import token_recovered
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 from flask_dance_nosql.operations.due import Due, KeptFresh
-from flask_dance_nosql.operations.keep_fresh import keep_fresh
+from flask_dance_nosql.operations.keeping import keep_fresh
 from flask_dance_nosql.operations.pace import Pace
 
 from ..rotating import RotatingProvider
@@ -432,11 +432,11 @@ def test_backend_with_one_token(rotating: RotatingProvider, clocks: Clocks) -> N
     with app_of(blueprint_of(rotating.url, MemoryStore(), backend=backend)).app_context():
         assert told(keep_fresh()[PROVIDER]) == {"fresh": 1}
         rotating.failing = 500, {"error": "server_error"}
-        assert told(keep_fresh(within=DAY)[PROVIDER]) == {"due": 1, "failed": 1}
+        assert told(keep_fresh(within=timedelta(days=1))[PROVIDER]) == {"due": 1, "failed": 1}
         rotating.failing = None
     clocks.move(20.0)
     with app_of(blueprint_of(rotating.url, MemoryStore(), backend=backend)).app_context():
-        assert told(keep_fresh(within=DAY)[PROVIDER]) == {"due": 1, "refreshed": 1}
+        assert told(keep_fresh(within=timedelta(days=1))[PROVIDER]) == {"due": 1, "refreshed": 1}
 
 
 def test_nothing_to_keep(kept: Kept) -> None:

@@ -24,7 +24,7 @@ from flask_dance_nosql.consumer.backend import (
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.metrics import Metrics
 from flask_dance_nosql.errors import BackendUnavailable, MissingDependency, TokenRevoked
-from flask_dance_nosql.operations.observe import LogMetrics, MeasuredStore, observe
+from flask_dance_nosql.operations.observing import LogMetrics, MeasuredStore, observe
 from flask_dance_nosql.operations.opentelemetry import OpenTelemetryMetrics
 
 from ..rotating import RotatingProvider

@@ -23,7 +23,7 @@ from flask_dance_nosql.consumer.backend import (
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import ConfigurationError, TokenDecryptError
-from flask_dance_nosql.operations.reseal import reseal
+from flask_dance_nosql.operations.resealing import reseal
 from flask_dance_nosql.testing import make_document
 
 from .places import EVERY_KIND, key_of, store_of_kind

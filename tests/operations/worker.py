@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from flask_dance_nosql.consumer.backend import TokenCipher, UserScopedBackend
-from flask_dance_nosql.operations.copy import copy_tokens
-from flask_dance_nosql.operations.reseal import reseal
+from flask_dance_nosql.operations.copying import copy_tokens
+from flask_dance_nosql.operations.resealing import reseal
 
 from .places import store_at
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from flask import Flask, current_app
@@ -24,7 +25,7 @@ from .refreshing import MOST_THREADS, Run, Worker
 RATE = 5.0
 """How many refreshes a second a provider is asked for, unless it is said otherwise."""
 
-IDLE = 30 * 86400.0
+IDLE = timedelta(days=30)
 """After how many seconds without a write a token is refreshed, unless it is said otherwise."""
 
 PATIENCE = 300.0
@@ -33,8 +34,8 @@ PATIENCE = 300.0
 
 def keep_fresh(
     *,
-    within: float | None = None,
-    idle: float | None = IDLE,
+    within: timedelta | None = None,
+    idle: timedelta | None = IDLE,
     provider: str | None = None,
     shard: Shard | None = None,
     rate: float = RATE,
@@ -55,10 +56,10 @@ def keep_fresh(
     keeps that; then it is the same for all processes. Keys alone are kept in memory.
 
     Args:
-        within: Refresh tokens whose access token ends within so many seconds, and within the
+        within: Refresh tokens whose access token ends within this time, and within the
             second half of its life; ``None``, the default, whenever that is: a request refreshes
             what it needs by itself.
-        idle: Refresh tokens that were not written for so many seconds: refresh tokens that are
+        idle: Refresh tokens that were not written for this time: refresh tokens that are
             not used may die. The default is 30 days; ``None``, however long that is.
         provider: Only the tokens of this blueprint; ``None`` for all.
         shard: Only this part of each store; ``None`` for all.
@@ -82,7 +83,7 @@ def keep_fresh(
     """
     stop = threading.Event() if stop is None else stop
     counts: dict[str, KeptFresh] = {}
-    runs = _found(within, idle, provider, shard, counts)
+    runs = _found(_seconds(within), _seconds(idle), provider, shard, counts)
     if dry_run:
         return counts
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
@@ -112,6 +113,10 @@ def keep_fresh(
         for worker in workers:
             worker.end()
     return counts
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
 
 
 def _found(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.shard import Shard
 from ..errors import AccountAlreadyLinked, CorruptToken, VersionConflict
-from .compare import Likeness, Place, marks_of, remove_document
+from .comparing import Likeness, Place, marks_of, remove_document
 from .found import LeftRecord, Told, store_of
 
 # Somebody else writes a record while it is copied so often, at most.
