@@ -357,7 +357,7 @@ class TestShown:
         assert "A Connected" in site.open()
         site.now = "bob"
         text = site.open()
-        assert "B In use Connected" in text
+        assert "B Connected" in text
         assert "A Connected" not in text
 
     def test_only_what_belongs_to_users(self) -> None:
