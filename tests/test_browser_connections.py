@@ -150,6 +150,8 @@ FOCUSED = """() => {
 def tab_to(page: Page, name: str) -> None:
     """Go on with the tabulator until the element with a text has the focus."""
     expect(page.locator("a, button, summary").filter(has_text=name).first).to_be_visible()
+    # Its style sheet may come later.
+    page.wait_for_load_state()
     for _ in range(40):
         page.keyboard.press("Tab")
         found = page.evaluate(FOCUSED)
