@@ -26,9 +26,9 @@ from flask_dance_nosql.consumer.backend import LocalCache, SQLAlchemyBackend, To
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
+    saving,
     unique_per_user,
 )
-from flask_dance_nosql.consumer.backend.sqla import store as sqla_store
 from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing import at_once, make_document
 
@@ -43,7 +43,7 @@ def uncommitted(
     request: pytest.FixtureRequest, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> SQLAlchemyStore:
     """A store that leaves the commit to the session, with and without a constraint."""
-    monkeypatch.setattr(sqla_store, "_LOCK_TIMEOUT", 1)
+    monkeypatch.setattr(saving, "_LOCK_TIMEOUT", 1)
     return SQLAlchemyStore(request.param, session, commit=False)
 
 

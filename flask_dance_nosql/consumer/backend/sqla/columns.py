@@ -83,6 +83,7 @@ class Columns:
         # Where other models share the table: the column that tells them apart.
         self.kind = cast("Column[Any] | None", self.mapper.polymorphic_on)
         self._dialect = dialect
+        self._targets: dict[tuple[str, bool], dict[str, Any] | None] = {}
 
     @cached_property
     def kinds(self) -> list[Any]:
@@ -117,6 +118,12 @@ class Columns:
 
     def conflict_target(self, dialect: str, *, has_user: bool) -> dict[str, Any] | None:
         """Return what ``ON CONFLICT`` names, the constraint for one row an owner, or ``None``."""
+        wanted = (dialect, has_user)
+        if wanted not in self._targets:
+            self._targets[wanted] = self._conflict_target(dialect, has_user=has_user)
+        return self._targets[wanted]
+
+    def _conflict_target(self, dialect: str, *, has_user: bool) -> dict[str, Any] | None:
         owner, is_null = [self.provider], None
         owner += [column for column in (self.kind, self.account) if column is not None]
         if self.user is not None and has_user:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from ....errors import (
     ConfigurationError,
     CorruptToken,
-    VersionConflict,
 )
 from .document import TokenDocument, TokenKey
 from .entries import KINDS, owner_of
+from .errors import DriverErrors
 from .findings import Finding, is_answered, pinged, probed
 from .lease import Lease
 from .links import Links
@@ -42,7 +42,7 @@ Record = TokenDocument | CorruptToken
 """A document, or in place of one that can't be read the error that reading it raises."""
 
 
-class TokenStore(ABC):
+class TokenStore(DriverErrors, ABC):
     """Moves token documents to and from a database, by key.
 
     A store knows no Flask, no user and no blueprint. To use one, give it to
@@ -53,12 +53,6 @@ class TokenStore(ABC):
     cause. Any operation raises :exc:`~flask_dance_nosql.errors.BackendUnavailable` if the server
     did not answer.
     """
-
-    unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """The driver's errors that mean that the server did not answer."""
-
-    driver_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """The driver's other errors."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -364,7 +358,7 @@ class TokenStore(ABC):
         """Whether it keeps the ``refresh_failure`` of documents; ``True`` by default."""
         return True
 
-    def require_expiry(self) -> None:  # noqa: B027 - most stores can
+    def require_expiry(self) -> None:
         """Make sure that the store keeps when a record ends.
 
         Raises:
@@ -385,25 +379,6 @@ class TokenStore(ABC):
             "several accounts apart. See 'Accounts' in the documentation of writing a backend."
         )
 
-    def is_unavailable(self, error: Exception) -> bool:
-        """Whether a driver's error means that the server did not answer."""
-        return isinstance(error, self.unavailable_errors)
-
-    def hint(self, error: Exception) -> str:  # noqa: ARG002 - for subclasses
-        """Return what to look at if a driver's error means that there was no answer, or nothing."""
-        return ""
-
-    def shown(self, error: Exception) -> Exception:
-        """Return a driver's error as it may be shown: without anything secret."""
-        return error
-
-    def corrupt(self, operation: str, key: TokenKey, reason: str) -> CorruptToken:
-        """Return the error for something under a key that is not its document, and log it."""
-        error = CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
-        error.key = key
-        log.error("%s", error)
-        return error
-
     def readable(self, records: Iterable[Record]) -> Iterator[TokenDocument]:
         """Yield the documents among records that have not ended, and log how many can't be read."""
         left_out = 0
@@ -419,7 +394,3 @@ class TokenStore(ABC):
         if count:
             name = type(self).__name__
             log.warning("A scan of %s left %d records out: they are no documents.", name, count)
-
-    def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
-        """Return the error for a document whose version is not the expected one."""
-        return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)
