@@ -390,6 +390,33 @@ class TestSQL:
             connection.exec_driver_sql("CREATE UNIQUE INDEX one ON flask_dance_oauth (provider)")
         assert "provider unique" in problems(SQLAlchemyBackend(OAuth, session))["unique"].message
 
+    @pytest.mark.parametrize(
+        ("given", "status"),
+        [(1_000, "ok"), (1_500_000_000, "warning"), (2_100_000_000, "problem")],
+        ids=["few", "many", "nearly all"],
+    )
+    def test_row_numbers(
+        self, postgresql_engine: sqlalchemy.Engine, given: int, status: str
+    ) -> None:
+        """Numbers of 32 bits that come to their end are found, and the advice mends it."""
+        table = "flask_dance_oauth"
+        Base.metadata.create_all(postgresql_engine)
+        with postgresql_engine.begin() as connection:
+            # As Flask-Dance's model has it.
+            connection.exec_driver_sql(f"ALTER TABLE {table} ALTER COLUMN id TYPE integer")
+            sequence = f"{table}_id_seq"
+            connection.exec_driver_sql(f"ALTER SEQUENCE {sequence} AS integer")
+            connection.exec_driver_sql(f"SELECT setval('{sequence}', {given})")
+        with Session(postgresql_engine) as session:
+            backend = SQLAlchemyBackend(OAuth, session)
+            (number,) = (each for each in backend.check() if each.name == "row numbers")
+            assert number.status == status
+            if status == "ok":
+                return
+            with postgresql_engine.begin() as connection:
+                connection.exec_driver_sql(number.advice.removeprefix("Run: "))
+            assert "row numbers" not in found(backend)
+
     def test_no_write_permission(
         self, postgresql_engine: sqlalchemy.Engine, postgresql_url: str
     ) -> None:

@@ -25,6 +25,15 @@ from .statements import Statements, seconds_now
 from .transactions import Transactions
 
 _MIGRATE = "Add it by a migration of the application."
+# The sequence of a column, the last number that it has given, and the last one that there can be.
+_USED = """
+SELECT found.name AS sequence, pg_sequence_last_value(found.name::regclass) AS taken,
+    LEAST(seqmax, CASE atttypid WHEN 'int8'::regtype THEN seqmax ELSE 2147483647 END) AS most
+FROM (SELECT pg_get_serial_sequence(:table, :column) AS name) AS found
+JOIN pg_sequence ON seqrelid = found.name::regclass
+JOIN pg_attribute ON attrelid = CAST(:table AS regclass) AND attname = :column
+"""
+_MANY, _NEARLY_ALL = 0.5, 0.9
 # How each database tells that it takes no writes.
 _READ_ONLY = {
     "postgresql": ("SELECT pg_is_in_recovery()", "SHOW transaction_read_only"),
@@ -67,6 +76,7 @@ class Checks:
             yield self._probe()
             yield from guarded("unique", self._uniqueness)
             yield from guarded("index expires_at", self._expiry)
+            yield from guarded("row numbers", self._numbers)
         yield from self._model()
         yield from guarded("replica", self._replica)
         yield from guarded("clock", self._clock)
@@ -205,6 +215,29 @@ class Checks:
         else:
             message = "There is no index on expires_at: to find expired rows is to read all."
             yield warning("index expires_at", message, _MIGRATE)
+
+    def _numbers(self) -> Iterator[Finding]:
+        """Yield how many of the numbers of new rows are used up: by each upsert, on PostgreSQL."""
+        table, column = self._columns.table, self._columns.table.autoincrement_column
+        with self._connection() as connection:
+            if connection.dialect.name != "postgresql" or column is None:
+                return
+            quote = connection.dialect.identifier_preparer.quote
+            schema = self._schema(connection)
+            name = ".".join(quote(part) for part in (schema, table.name) if part)
+            asked = {"table": name, "column": column.name}
+            used = connection.execute(text(_USED), asked).one_or_none()
+        if used is None or used.taken is None:
+            return
+        share = used.taken / used.most
+        message = f"{share:.0%} of the numbers of the column {column.name} are used."
+        if share < _MANY:
+            yield ok("row numbers", message)
+            return
+        finding = problem if share > _NEARLY_ALL else warning
+        alter = f"ALTER TABLE {name} ALTER COLUMN {quote(column.name)} TYPE bigint"
+        advice = f"Run: {alter}; ALTER SEQUENCE {used.sequence} AS bigint"
+        yield finding("row numbers", message, advice)
 
     def _model(self) -> Iterator[Finding]:
         wanted = {
