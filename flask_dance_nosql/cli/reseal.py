@@ -7,10 +7,10 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError
-from ..operations.resealing import Resealed, reseal, sealed_stores
+from ..operations.found import sealed_stores
+from ..operations.resealing import Resealed, reseal
 from .left import shown, tell_left
 from .options import (
     chosen_stores,
@@ -38,7 +38,7 @@ def reseal_command(provider: str | None, shard: Shard | None, dry_run: bool, as_
     allow_plaintext, those that are not sealed. It may be stopped and run again. The exit code is 1
     if records are left, which can't be read.
     """
-    chosen = [each for each in chosen_stores(provider) if _has_cipher(each.backend.store)]
+    chosen = [each for each in chosen_stores(provider) if sealed_stores(each.backend.store)]
     if not chosen:
         raise ConfigurationError("No backend of the app has a cipher. See 'Key rotation'.")
     found = []
@@ -52,13 +52,6 @@ def reseal_command(provider: str | None, shard: Shard | None, dry_run: bool, as_
         for names, result in found:
             _tell(names, result, dry_run=dry_run)
     sys.exit(any(result.left for _, result in found))
-
-
-def _has_cipher(store: TokenStore) -> bool:
-    try:
-        return bool(sealed_stores(store))
-    except ConfigurationError:
-        return False
 
 
 def _tell(blueprints: list[str], result: Resealed, *, dry_run: bool) -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 import msgspec
 
 from ..consumer.app_backends import app_stores
-from ..consumer.backend.cipher.sealed import SealedStore
 from ..consumer.backend.store.shard import Shard
+from .found import sealed_stores
 from .records import walk
 from .states import STATES, WEEK
 
@@ -91,12 +91,11 @@ def statistics(
         for counts in (providers.setdefault(each.record.provider, Counts()), total):
             counts.add(state, key or UNKNOWN)
     keys: dict[str, str] = {}
-    for store in (backend.store for backend, _ in stores):
-        if isinstance(store, SealedStore):
-            for number, key in enumerate(store.cipher.key_ids()):
-                # A key that one backend still seals with is in use, whatever it is to another.
-                if number == 0 or key not in keys:
-                    keys[key] = "fallback" if number else "current"
+    for store in (sealed for backend, _ in stores for sealed in sealed_stores(backend.store)):
+        for number, key in enumerate(store.cipher.key_ids()):
+            # A key that one backend still seals with is in use, whatever it is to another.
+            if number == 0 or key not in keys:
+                keys[key] = "fallback" if number else "current"
     return Statistics(
         within_seconds=within.total_seconds(),
         providers=dict(sorted(providers.items())),

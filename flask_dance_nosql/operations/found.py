@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..consumer.backend.cipher.sealed import SealedStore, sealed_in
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenKey
+from ..consumer.backend.store.moving import MovingStore
 from ..errors import ConfigurationError
 
 Told = Callable[[], object]
@@ -41,3 +43,9 @@ def store_of(place: UserScopedBackend | TokenStore) -> TokenStore:
         "A backend with a store, such as a MongoBackend, or a store is wanted. This is a "
         f"{type(place).__name__}."
     )
+
+
+def sealed_stores(store: TokenStore) -> list[SealedStore]:
+    """Return what has a cipher in a store: of two between which tokens move, the leader's first."""
+    stores = [store.inner, store.follower] if isinstance(store, MovingStore) else [store]
+    return [sealed for each in stores if (sealed := sealed_in(each)) is not None]

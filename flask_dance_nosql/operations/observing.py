@@ -10,6 +10,7 @@ from flask import Flask
 
 from ..consumer.app_backends import app_backends
 from ..consumer.backend.cache.base import CachedStore, Found, Name, Ticket, TokenCache
+from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
@@ -38,7 +39,8 @@ _EVENTS = {
     token_save_failed: "rescued",
 }
 _TIMED = (
-    *("load", "load_fresh", "save", "save_apart", "delete", "acquire", "release", "ping"),
+    *("load", "load_fresh", "save", "save_apart", "save_as", "put", "delete"),
+    *("acquire", "release", "ping"),
     *("link", "linked", "unlink", "mark", "marked", "unmark", "keys", "forget"),
 )
 
@@ -83,6 +85,11 @@ _RECEIVERS = {signal: _receiver(event) for signal, event in _EVENTS.items()}
 
 def _measure(backend: UserScopedBackend) -> None:
     """Put what measures around the innermost store of a backend, and around its cache."""
+    if isinstance(backend, MovingBackend):
+        for each in (backend.new, backend.old):
+            _measure(each)
+        backend.store = backend.joined()
+        return
     name, outer, store = type(backend).__name__, None, backend.store
     while isinstance(store, StoreWrapper) and not isinstance(store, MeasuredStore):
         if isinstance(store, CachedStore) and not isinstance(store.cache, MeasuredCache):

@@ -10,15 +10,17 @@ import msgspec
 
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.cipher.envelopes import key_id_of
-from ..consumer.backend.cipher.sealed import SealedStore
+from ..consumer.backend.cipher.sealed import sealed_in
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.scoped_slot import StoreSlot
 from ..consumer.backend.store.base import Record, TokenStore
 from ..consumer.backend.store.document import RefreshFailure, TokenDocument, TokenKey
+from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import Token
 from ..consumer.token import can_be_refreshed, granted_scope
 from ..errors import CorruptToken
+from .found import sealed_stores
 from .states import WEEK, RecordState, access_token_end, state_of
 
 _MAX_NAME = 60
@@ -199,23 +201,31 @@ def walk(
 
 
 def _unopened(store: TokenStore) -> TokenStore:
-    return store.inner if isinstance(store, SealedStore) else store
+    """Return a store without what opens its tokens."""
+    if isinstance(store, MovingStore):
+        return store.made_of(_unopened)
+    sealed = sealed_in(store)
+    return store if sealed is None else sealed.inner
 
 
 def _opened(store: TokenStore, stored: Record) -> Record:
     if isinstance(stored, CorruptToken):
         return stored
-    if isinstance(store, SealedStore):
-        try:
-            return store.opened(stored)
-        except CorruptToken as error:
-            return error
-    if key_id_of(stored.token) is not None:
+    sealed = sealed_stores(store)
+    key_id = key_id_of(stored.token)
+    if not sealed and key_id is not None:
         name = type(store).__name__
         unread = CorruptToken("open", name, stored.provider, stored.user_id, _NO_CIPHER)
         unread.key = stored.key
         return unread
-    return stored
+    if not sealed:
+        return stored
+    # Of two between which tokens move, it is the one that has the key.
+    opener = next((each for each in sealed if key_id in each.cipher.key_ids(stored.key)), sealed[0])
+    try:
+        return opener.opened(stored)
+    except CorruptToken as error:
+        return error
 
 
 def _summary(found: Found, within: timedelta) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from ..consumer.backend.cipher.sealed import SealedStore
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import Record, TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
-from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, store_of
+from .found import LeftRecord, Told, sealed_stores, store_of
 
 # Somebody else writes a record between a look at it and the write so often, at most.
 _ROUNDS = 5
@@ -78,30 +77,19 @@ def reseal(
 
     .. versionadded:: 1.0
     """
-    result = Resealed()
-    for store in sealed_stores(store_of(backend)):
+    result, stores = Resealed(), sealed_stores(store_of(backend))
+    if not stores:
+        raise ConfigurationError(
+            "The backend has no cipher. Give it cipher=TokenCipher(allow_plaintext=True) and, when "
+            "all tokens are sealed, cipher=TokenCipher()."
+        )
+    for store in stores:
         for record in store.inner.records(provider, None, shard):
             result.records += 1
             _look_at(store, record, result, dry_run=dry_run)
             if told is not None:
                 told()
     return result
-
-
-def sealed_stores(store: TokenStore) -> list[SealedStore]:
-    """Return a store as one with a cipher, or those of two between which tokens move.
-
-    Raises:
-        ConfigurationError: If none has a cipher.
-    """
-    stores = [store.new, store.old] if isinstance(store, MovingStore) else [store]
-    found = [each for each in stores if isinstance(each, SealedStore)]
-    if not found:
-        raise ConfigurationError(
-            "The backend has no cipher. Give it cipher=TokenCipher(allow_plaintext=True) and, when "
-            "all tokens are sealed, cipher=TokenCipher()."
-        )
-    return found
 
 
 def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: bool) -> None:

@@ -21,8 +21,10 @@ from sqlalchemy.orm import Session
 from flask_dance_nosql.consumer.backend import (
     Finding,
     MongoBackend,
+    MovingBackend,
     RedisBackend,
     SQLAlchemyBackend,
+    TenantCipher,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
@@ -587,6 +589,44 @@ class TestRecords:
             bad = problems(UserScopedBackend(store, cipher=TokenCipher()))
         assert bad.keys() == {"cipher"}
         assert "FLASK_DANCE_TOKEN_KEY" in bad["cipher"].advice
+
+    def test_keys_of_tenants(self, store: Any) -> None:
+        """Where each tenant has keys, it is told which tokens are not under their tenant's own."""
+        keys = {str(number): [TokenCipher.generate_key()] for number in range(5)}
+
+        def keys_for(key: TokenKey) -> list[str]:
+            return keys[str(key.user_id)]
+
+        cipher = TenantCipher(keys_for, seconds=0)
+        backend = UserScopedBackend(store, cipher=cipher)
+        for number in range(5):
+            backend.store.save(document(TokenKey("github", str(number))))
+        assert found(backend) == {}
+        keys["1"] = [TokenCipher.generate_key(), *keys["1"]]
+        keys["2"] = [TokenCipher.generate_key()]
+        del keys["3"]
+        damaged = cipher.seal(TokenKey("github", "0"), {"access_token": "at"})
+        keys["4"] = keys["0"]
+        store.save(document(TokenKey("github", "4"), damaged))
+        bad = found(backend)
+        assert bad.keys() == {"fallback key", "missing key", "keys of tenants", "damaged tokens"}
+        assert bad["fallback key"].message.startswith("1 token ")
+        assert "reseal" in bad["fallback key"].advice
+        assert bad["missing key"].message.startswith("1 token ")
+        assert "1 token could not be had: KeyError" in bad["keys of tenants"].message
+        assert problems(backend).keys() == bad.keys() - {"fallback key"}
+
+    def test_two_that_move(self, store: Any) -> None:
+        """Of two backends both are checked, each with its key; findings say of which they are."""
+        key, other = TokenCipher.generate_key(), TokenCipher.generate_key()
+        old = UserScopedBackend(MemoryStore(), cipher=TokenCipher(key))
+        new = UserScopedBackend(store, cipher=TokenCipher(other, [key]))
+        old.store.save(document(ADA))
+        store.save(document(BOB))
+        backend = MovingBackend(new, old)
+        assert found(backend).keys() == {"plain tokens (new)", "fallback key (new)"}
+        names = {each.name for each in backend.check()}
+        assert {"ping (new)", "ping (old)", "key (old)", "records (old)"} <= names
 
     def test_sample(self, store: Any) -> None:
         """A sample looks at so many records, and draws no conclusion from those it has not seen."""

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
+    MovingBackend,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
@@ -128,6 +129,21 @@ def test_failures_are_told(rotating: RotatingProvider) -> None:
         site.call()
     assert heard.told["cache", "miss"] == 1
     assert heard.told["store", "load", "BackendUnavailable"] == 1
+
+
+def test_two_that_move(rotating: RotatingProvider) -> None:
+    """Of a backend that moves, the operations of both are told."""
+    site, heard = Observed(rotating, expires_at=4e9), Heard()
+    old, new = (UserScopedBackend(MemoryStore(), user_id=USER) for _ in range(2))
+    site.blueprint.backend = moving = MovingBackend(new, old)
+    for _ in range(2):
+        observe(site.app, heard)
+    with site.app.test_request_context():
+        moving.set(site.blueprint, {"access_token": "at"})
+        assert moving.get(site.blueprint) == {"access_token": "at"}
+        assert new.get(site.blueprint) == old.get(site.blueprint)
+    assert heard.told["store", "save", "ok"] == heard.told["store", "put", "ok"] == 1
+    assert heard.told["store", "load", "ok"] == 3
 
 
 def test_apps_are_told_apart(rotating: RotatingProvider) -> None:

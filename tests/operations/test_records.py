@@ -13,12 +13,20 @@ import pytest
 from msgspec.structs import replace
 
 from flask_dance_nosql import clock
-from flask_dance_nosql.consumer.backend import TokenCipher, TokenKey, UserScopedBackend
+from flask_dance_nosql.consumer.backend import (
+    LocalCache,
+    MovingBackend,
+    TokenCipher,
+    TokenKey,
+    UserScopedBackend,
+)
 from flask_dance_nosql.consumer.backend.store.base import Record
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.shard import Shard
 from flask_dance_nosql.operations import (
+    LogMetrics,
     access_token_end,
+    observe,
     record_details,
     state_of,
     statistics,
@@ -229,3 +237,39 @@ def test_any_number_takes_the_same_memory() -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak - before < 100_000
+
+
+@pytest.mark.parametrize("leads", ["old", "new"])
+def test_records_of_two_that_move(leads: Any) -> None:
+    """Of a backend that moves, keys are told, and what was not moved yet is among the records."""
+    first, second = TokenCipher.generate_key(), TokenCipher.generate_key()
+    old = UserScopedBackend(MemoryStore(), cipher=TokenCipher(first))
+    new = UserScopedBackend(MemoryStore(), cipher=TokenCipher(second))
+    falls = leads == "new"
+    backend = MovingBackend(new, old, leads=leads, fall_through=falls)
+    app = make_app(blueprint_of("acme", backend, "https://provider.example"))
+    token = {"access_token": "at"}
+    for user in ("1", "2"):
+        old.store.save(make_document(TokenKey("acme", user), token))
+    if falls:
+        new.store.save(make_document(TokenKey("acme", "1"), token))
+    one, two = TokenCipher(first).key_ids()[0], TokenCipher(second).key_ids()[0]
+    with app.app_context():
+        sealed_by = {each.user_id: each.sealed_by for each in stored_records()}
+        assert sealed_by == {"1": two if falls else one, "2": one}
+        assert [each.reason for each in stored_records()] == [None, None]
+        told = statistics()
+    assert told.keys == {one: "current", two: "current"}
+    assert told.total.states["working"] == 2
+
+
+def test_records_of_what_is_measured() -> None:
+    """That operations are timed hides no key."""
+    key = TokenCipher.generate_key()
+    backend = UserScopedBackend(MemoryStore(), cache=LocalCache(), cipher=TokenCipher(key))
+    app = make_app(blueprint_of("acme", backend, "https://provider.example"))
+    observe(app, LogMetrics())
+    backend.store.save(make_document(TokenKey("acme", "1"), {"access_token": "at"}))
+    with app.app_context():
+        (record,) = stored_records()
+    assert record.sealed_by == TokenCipher(key).key_ids()[0]

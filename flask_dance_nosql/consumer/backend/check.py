@@ -9,22 +9,36 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...errors import CorruptToken, TokenDecryptError
-from .cipher.sealed import SealedStore
+from .cipher.envelopes import is_sealed
+from .cipher.sealed import sealed_in
 from .store.base import TokenStore
 from .store.document import TokenDocument
-from .store.findings import Finding, guarded, is_answered, ok, problem, several, warning
+from .store.findings import (
+    Finding,
+    guarded,
+    is_answered,
+    ok,
+    problem,
+    reason_of,
+    several,
+    warning,
+)
+from .store.moving import MovingStore
 from .store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
     from .cipher.envelope import TokenCipher
 
 _RESEAL = "Run: flask tokens reseal"
+_LOST = "Put the key among the fallbacks. If it is lost, the owners of the tokens log in again."
 
 
 def checked(
     store: TokenStore, sample: int | None = None, except_providers: Collection[str] = ()
 ) -> list[Finding]:
     """Return what a check of a store finds; the arguments are those of ``check()``."""
+    if isinstance(store, MovingStore):
+        return list(store.each_named(lambda each: checked(each, sample, except_providers)))
     found = list(guarded("store", store.checks))
     if is_answered(found):
         found += guarded("records", partial(_walk, store, sample, except_providers))
@@ -35,12 +49,10 @@ def _walk(
     store: TokenStore, sample: int | None, except_providers: Collection[str]
 ) -> Iterator[Finding]:
     """Read the records once, as they are stored, and yield how they are."""
-    cipher: TokenCipher | None = None
+    sealed = sealed_in(store)
+    counts = _Counts(None if sealed is None else sealed.cipher)
     while isinstance(store, StoreWrapper):
-        if isinstance(store, SealedStore):
-            cipher = store.cipher
         store = store.inner
-    counts = _Counts(cipher)
     records = iter(store.records())
     for record in records if sample is None else islice(records, sample):
         if record.provider not in except_providers:
@@ -58,7 +70,9 @@ class _Counts:
         self._ids = _key_ids(cipher)
         self._can_open = cipher is None or self._ids is not None
         self._total = self._unreadable = self._plain = self._sealed = self._damaged = 0
+        # By id; where each tenant has keys, by what the key is to the token's tenant.
         self._used: Counter[str] = Counter()
+        self._without_keys: Counter[str] = Counter()
 
     def add(self, record: TokenDocument | CorruptToken) -> None:
         """Count one more."""
@@ -69,19 +83,26 @@ class _Counts:
             # Nothing was left to seal.
             pass
         elif self._cipher is None:
-            self._sealed += set(record.token) == {"sealed"}
+            self._sealed += is_sealed(record.token)
         else:
             self._open(self._cipher, record)
 
     def _open(self, cipher: TokenCipher, record: TokenDocument) -> None:
-        key_id = cipher.key_id_of(record.token)
-        is_sealed = set(record.token) == {"sealed"}
-        if not is_sealed:
+        if not is_sealed(record.token):
             self._plain += 1
             return
-        if key_id is not None:
+        key_id, ids = cipher.key_id_of(record.token), self._ids
+        if ids == ():
+            try:
+                ids = cipher.key_ids(record.key)
+            except Exception as error:  # noqa: BLE001 - it is the application's function
+                self._without_keys[reason_of(error)] += 1
+                return
+            use = "missing" if key_id not in ids else "fallback" if ids.index(key_id) else "current"
+            self._used[use] += bool(key_id)
+        elif key_id:
             self._used[key_id] += 1
-        if self._ids is not None and (key_id is None or key_id in self._ids):
+        if ids is not None and (not key_id or key_id in ids):
             try:
                 cipher.open(record.key, record.token)
             except TokenDecryptError:
@@ -122,12 +143,26 @@ class _Counts:
             yield warning("plain tokens", message, "Take allow_plaintext=True away.")
         else:
             yield ok("plain tokens", "There are none.")
-        yield from self._of_keys(is_whole)
+        yield from self._of_keys(is_whole) if self._ids else self._of_tenants()
         if self._damaged:
             count = several(self._damaged, "token")
             message = f"{count} can't be opened by the key that is named in them."
             advice = "They were changed, or copied from another record. Their owners log in again."
             yield problem("damaged tokens", message, advice)
+
+    def _of_tenants(self) -> Iterator[Finding]:
+        used = self._used
+        yield ok("key", f"{several(used['current'], 'token')} under the key of their tenant.")
+        if count := used["fallback"]:
+            message = f"{several(count, 'token')} under a fallback key of their tenant."
+            yield warning("fallback key", message, f"{_RESEAL}. Then the key can go.")
+        if count := used["missing"]:
+            message = f"{several(count, 'token')} under a key that their tenant has not."
+            yield problem("missing key", message, _LOST)
+        for reason, count in self._without_keys.items():
+            message = f"The keys for {several(count, 'token')} could not be had: {reason}."
+            advice = "Let the function of the TenantCipher return keys, or delete these tokens."
+            yield problem("keys of tenants", message, advice)
 
     def _of_keys(self, is_whole: bool) -> Iterator[Finding]:
         current, *fallbacks = self._ids or ("",)
@@ -146,11 +181,7 @@ class _Counts:
         for each in sorted(self._used.keys() - {current, *fallbacks}):
             tokens = several(self._used[each], "token")
             message = f"{tokens} under the key {each}, which is not here, can't be opened."
-            advice = (
-                "Put the key among the fallbacks. If it is lost, the owners of the tokens log in "
-                "again."
-            )
-            yield problem("missing key", message, advice)
+            yield problem("missing key", message, _LOST)
 
 
 def _key_ids(cipher: TokenCipher | None) -> tuple[str, ...] | None:

@@ -77,10 +77,14 @@ class MovingBackend(UserScopedBackend):
         self.old = old
         self.leads = leads
         self.falls_through = fall_through
-        store = MovingStore(new.store, old.store, leads_new=leads == "new", falls=fall_through)
-        StoreBackend.__init__(self, store, new._owners, new._ttl)
+        StoreBackend.__init__(self, self.joined(), new._owners, new._ttl)
         # What a blueprint adds to them is known to those who copy, too.
         new.marks = old.marks = self.marks
+
+    def joined(self) -> MovingStore:
+        """Return a store made of those that the two backends have now."""
+        new, old = self.new.store, self.old.store
+        return MovingStore(new, old, leads_new=self.leads == "new", falls=self.falls_through)
 
 
 def _has_store(backend: object) -> bool:

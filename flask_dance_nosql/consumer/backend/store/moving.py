@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from ....errors import (
     AccountAlreadyLinked,
@@ -15,6 +16,7 @@ from ....errors import (
 )
 from .base import Record, TokenStore
 from .document import TokenDocument, TokenKey
+from .findings import Finding
 from .shard import Shard
 from .wrapper import StoreWrapper
 
@@ -53,6 +55,11 @@ class MovingStore(StoreWrapper):
         self._falls = falls
         self._fields = new.kept_fields & old.kept_fields
         self._counts = "version" in self._fields
+
+    def made_of(self, change: Callable[[TokenStore], TokenStore]) -> MovingStore:
+        """Return one like this of what a function makes of the two stores."""
+        new, old = change(self.new), change(self.old)
+        return MovingStore(new, old, leads_new=self._leads_new, falls=self._falls)
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Load from the leader."""
@@ -296,9 +303,20 @@ class MovingStore(StoreWrapper):
         self.old.prepare()
 
     def ping(self) -> None:
-        """Check that both servers answer."""
+        """Check that the server of the leader answers; without the other one, the app goes on."""
         self.inner.ping()
-        self.follower.ping()
+        with self._left_aside():
+            self.follower.ping()
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how both are."""
+        yield from self.each_named(lambda store: store.checks())
+
+    def each_named(self, check: Callable[[TokenStore], Iterable[Finding]]) -> Iterator[Finding]:
+        """Yield what a check finds of each of the two, and name which one it is of."""
+        for which, store in (("new", self.new), ("old", self.old)):
+            for finding in check(store):
+                yield replace(finding, name=f"{finding.name} ({which})")
 
     def require_expiry(self) -> None:
         """Make sure that both keep when a record ends."""
