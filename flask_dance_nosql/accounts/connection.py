@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from ..consumer.backend.store.document import RefreshFailure
 from ..consumer.backend.store.values import Token
 from ..consumer.oauth1 import OAuth1ConsumerBlueprint
+from ..consumer.refresh.remembered import failure_of
 from ..consumer.token import can_be_refreshed, scopes_of, token_status
 from ..errors import CorruptToken
 from .profile import known_profile
@@ -94,7 +96,7 @@ def _read(blueprint: Any, account: str | None) -> Connection | None:
         name,
         account,
         # The provider has ended the grant, and a record is left to tell.
-        "ended" if token is None else _state_of(blueprint, token),
+        "ended" if token is None else _state_of(blueprint, token, failure_of(stored)),
         name=(profile and (profile.name or profile.email)) or account,
         picture=None if profile is None else profile.picture,
         scopes=() if token is None else _scopes_in(token),
@@ -104,11 +106,12 @@ def _read(blueprint: Any, account: str | None) -> Connection | None:
     )
 
 
-def _state_of(blueprint: Any, token: Token) -> State:
+def _state_of(blueprint: Any, token: Token, failure: RefreshFailure | None) -> State:
     if isinstance(blueprint, OAuth1ConsumerBlueprint):
         return "connected" if token.get("oauth_token") else "ended"
-    is_refreshed = can_be_refreshed(token) and blueprint.refresh_url
-    if is_refreshed and not blueprint.flights.was_refused(token):
+    # By this process or, as the failure that is kept with the token tells, by another one.
+    was_refused = blueprint.flights.was_refused(token) or (failure and failure.needs_login)
+    if can_be_refreshed(token) and blueprint.refresh_url and not was_refused:
         return "connected"
     status = token_status(token, _SOON, token.get("expires_in"))
     states: dict[str, State] = {"active": "connected", "expiring": "expiring"}

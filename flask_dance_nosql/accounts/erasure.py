@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import has_request_context
 
-from .. import clock
 from ..consumer.app_backends import app_stores
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.scoped_slot import StoreSlot
@@ -21,7 +20,7 @@ from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..consumer.oidc.blueprint import OIDCConsumerBlueprint
 from ..consumer.refresh.flights import flights_of
 from ..consumer.refresh.turns import revoke as revoke_slot
-from ..consumer.token import granted_scope
+from ..consumer.token import end_date, granted_scope
 from ..consumer.token_endpoint import TokenEndpoint
 from ..errors import BackendError, ConfigurationError, CorruptToken, ErasureIncomplete
 from .profile import AccountProfile, profile_in
@@ -284,9 +283,6 @@ def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:
             profile = profile_in(
                 document.provider, {"account_profile": {**claims, "id": claims["sub"]}}
             )
-    moment, end = clock.moment_of(document.token.get("expires_at")), None
-    with suppress(OverflowError, ValueError, OSError):
-        end = None if moment is None else datetime.fromtimestamp(moment, UTC)
     return {
         "provider": document.provider,
         "account": document.account or document.provider_user_id,
@@ -295,7 +291,7 @@ def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:
         "scopes": granted_scope(document.token),
         "created_at": _iso(document.created_at),
         "updated_at": _iso(document.updated_at),
-        "expires_at": _iso(end),
+        "expires_at": _iso(end_date(document.token)),
         "kept_until": _iso(document.expires_at),
     }
 

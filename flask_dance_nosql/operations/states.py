@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from ..consumer.backend.store.base import Record
 from ..consumer.backend.store.document import TokenDocument
-from ..consumer.token import can_be_refreshed, end_of, is_printable, token_status
+from ..consumer.token import can_be_refreshed, end_date, is_printable, token_status
 from ..errors import CorruptToken
 
 RecordState = Literal[
@@ -73,7 +72,4 @@ def access_token_end(document: TokenDocument) -> datetime | None:
 
     .. versionadded:: 1.0
     """
-    end = end_of(document.token)
-    with suppress(OverflowError, ValueError, OSError):
-        return None if end is None else datetime.fromtimestamp(end, UTC)
-    return None
+    return end_date(document.token)

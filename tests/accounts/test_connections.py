@@ -127,11 +127,11 @@ class Site:
         other = self.backend(cipher=TokenCipher(TokenCipher.generate_key()))
         other.store.save(make_document(TokenKey(provider, "ann", account), TOKEN))
 
-    def end_grant(self, provider: str, account: str | None = None) -> None:
+    def end_grant(self, provider: str, account: str | None = None, **token: Any) -> None:
         """Store what is left of a grant that its provider has ended."""
         now = datetime.now(UTC)
         failure = RefreshFailure(count=1, since=now, next_try=now, reason="no", needs_login=True)
-        document = make_document(TokenKey(provider, "ann", account), {})
+        document = make_document(TokenKey(provider, "ann", account), token)
         self.acme.backend.store.save(  # type: ignore[attr-defined] # the store's
             replace(document, refresh_failure=failure)
         )
@@ -258,6 +258,16 @@ class TestShown:
         text = site.open()
         assert f"A {state}" in text
         assert ("Connect again" in text) == (state != "Connected")
+
+    @pytest.mark.parametrize(
+        ("left", "state"), [(-5, "Needs a new login"), (3600, "Ends soon")], ids=["over", "works"]
+    )
+    def test_a_refresh_that_another_process_was_refused(
+        self, site: Site, left: float, state: str
+    ) -> None:
+        """A token that is never refreshed again counts by the end of its access token."""
+        site.end_grant("acme", "A", **{**TOKEN, "expires_at": time.time() + left})
+        assert f"A {state}" in site.open()
 
     def test_a_grant_that_its_provider_has_ended(self, site: Site) -> None:
         """It needs a new login, which is a click away; there is no token to be used."""

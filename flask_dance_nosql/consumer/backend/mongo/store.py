@@ -17,10 +17,11 @@ from pymongo.collection import Collection
 
 from .... import clock
 from ....errors import BackendError, ConfigurationError, CorruptToken
-from ..store.base import SCAN_BATCH, Record, TokenStore, log
+from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.entries import KINDS
 from ..store.findings import Finding, is_answered, pinged, probed
+from ..store.listed import ListedStore
 from ..store.shard import Shard
 from ..store.values import decode_token
 from .checks import server_checks
@@ -32,7 +33,7 @@ _OTHER_OPTIONS = (85, 86)
 _ENTRIES = f"({'|'.join(map(re.escape, KINDS))})"
 
 
-class MongoStore(TokenStore):
+class MongoStore(ListedStore):
     """Keeps each token as one document of a MongoDB collection.
 
     The ``_id`` is made of the key, so that no key can have two documents, and look-ups need no
@@ -156,24 +157,13 @@ class MongoStore(TokenStore):
         if not deleted and primary.find_one(wanted, projection=["_id"]) is not None:
             raise self.conflict("delete", key)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield documents, by the index on user and provider where they narrow it."""
-        return self.readable(self._records(provider, user_id, None))
-
     def records(
         self,
         provider: str | None = None,
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield documents as :meth:`scan` does; of a part, by each ``_id``, in batches."""
-        return self._records(provider, user_id, shard)
-
-    def _records(
-        self, provider: str | None, user_id: str | None, shard: Shard | None
-    ) -> Iterator[Record]:
+        """Yield what is stored, by the index on user and provider; a part of it by each ``_id``."""
         fields = {"user_id": user_id, "provider": provider}
         wanted: dict[str, Any] = {name: it for name, it in fields.items() if it is not None}
         # Locks have neither a user, nor a provider, nor a token.

@@ -13,11 +13,12 @@ import msgspec
 
 from .... import clock
 from ....errors import CorruptToken
-from ..store.base import SCAN_BATCH, Record, TokenStore, log
+from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from ..store.entries import is_of_entries, owner_of
 from ..store.findings import Finding, is_answered
+from ..store.listed import ListedStore
 from ..store.shard import Shard
 from .checks import server_checks
 from .client import ClientSource, client_source, place_of
@@ -45,7 +46,7 @@ class ServerNotReady(redis.exceptions.ResponseError):
     """The server can't do this at the moment; redis-py has no class for its answer."""
 
 
-class RedisStore(TokenStore):
+class RedisStore(ListedStore):
     """Keeps each token as one string of JSON in Redis.
 
     The keys of one user, whose parts are percent-encoded:
@@ -148,24 +149,13 @@ class RedisStore(TokenStore):
         if not self._run(DELETE, keys, expected, key.token_text):
             raise self.conflict("delete", key)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
-        return self.readable(self._records(provider, user_id, None))
-
     def records(
         self,
         provider: str | None = None,
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield documents as :meth:`scan` does; of a part, after a look at all names."""
-        return self._records(provider, user_id, shard)
-
-    def _records(
-        self, provider: str | None, user_id: str | None, shard: Shard | None
-    ) -> Iterator[Record]:
+        """Yield what is stored: a user's by the index, all else by ``SCAN`` over each primary."""
         client: Any = self._client.get()
         every_name = self._token_names(client, provider, user_id)
         if shard is not None:

@@ -211,24 +211,13 @@ class SQLAlchemyStore(SQLErrors):
         self._accounts.forget(user_id)
         self._locks.forget(keys)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield documents in batches of 500 rows, in the order of the primary key."""
-        return self.readable(self._records(provider, user_id, None))
-
     def records(
         self,
         provider: str | None = None,
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield documents as :meth:`scan` does; of a part, by the remainder of a numeric key."""
-        return self._records(provider, user_id, shard)
-
-    def _records(
-        self, provider: str | None, user_id: str | None, shard: Shard | None
-    ) -> Iterator[Record]:
+        """Yield rows in batches of 500, in the order of the primary key; parts by its remainder."""
         columns = self._columns
         query, is_in_part = self._statements.part(provider, user_id, shard)
         query = page = query.limit(SCAN_BATCH)

@@ -10,13 +10,14 @@ import msgspec
 
 from .... import clock
 from ....process import PerProcess
-from .base import Record, TokenStore
+from .base import Record
 from .document import TokenDocument, TokenKey
 from .entries import is_of_entries, owner_of
+from .listed import ListedStore
 from .shard import Shard
 
 
-class MemoryStore(TokenStore):
+class MemoryStore(ListedStore):
     """Keeps documents in a dict: quick, exact, and gone with the process."""
 
     def __init__(self) -> None:
@@ -68,24 +69,13 @@ class MemoryStore(TokenStore):
                 self._check("delete", key, if_version)
             self._documents.pop(key, None)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield copies of the documents that were there when the scan began."""
-        return self.readable(self._found(provider, user_id, None))
-
     def records(
         self,
         provider: str | None = None,
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield copies of the documents that were there when it began, with those that ended."""
-        return self._found(provider, user_id, shard)
-
-    def _found(
-        self, provider: str | None, user_id: str | None, shard: Shard | None
-    ) -> Iterator[TokenDocument]:
+        """Yield copies of what was there when it began."""
         with self._mutexes.get():
             keys = list(self._documents)
         for key in keys:
