@@ -16,7 +16,7 @@ from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.entries import KINDS
 from ..consumer.backend.store.wrapper import StoreWrapper
-from ..consumer.metrics import METRICS, Metrics, current_metrics
+from ..consumer.metrics import METRICS, GuardedMetrics, Metrics, current_metrics
 from ..consumer.signals import (
     oauth_authorized,
     oauth_error,
@@ -58,7 +58,7 @@ def observe(app: Flask, metrics: Metrics) -> None:
 
     .. versionadded:: 1.0
     """
-    app.extensions[METRICS] = metrics
+    app.extensions[METRICS] = GuardedMetrics(metrics)
     with app.app_context():
         backends = app_backends()
     for backend, blueprints in backends:

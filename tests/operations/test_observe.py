@@ -6,6 +6,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -129,6 +130,53 @@ def test_failures_are_told(rotating: RotatingProvider) -> None:
         site.call()
     assert heard.told["cache", "miss"] == 1
     assert heard.told["store", "load", "BackendUnavailable"] == 1
+
+
+class Failing(Metrics):
+    """Metrics of which one method fails: before the block that is measured, or after it."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Fail."""
+        self.fail("count")
+
+    def time(self, name: str, seconds: float, **labels: str) -> None:
+        """Fail."""
+        self.fail("time")
+
+    @contextmanager
+    def measure(self, name: str, **labels: str) -> Iterator[dict[str, str]]:
+        """Fail at one of the ends."""
+        self.fail("begin")
+        with super().measure(name, **labels) as found:
+            yield found
+        self.fail("end")
+
+    def fail(self, method: str) -> None:
+        """Raise an error."""
+        if method == self.method:
+            raise RuntimeError("a secret is in here")
+
+
+@pytest.mark.parametrize("method", ["count", "time", "begin", "end"])
+def test_metrics_that_fail(
+    rotating: RotatingProvider, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    """They break no request, leave no lock behind, hide no error, and are told of once."""
+    site = Observed(rotating)
+    observe(site.app, Failing(method))
+    assert site.call() == 200
+    assert rotating.grants["ann"].generation == 1
+    with site.app.test_request_context():
+        key = TokenKey(PROVIDER, USER)
+        assert site.store.acquire(key, "somebody else", 1.0)
+    site.store.is_down = True
+    with pytest.raises(BackendUnavailable), site.app.test_request_context():
+        site.backend.store.load_fresh(TokenKey(PROVIDER, USER))
+    lines = [each.getMessage() for each in caplog.records if "metrics" in each.getMessage()]
+    assert lines == ["The metrics of the app have failed: RuntimeError."]
 
 
 def test_two_that_move(rotating: RotatingProvider) -> None:
