@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, make_url, select
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, exc, make_url, select
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
@@ -28,6 +28,7 @@ _WANTED = (
 # How long a connection of an engine that was made from a URL is waited for.
 SECONDS = 5
 _WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb", "mariadbconnector")
+_WITHOUT_SCHEMA = ("sqlite", "mysql", "mariadb")
 _ONE_CONNECTION = (StaticPool, SingletonThreadPool, AssertionPool)
 
 # By pool, which the engines of Engine.execution_options() share.
@@ -97,7 +98,7 @@ class Transactions:
         # The options of an engine, too, may change at any time.
         options = {**bind.get_execution_options(), **_options_besides(session, bind)}
         schemas = options.pop("schema_translate_map", None) or {}
-        schema = schemas.get(self._table.schema, self._table.schema)
+        schema = schemas.get(self._table.schema, self._table.schema) or _default_schema(bind)
         place = f"sql:{server}:{schema!r}.{self._table.name!r}"
         if options:
             others = sorted((name, repr(options[name])) for name in options.keys() - _HOW)
@@ -289,6 +290,24 @@ def _connections(transaction: SessionTransaction) -> Iterable[Connection]:
         return transaction.connections
     # Before SQLAlchemy 2.1.7 there was no other way that connects to nothing.
     return [entry[0] for entry in transaction._connections.values()]
+
+
+def _default_schema(bind: Engine | Connection) -> str | None:
+    """Return where a database finds tables without a schema, which may depend on the role.
+
+    It is known when the first connection is made, which costs nothing besides.
+    """
+    dialect = bind.dialect
+    if dialect.name in _WITHOUT_SCHEMA:
+        return None
+    if dialect.default_schema_name is None:
+        try:
+            with bind.engine.connect():
+                pass
+        except exc.SQLAlchemyError:
+            # Nothing that a cache has is for a place that can't be told.
+            return uuid4().hex
+    return dialect.default_schema_name
 
 
 def _server(url: URL) -> str:
