@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.scoped import UserScopedBackend
-from ..consumer.backend.store.findings import Finding
+from ..consumer.backend.store.findings import Finding, ok, problem
+from ..errors import ConfigurationError
 
 QUICK = 1000
 """How many records of each store a quick check looks at."""
@@ -82,6 +83,7 @@ def check_stores(
             for name in other.blueprints
         }
         found = each.backend.check(sample=sample, except_providers=others - each.blueprints.keys())
+        found += _accounts(each)
         reports.append(StoreReport(type(each.backend).__name__, list(each.blueprints), found))
     return reports
 
@@ -117,6 +119,22 @@ def prepare_stores(stores: Iterable[AppStore] | None = None) -> list[Preparation
 def _not_ok(backend: UserScopedBackend) -> dict[str, Finding]:
     found = (each for each in backend.store.checks() if each.name.startswith(_PREPARED))
     return {each.name: each for each in found if each.status != "ok"}
+
+
+def _accounts(store: AppStore) -> Iterator[Finding]:
+    """Yield whether a store can keep the accounts of its blueprints as these want it."""
+    for name, blueprint in store.blueprints.items():
+        if blueprint.several_accounts or blueprint.exclusive_accounts:
+            try:
+                if blueprint.several_accounts:
+                    store.backend.store.require_accounts()
+                if blueprint.exclusive_accounts:
+                    store.backend.store.require_links()
+            except ConfigurationError as error:
+                advice = "Do that, or leave several_accounts= and exclusive_accounts= away."
+                yield problem(f"accounts of {name}", str(error), advice)
+            else:
+                yield ok(f"accounts of {name}", "The store can keep them apart.")
 
 
 def _place(backend: UserScopedBackend) -> object:

@@ -190,6 +190,10 @@ class MeasuredCache(TokenCache):
         """Tell the other cache."""
         self.inner.learn(name, ticket, document, seconds)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the other cache."""
+        self.inner.wait(seconds)
+
 
 class LogMetrics(Metrics):
     """Writes a line of the log for all that is counted or timed.

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import (
     Finding,
+    InvalidatedCache,
     MongoBackend,
     MovingBackend,
     RedisBackend,
@@ -330,7 +331,7 @@ class TestRedis:
         _allow(redis_safe, "reader on >pw ~* +@read +ping +info +time +config|get")
         url = f"redis://reader:pw@127.0.0.1:{redis_safe.port}"
         bad = problems(RedisBackend(url))
-        assert bad.keys() == {"probe"}
+        assert bad.keys() == {"probe", "locks"}
         assert "write" in bad["probe"].advice
 
     def test_commands_that_are_not_allowed(self, redis_safe: RedisNode) -> None:
@@ -435,10 +436,35 @@ class TestSQL:
         try:
             with Session(reader) as session:
                 bad = problems(SQLAlchemyBackend(OAuth, session))
-            assert bad.keys() == {"probe"}
+            assert bad.keys() == {"probe", "locks"}
             assert "InsufficientPrivilege" in bad["probe"].message
         finally:
             reader.dispose()
+            with postgresql_engine.begin() as connection:
+                connection.exec_driver_sql(f"DROP OWNED BY {role}")
+                connection.exec_driver_sql(f"DROP ROLE {role}")
+
+    def test_no_permission_for_locks(
+        self, postgresql_engine: sqlalchemy.Engine, postgresql_url: str
+    ) -> None:
+        """A role that may do all with tokens, and nothing with locks, can't refresh."""
+        Base.metadata.create_all(postgresql_engine)
+        role = f"tokens_{uuid.uuid4().hex}"
+        SQLAlchemyBackend(OAuth, Session(postgresql_engine)).store.prepare()
+        with postgresql_engine.begin() as connection:
+            schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+            connection.exec_driver_sql(f"CREATE ROLE {role}")
+            connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+            connection.exec_driver_sql(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role}")
+            connection.exec_driver_sql(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {role}")
+            connection.exec_driver_sql(f"REVOKE ALL ON flask_dance_locks FROM {role}")
+        options = {"options": f"-c search_path={schema} -c role={role}"}
+        limited = sqlalchemy.create_engine(postgresql_url, connect_args=options)
+        try:
+            with Session(limited) as session:
+                assert problems(SQLAlchemyBackend(OAuth, session)).keys() == {"locks"}
+        finally:
+            limited.dispose()
             with postgresql_engine.begin() as connection:
                 connection.exec_driver_sql(f"DROP OWNED BY {role}")
                 connection.exec_driver_sql(f"DROP ROLE {role}")
@@ -451,7 +477,11 @@ class TestSQL:
         limits = f"-c search_path={schema} -c default_transaction_read_only=on"
         reader = sqlalchemy.create_engine(postgresql_url, connect_args={"options": limits})
         with Session(reader) as session:
-            assert problems(SQLAlchemyBackend(OAuth, session)).keys() == {"probe", "replica"}
+            assert problems(SQLAlchemyBackend(OAuth, session)).keys() == {
+                "probe",
+                "locks",
+                "replica",
+            }
         reader.dispose()
 
     def test_read_only_file(self, sqlite_engine: sqlalchemy.Engine) -> None:
@@ -460,7 +490,7 @@ class TestSQL:
         url = f"sqlite:///file:{sqlite_engine.url.database}?mode=ro&uri=true"
         reader = sqlalchemy.create_engine(url)
         with Session(reader) as session:
-            assert problems(SQLAlchemyBackend(OAuth, session)).keys() == {"probe"}
+            assert problems(SQLAlchemyBackend(OAuth, session)).keys() == {"probe", "locks"}
         reader.dispose()
 
     def test_no_commit_and_no_other_connection(self) -> None:
@@ -681,17 +711,43 @@ class TestRecords:
         UserScopedBackend(store, cipher=cipher, cache=LocalCache()).check()
         assert walks == [1]
 
-    def test_cache(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_cache(self, redis_safe: RedisNode, monkeypatch: pytest.MonkeyPatch) -> None:
         """A cache that keeps nothing is told of; the check leaves nothing in one that does."""
         cache = LocalCache()
         backend = UserScopedBackend(MemoryStore(), cache=cache)
         assert statuses(backend, "cache") == ["ok"]
+        other = InvalidatedCache(redis_safe.client)
+        backend = UserScopedBackend(MemoryStore(), cache=other)
+        assert statuses(backend, "cache") == ["ok"]
+        other.close()
+        assert statuses(backend, "cache") == ["warning"]
+        backend = UserScopedBackend(MemoryStore(), cache=cache)
         monkeypatch.setattr(cache, "fill", lambda *_: None)
         assert found(backend)["cache"].status == "warning"
 
 
 class TestApplication:
     """All stores of an application."""
+
+    @pytest.mark.parametrize("setting", ["several_accounts", "exclusive_accounts"])
+    def test_accounts_that_the_model_can_not_keep(
+        self, sqlite_engine: sqlalchemy.Engine, setting: str
+    ) -> None:
+        """What a blueprint wants of the accounts, and the store can't do, is a problem."""
+        Base.metadata.create_all(sqlite_engine)
+        with Session(sqlite_engine) as session:
+            backends = (SQLAlchemyBackend(Plain, session), UserScopedBackend(MemoryStore()))
+            app = _app(*backends)
+            for blueprint in app.blueprints.values():
+                setattr(blueprint, setting, True)
+            with app.app_context():
+                told = [
+                    (each.name, each.status)
+                    for report in check_stores()
+                    for each in report.findings
+                    if each.name.startswith("accounts")
+                ]
+        assert told == [("accounts of github", "problem"), ("accounts of gitlab", "ok")]
 
     def test_place_of_several_backends(self) -> None:
         """Backends with a place in common look at their own records, each with its own cipher."""
@@ -717,7 +773,7 @@ class TestApplication:
         app = _app(UserScopedBackend(MemoryStore(), user_id="1"))
         with app.app_context():
             text = msgspec.json.encode(check_stores())
-        assert [each["status"] for each in json.loads(text)[0]["findings"]] == ["ok"] * 4
+        assert [each["status"] for each in json.loads(text)[0]["findings"]] == ["ok"] * 5
 
     def test_prepare(self, mongo_collection: Documents, sqlite_engine: sqlalchemy.Engine) -> None:
         """A preparation says what it has made, and what it has left as it was."""

@@ -17,6 +17,9 @@ Ticket = object
 Name = tuple[str, TokenKey]
 """The place of a store, and a key in it."""
 
+# How long a check waits for a cache that is not ready yet.
+_READY_SECONDS = 2.0
+
 Found = TokenDocument | None
 """The document that a store has under a key, or that it has none."""
 
@@ -56,6 +59,9 @@ class TokenCache(ABC):
     def learn(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Do as :meth:`end` does, after a read past the cache, which changed nothing."""
         self.end(name, ticket, document, seconds)
+
+    def wait(self, seconds: float) -> None:  # noqa: B027 - most caches are ready
+        """Wait so many seconds at most until the cache can keep something."""
 
 
 class CachedStore(StoreWrapper):
@@ -139,6 +145,7 @@ class CachedStore(StoreWrapper):
     def _check_cache(self) -> Iterator[Finding]:
         document = probe_document()
         name = (self.inner.place, document.key)
+        self.cache.wait(_READY_SECONDS)
         _, _, ticket = self.cache.look(name)
         self.cache.fill(name, ticket, document, 10.0)
         try:

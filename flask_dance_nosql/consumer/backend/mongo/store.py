@@ -20,7 +20,7 @@ from ....errors import BackendError, ConfigurationError, CorruptToken
 from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.entries import KINDS
-from ..store.findings import Finding, is_answered, pinged, probed
+from ..store.findings import Finding, is_answered, lock_probed, pinged, probed
 from ..store.listed import ListedStore
 from ..store.shard import Shard
 from ..store.values import decode_token
@@ -278,6 +278,7 @@ class MongoStore(ListedStore):
             # The first write of this one would make the indexes.
             plain = MongoStore(at.wanted, create_indexes=False)
             yield probed(plain.save, plain.load_fresh, plain.delete)
+            yield lock_probed(plain.acquire, plain.release)
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the server's time, in one atomic operation."""

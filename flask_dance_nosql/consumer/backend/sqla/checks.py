@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Inspector, Table, exc, false, func, inspect, 
 from ..store.findings import (
     Finding,
     guarded,
+    lock_probed,
     not_probed,
     ok,
     probe_document,
@@ -21,6 +22,7 @@ from ..store.findings import (
     warning,
 )
 from .columns import Columns, Defaults
+from .locks import Locks
 from .statements import Statements, seconds_now
 from .transactions import Transactions
 
@@ -50,7 +52,7 @@ class Checks:
         columns: Those of the model.
         statements: The statements about them.
         transactions: Lends connections.
-        locks: The table of the locks.
+        locks: The locks, in a table of their own.
         defaults: As of the store.
     """
 
@@ -59,7 +61,7 @@ class Checks:
         columns: Columns,
         statements: Statements,
         transactions: Transactions,
-        locks: Table,
+        locks: Locks,
         defaults: Defaults,
     ) -> None:
         self._columns = columns
@@ -74,6 +76,8 @@ class Checks:
         yield from tables
         if all(each.status != "problem" for each in tables):
             yield self._probe()
+            if all(each.status == "ok" for each in tables):
+                yield lock_probed(self._locks.acquire, self._locks.release)
             yield from guarded("unique", self._uniqueness)
             yield from guarded("index expires_at", self._expiry)
             yield from guarded("row numbers", self._numbers)
@@ -95,7 +99,7 @@ class Checks:
         return found
 
     def _tables(self) -> Iterator[Finding]:
-        table, locks = self._columns.table, self._locks.name
+        table, locks = self._columns.table, self._locks.table.name
         name, advice = f"table {table.name}", "Run: flask tokens prepare"
         with self._connection() as connection:
             inspector, schema = inspect(connection), self._schema(connection)

@@ -267,7 +267,7 @@ class SQLAlchemyStore(SQLErrors):
         if is_answered([found]):
             yield from Checks(
                 *(self._columns, self._statements, self._transactions),
-                *(self._locks.table, self._defaults),
+                *(self._locks, self._defaults),
             ).run()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -295,6 +295,10 @@ class SQLAlchemyStore(SQLErrors):
     def keeps_failures(self) -> bool:
         """Whether the model has a ``refresh_failure``."""
         return "refresh_failure" in self._columns.optional
+
+    def require_links(self) -> None:
+        """Raise a ``ConfigurationError`` if the model keeps no account to one row."""
+        self._columns.require_links()
 
     def require_accounts(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``account``."""

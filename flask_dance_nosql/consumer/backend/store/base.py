@@ -14,7 +14,7 @@ from ....errors import (
 from .document import TokenDocument, TokenKey
 from .entries import KINDS, owner_of
 from .errors import DriverErrors
-from .findings import Finding, is_answered, pinged, probed
+from .findings import Finding, is_answered, lock_probed, pinged, probed
 from .lease import Lease
 from .links import Links
 from .marks import Marks
@@ -208,9 +208,9 @@ class TokenStore(DriverErrors, ABC):
         """Yield how the server and what the store needs in it are: ok, or what to do.
 
         Nothing is raised, and nothing stays in the database. The default asks whether the server
-        answers, and then writes, reads and deletes a record that is nobody's. A store that can tell
-        more of its database overrides it; if the first finding, which is named ``"ping"``, is a
-        problem, it ends there.
+        answers, and then writes, reads and deletes a record, and takes a lock, that is nobody's. A
+        store that can tell more of its database overrides it. If the first finding, which is named
+        ``"ping"``, is a problem, it ends there.
 
         .. versionadded:: 1.0
         """
@@ -218,6 +218,7 @@ class TokenStore(DriverErrors, ABC):
         yield found
         if is_answered([found]):
             yield probed(self.save, self.load_fresh, self.delete)
+            yield lock_probed(self.acquire, self.release)
 
     @abstractmethod
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -360,6 +361,13 @@ class TokenStore(DriverErrors, ABC):
 
     def require_expiry(self) -> None:
         """Make sure that the store keeps when a record ends.
+
+        Raises:
+            ConfigurationError: If it can't.
+        """
+
+    def require_links(self) -> None:
+        """Make sure that the store can keep an account at a provider to one user, see :meth:`link`.
 
         Raises:
             ConfigurationError: If it can't.

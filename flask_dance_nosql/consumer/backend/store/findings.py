@@ -134,6 +134,22 @@ def probed(
     return ok("probe", "A record was written, read and deleted.")
 
 
+def lock_probed(
+    acquire: Callable[[TokenKey, str, float], bool], release: Callable[[TokenKey, str], object]
+) -> Finding:
+    """Take and release the lock of a key that is nobody's, and return how that went."""
+    key, holder = probe_document().key, secrets.token_hex(8)
+    advice = "Let this user of the database write where locks are kept: each refresh takes one."
+    try:
+        is_taken = acquire(key, holder, _PROBE_SECONDS)
+        release(key, holder)
+    except Exception as error:  # noqa: BLE001 - as above
+        return problem("locks", f"No lock can be taken: {reason_of(error)}", advice)
+    if not is_taken:
+        return problem("locks", "A lock that nobody has could not be taken.", advice)
+    return ok("locks", "A lock was taken and released.")
+
+
 def not_probed(step: str, error: Exception) -> Finding:
     """Return the finding that a probe ended with an error: at "written", "read" or "deleted"."""
     advice = (

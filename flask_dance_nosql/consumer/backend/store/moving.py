@@ -323,6 +323,11 @@ class MovingStore(StoreWrapper):
         self.new.require_expiry()
         self.old.require_expiry()
 
+    def require_links(self) -> None:
+        """Make sure that both can keep an account to one user."""
+        self.new.require_links()
+        self.old.require_links()
+
     def require_accounts(self) -> None:
         """Make sure that both tell accounts apart."""
         self.new.require_accounts()

@@ -142,6 +142,10 @@ class StoreWrapper(TokenStore):
         """Make sure that the other store keeps when a record ends."""
         self.inner.require_expiry()
 
+    def require_links(self) -> None:
+        """Make sure that the other store can keep an account to one user."""
+        self.inner.require_links()
+
     def require_accounts(self) -> None:
         """Make sure that the other store tells accounts apart."""
         self.inner.require_accounts()
