@@ -132,4 +132,4 @@ def _look_again(
 
 
 def _is_current(store: SealedStore, key: TokenKey, document: TokenDocument) -> bool:
-    return store.cipher.key_id_of(document.token) == store.cipher.key_ids(key)[0]
+    return store.cipher.key_ids(key)[:1] == (store.cipher.key_id_of(document.token),)

@@ -209,3 +209,18 @@ def test_keys_of_tenants() -> None:
     keys["1"] = [TokenCipher.generate_key()]
     with pytest.raises(TokenDecryptError):
         backend(store, cipher).store.load(TokenKey("gitlab", "1"))
+
+
+def test_a_tenant_without_keys() -> None:
+    """The records of a tenant who was forgotten are listed, and those of all others are done."""
+    store, keys = MemoryStore(), {str(n): [TokenCipher.generate_key()] for n in range(3)}
+    cipher = TenantCipher(lambda key: keys[str(key.user_id)], seconds=0)
+    fill(store, 3, cipher)
+    del keys["0"]
+    for each in keys.values():
+        each.insert(0, TokenCipher.generate_key())
+    for dry_run in (True, False):
+        result = reseal(backend(store, cipher), dry_run=dry_run)
+        assert (result.resealed, [each.key for each in result.left]) == (2, [key_of(0)])
+    readable = [each for each in backend(store, cipher).store.records() if each.key != key_of(0)]
+    assert all(isinstance(each, TokenDocument) for each in readable)

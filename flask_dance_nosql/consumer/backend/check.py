@@ -98,6 +98,9 @@ class _Counts:
             except Exception as error:  # noqa: BLE001 - it is the application's function
                 self._without_keys[reason_of(error)] += 1
                 return
+            if not ids:
+                self._without_keys["there are none"] += 1
+                return
             use = "missing" if key_id not in ids else "fallback" if ids.index(key_id) else "current"
             self._used[use] += bool(key_id)
         elif key_id:

@@ -33,7 +33,10 @@ class Service:
         self.asked[key.user_id] += 1
         if self.is_down:
             raise BackendUnavailable("open", "key service")
-        return self.keys.setdefault(key.user_id, TokenCipher.generate_key())
+        keys = self.keys.setdefault(key.user_id, TokenCipher.generate_key())
+        if isinstance(keys, Exception):
+            raise keys
+        return keys
 
 
 @pytest.fixture
@@ -110,13 +113,45 @@ def test_a_service_that_does_not_answer(service: Service) -> None:
     assert cipher.open(ADA, cipher.seal(ADA, TOKEN)) == TOKEN
 
 
-@pytest.mark.parametrize("keys", ["no key", "", [], None, [7], {}])
+@pytest.mark.parametrize("keys", ["no key", "", [7], ["no key"]])
 def test_what_is_no_key_is_told(service: Service, keys: Any) -> None:
     """It is an error that says what a key is, and shows nothing."""
     service.keys["ada"] = keys
     with pytest.raises(ConfigurationError, match=r"flask tokens generate-key") as caught:
         TenantCipher(service).seal(ADA, TOKEN)
     assert "no key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keys", [[], None, (), KeyError("ada"), IndexError()], ids=repr)
+def test_a_tenant_without_keys(service: Service, keys: Any) -> None:
+    """Its tokens can't be opened, none is sealed, and other tenants' are."""
+    cipher = TenantCipher(service, seconds=0)
+    sealed = cipher.seal(ADA, TOKEN)
+    service.keys["ada"] = keys
+    with pytest.raises(TokenDecryptError):
+        cipher.open(ADA, sealed)
+    with pytest.raises(ConfigurationError, match="without keys"):
+        cipher.seal(ADA, TOKEN)
+    assert cipher.key_ids(ADA) == ()
+    assert cipher.open(BOB, cipher.seal(BOB, TOKEN)) == TOKEN
+
+
+def test_a_key_that_is_not_known_yet(service: Service, move_clock: Callable[[float], None]) -> None:
+    """Who meets a token under a tenant's new key asks for it, but not again and again."""
+    move_clock(0.0)
+    cipher, other = TenantCipher(service), TenantCipher(service)
+    before = cipher.seal(ADA, TOKEN)
+    service.keys["ada"] = [TokenCipher.generate_key(), service.keys["ada"]]
+    after = other.seal(ADA, TOKEN)
+    move_clock(1.0)
+    assert cipher.open(ADA, after) == cipher.open(ADA, before) == TOKEN
+    assert service.asked == {"ada": 3}
+    unknown = TokenCipher(TokenCipher.generate_key()).seal(ADA, TOKEN)
+    for moment in (1.1, 1.9, 2.5, 2.6):
+        move_clock(moment)
+        with pytest.raises(TokenDecryptError):
+            cipher.open(ADA, unknown)
+    assert service.asked == {"ada": 4}
 
 
 def test_many_threads(service: Service) -> None:

@@ -51,7 +51,9 @@ class Keyring:
         size = HEADER_SIZE - len(FORMAT)
         ids = {hashlib.sha256(_ID_LABEL + key).digest()[:size]: key for key in keys if key}
         self.openers = {FORMAT + each: AESGCM(key) for each, key in ids.items()}
-        self.header, self.sealer = next(iter(self.openers.items()))
+        # A tenant may have no keys, and then nothing is sealed.
+        sealing: tuple[bytes, Any] = next(iter(self.openers.items()), (b"", None))
+        self.header, self.sealer = sealing
 
     @property
     def ids(self) -> tuple[str, ...]:

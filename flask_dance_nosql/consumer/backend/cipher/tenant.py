@@ -6,13 +6,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from .... import clock
 from ....errors import ConfigurationError
 from ....process import PerProcess
 from ..store.document import TokenKey
+from ..store.values import Token
 from .envelope import TokenCipher
-from .keyring import Keyring, key_sources
+from .keyring import Keyring
+
+# A token under an unknown key has the keys of its tenant asked for once in so many seconds.
+_AGAIN = 1.0
 
 Keys = str | bytes | Sequence[str | bytes]
 """A key, or a key that seals, followed by its fallbacks."""
@@ -26,15 +31,19 @@ class TenantCipher(TokenCipher):
 
     The function is where a key management service comes in: it gets the key of a tenant unwrapped
     there. It is called when a tenant's first token is sealed or opened, in the thread that does it,
-    and again when ``seconds`` have passed; several threads may call it at the same time. What it
-    raises reaches the caller, and it is called again the next time.
-    :exc:`~flask_dance_nosql.errors.BackendUnavailable` is the error for a service that does not
-    answer. See :doc:`/key-rotation` for an example.
+    again when ``seconds`` have passed, and when a token has a key that it did not return, but then
+    once a second at most. Several threads may call it at the same time.
+
+    If it returns nothing, or raises a :exc:`LookupError`, the tenant has no keys: its tokens can't
+    be opened, which is a ``TokenDecryptError``, and none can be sealed, which is a
+    ``ConfigurationError``. Whatever else it raises reaches the caller, and it is called again the
+    next time. :exc:`~flask_dance_nosql.errors.BackendUnavailable` is the error for a service that
+    does not answer. See :doc:`/key-rotation` for an example.
 
     Args:
         keys_for: Returns the key for the token of a :class:`TokenKey`, as
             :meth:`TokenCipher.generate_key` makes it, or a list of the key that seals and of those
-            that only open.
+            that only open; an empty one or ``None`` if the tenant has none.
         tenant_of: Returns whose keys they are: any value that can be in a set. Tokens for which it
             is the same share what is remembered. ``None``, the default, is the user's id.
         maxsize: How many tenants' keys a process remembers at most.
@@ -49,7 +58,7 @@ class TenantCipher(TokenCipher):
 
     def __init__(
         self,
-        keys_for: Callable[[TokenKey], Keys],
+        keys_for: Callable[[TokenKey], Keys | None],
         tenant_of: Callable[[TokenKey], Hashable] | None = None,
         *,
         maxsize: int = 1000,
@@ -66,6 +75,15 @@ class TenantCipher(TokenCipher):
         self._seconds = seconds
         self._remembered = PerProcess(partial(_Remembered, maxsize))
 
+    def seal(self, key: TokenKey, token: Token) -> Token:
+        """Return a token's sealed form, as :class:`TokenCipher` does."""
+        if not self.keyring_for(key).ids:
+            raise ConfigurationError(
+                f"The user {key.user_id!r} is of a tenant without keys: the function of the "
+                "TenantCipher has returned none."
+            )
+        return super().seal(key, token)
+
     def key_ids(self, key: TokenKey | None = None) -> tuple[str, ...]:
         """Return the ids of a tenant's keys, as of a token's key; none are everybody's."""
         return () if key is None else self.keyring_for(key).ids
@@ -74,15 +92,34 @@ class TenantCipher(TokenCipher):
         """Return the keys for the token of a key, as the function has given them."""
         if key is None:
             raise ConfigurationError("A TenantCipher has no keys for all tokens.")
-        tenant, remembered, now = self._tenant_of(key), self._remembered.get(), clock.monotonic()
-        keyring = remembered.get(tenant, now)
-        if keyring is None:
-            # No lock is held: it may take as long as a service does.
+        found = self._remembered.get().get(self._tenant_of(key), clock.monotonic())
+        return self._asked(key) if found is None else found.keyring
+
+    def renewed(self, key: TokenKey, keyring: Keyring) -> Keyring:
+        """Ask the function again, unless it was asked a moment ago: it may know a new key."""
+        now = clock.monotonic()
+        found = self._remembered.get().get(self._tenant_of(key), now)
+        if found is not None and now < found.since + _AGAIN:
+            return found.keyring
+        return self._asked(key) if found is not None else keyring
+
+    def _asked(self, key: TokenKey) -> Keyring:
+        now = clock.monotonic()
+        # No lock is held: it may take as long as a service does.
+        try:
             keys = self._keys_for(key)
-            first, *others = [keys] if isinstance(keys, str | bytes) else keys or [""]
-            keyring = Keyring(key_sources(first, others))
-            remembered.put(tenant, keyring, now + self._seconds)
-        return keyring
+        except LookupError:
+            keys = None
+        found = Known(Keyring((keys,) if isinstance(keys, str | bytes) else tuple(keys or ())), now)
+        self._remembered.get().put(self._tenant_of(key), found, now + self._seconds)
+        return found.keyring
+
+
+class Known(NamedTuple):
+    """A tenant's keys, and when they were asked for."""
+
+    keyring: Keyring
+    since: float
 
 
 class _Remembered:
@@ -91,19 +128,19 @@ class _Remembered:
     def __init__(self, maxsize: int) -> None:
         self._maxsize = maxsize
         self._mutex = threading.Lock()
-        self._found: OrderedDict[Hashable, tuple[Keyring, float]] = OrderedDict()
+        self._found: OrderedDict[Hashable, tuple[Known, float]] = OrderedDict()
 
-    def get(self, tenant: Hashable, now: float) -> Keyring | None:
+    def get(self, tenant: Hashable, now: float) -> Known | None:
         with self._mutex:
-            keyring, until = self._found.get(tenant, (None, 0.0))
-            if keyring is None or until <= now:
+            known, until = self._found.get(tenant, (None, 0.0))
+            if known is None or until <= now:
                 return None
             self._found.move_to_end(tenant)
-            return keyring
+            return known
 
-    def put(self, tenant: Hashable, keyring: Keyring, until: float) -> None:
+    def put(self, tenant: Hashable, known: Known, until: float) -> None:
         with self._mutex:
-            self._found[tenant] = (keyring, until)
+            self._found[tenant] = (known, until)
             self._found.move_to_end(tenant)
             while len(self._found) > self._maxsize:
                 self._found.popitem(last=False)
