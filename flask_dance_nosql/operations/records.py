@@ -55,6 +55,14 @@ class Found(NamedTuple):
         return StoreSlot(self.backend, self.key, is_person=is_person)
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is still a record of it in the database, as far as that can be told."""
+        try:
+            return self.key is None or self.backend.store.load_fresh(self.key) is not None
+        except CorruptToken:
+            return True
+
+    @property
     def is_document(self) -> bool:
         """Whether a document is in the database, though maybe one that can't be opened."""
         return isinstance(self.stored, TokenDocument)

@@ -63,7 +63,7 @@ def revoke_tokens(
 
     .. versionadded:: 1.0
     """
-    for found in walk(app_stores(), provider, user_id, shard):
+    for found in _own_first(provider, user_id, shard, dry_run=dry_run):
         record, key = found.record, found.key
         is_done, reason = False, None
         if key is None:
@@ -77,6 +77,22 @@ def revoke_tokens(
             is_removed=is_done,
             reason=reason,
         )
+
+
+def _own_first(
+    provider: str | None, user_id: str | None, shard: Shard | None, *, dry_run: bool
+) -> Iterator[Found]:
+    """Yield records, and those last that the backend of another blueprint may have as its own."""
+    stores = app_stores()
+    named = {name for each in stores for name in each.blueprints}
+    later = []
+    for found in walk(stores, provider, user_id, shard):
+        if found.blueprint is None and found.record.provider in named:
+            # That blueprint can revoke it, if this is its store by another name of the server.
+            later.append(found)
+        else:
+            yield found
+    yield from (each for each in later if dry_run or each.is_there)
 
 
 def _end(found: Found) -> str | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from flask_dance_nosql.consumer.backend import TokenKey, UserScopedBackend
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store.wrapper import StoreWrapper
 from flask_dance_nosql.operations import revoke_tokens
+from flask_dance_nosql.testing import make_document
 
-from ..fleet import Fleet, fleet, kept, rotating, small_fleet
+from ..consumer.conftest import make_app
+from ..fleet import Fleet, blueprint_of, fleet, kept, rotating, small_fleet
 from ..rotating import RotatingProvider
 
 __all__ = ["fleet", "kept", "rotating", "small_fleet"]
@@ -57,3 +62,28 @@ def test_a_dry_run_does_nothing(small_fleet: Fleet, rotating: RotatingProvider) 
     assert not any(each.is_removed or each.reason for each in done)
     assert small_fleet.kept.text() == before
     assert rotating.asked == []
+
+
+class Alias(StoreWrapper):
+    """A store by another name, such as that of a server with two."""
+
+    place = "another name"
+
+
+def test_one_store_by_two_names(rotating: RotatingProvider) -> None:
+    """Each grant is revoked by its own blueprint, whichever store is read first."""
+    store = MemoryStore()
+    backends = UserScopedBackend(store), UserScopedBackend(Alias(store))
+    blueprints = [
+        blueprint_of(name, backend, rotating.url, revocation_url=f"{rotating.url}/revoke")
+        for name, backend in zip(("acme", "other"), backends, strict=True)
+    ]
+    app = make_app(*blueprints)
+    for name in ("acme", "other"):
+        store.save(make_document(TokenKey(name, "ann"), rotating.grant(name)))
+    with app.app_context():
+        done = list(revoke_tokens(user_id="ann"))
+    assert [(each.provider, each.reason) for each in done] == [("acme", None), ("other", None)]
+    assert not rotating.live("acme")
+    assert not rotating.live("other")
+    assert list(store.records()) == []
