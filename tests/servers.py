@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import uuid
@@ -62,8 +63,11 @@ class MongoServers:
     def stop(self) -> None:
         """End the server, and remove its data."""
         if self._server is not None:
+            # It may take ten seconds to end when it is asked to, and nobody needs its data.
+            os.kill(self._server.pid, signal.SIGKILL)
             self._server.stop()
             shutil.rmtree(self._server.data_dir)
+            self._server = None
 
 
 @pytest.fixture(scope="session")
