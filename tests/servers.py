@@ -43,7 +43,7 @@ class MongoServers:
         folder: For the servers' data.
     """
 
-    TESTS = 50
+    TESTS = 100
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
