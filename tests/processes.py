@@ -21,7 +21,6 @@ _SERVED.set_forkserver_preload(
     [
         "psycopg",
         "tests.accounts.signer",
-        "tests.backend.reader",
         "tests.consumer.refresher",
         "tests.operations.keeper",
         "tests.operations.worker",

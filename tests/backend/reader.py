@@ -18,7 +18,7 @@ from flask_dance_nosql.consumer.backend.cache.base import CachedStore
 from flask_dance_nosql.consumer.backend.cache.shared import SharedCache
 from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 
-ROUNDS = 500
+ROUNDS = 1250
 KEY = TokenKey("provider", "42")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +43,6 @@ from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError, VersionConflict
 from flask_dance_nosql.testing import make_document
 
-from ...processes import Forked
 from ..places import DictStore, scoped
 from ..redis.hearing import await_live
 
@@ -394,8 +395,9 @@ def test_no_process_reads_an_older_token(redis_server: RedisServer) -> None:
     url = redis_server.url
     with redis.Redis.from_url(url) as client:
         client.flushall()
-        workers = [Forked("tests.backend.reader", url) for _ in range(4)]
-        outputs = [worker.communicate().split() for worker in workers]
+        command = [sys.executable, "-m", "tests.backend.reader", url]
+        workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+        outputs = [worker.communicate(timeout=100)[0].split() for worker in workers]
     assert [wrong for wrong, _ in outputs] == ["0"] * 4
     # They did use the cache.
     assert all(int(hits) > 0 for _, hits in outputs)
