@@ -1,6 +1,6 @@
 """Resealing and copying beside live traffic, by processes that are killed and begin again.
 
-``OPERATIONS_TOKENS`` says with how many tokens.
+``OPERATIONS_TOKENS`` says with how many tokens, 60 unless told else.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,10 +30,11 @@ from flask_dance_nosql.operations.comparing import compare_tokens
 from flask_dance_nosql.operations.resealing import reseal
 from flask_dance_nosql.testing import make_document
 
+from ..processes import Forked
 from .places import KINDS, address_of, key_of, put_quickly, store_at
 from .worker import STEP
 
-TOKENS = int(os.environ.get("OPERATIONS_TOKENS", "120"))
+TOKENS = int(os.environ.get("OPERATIONS_TOKENS", "60"))
 TIMEOUT = 100 + TOKENS // 20
 PAGE = 1000
 Place = tuple[str, str, str, list[Any]]
@@ -53,15 +52,10 @@ class Worker:
 
     def __init__(self, *places: Place) -> None:
         self.lines: list[dict[str, Any]] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.operations.worker", json.dumps({"places": places})],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = Forked("tests.operations.worker", json.dumps({"places": places}))
 
     def read(self, count: int | None = None) -> dict[str, Any]:
         """Read lines until so many records are done, or the end, and return the last one."""
-        assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(json.loads(line))
             if count is not None and self.lines[-1]["records"] >= count:
@@ -76,7 +70,7 @@ class Worker:
     def result(self) -> dict[str, Any]:
         """Wait for its end, and return what it has found."""
         found = self.read()
-        self._process.communicate(timeout=TIMEOUT)
+        self._process.communicate()
         assert self._process.returncode == 0
         return found
 
@@ -217,7 +211,7 @@ def test_resealing_is_half_as_quick_as_a_plain_walk(
     store = open_empty(kind, address_of(kind, request), "ratio", opened)
     fill(kind, UserScopedBackend(store, user_id=1, cipher=TokenCipher(keys[0])), store)
     ratios = []
-    # The best of some rounds: others work on the machine, too.
+    # One such round is enough: others work on the machine, too.
     for _ in range(5):
         began = time.perf_counter()
         for document in store.records():
@@ -229,8 +223,10 @@ def test_resealing_is_half_as_quick_as_a_plain_walk(
         backend = UserScopedBackend(store, user_id=1, cipher=TokenCipher(keys[0], keys[1:]))
         assert reseal(backend).resealed == TOKENS
         ratios.append(plain / (time.perf_counter() - began))
+        if ratios[-1] >= 0.5:
+            break
     print(f"\n{kind}: {TOKENS} at so many times a plain walk: {sorted(ratios)}")
-    assert max(ratios) >= 0.5
+    assert ratios[-1] >= 0.5
 
 
 def test_copying_around(request: pytest.FixtureRequest, opened: ExitStack) -> None:

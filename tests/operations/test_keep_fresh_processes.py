@@ -1,11 +1,13 @@
-"""Two processes keep many tokens fresh while users work: each token is spent once."""
+"""Two processes keep many tokens fresh while users work: each token is spent once.
+
+``KEEP_FRESH_TOKENS`` says how many, of which stores other than Redis have at most 300, and
+``KEEP_FRESH_RATE`` how many each process may refresh a second. More is 600, at a rate of 60.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -20,12 +22,11 @@ from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenSto
 from flask_dance_nosql.consumer.refresh.remembered import FIRST_PAUSE
 
 from ..backend.places import store_at
+from ..processes import Forked
 from .many import PROVIDER, Uneven, app_of, blueprint_of, document_of, ends, fails
 
-COUNT = int(os.environ.get("KEEP_FRESH_TOKENS", "600"))
-"""How many tokens there are in Redis; the other stores have at most 300."""
-
-RATE = float(os.environ.get("KEEP_FRESH_RATE", "60"))
+COUNT = int(os.environ.get("KEEP_FRESH_TOKENS", "120"))
+RATE = float(os.environ.get("KEEP_FRESH_RATE", "20"))
 PLACES = {"redis": "redis_server", "mongo": "mongo_server", "postgresql": "postgresql_url"}
 
 
@@ -59,25 +60,20 @@ class Keepers:
     """Processes that keep tokens fresh, as a context manager."""
 
     def __init__(self, url: str, place: tuple[str, str]) -> None:
-        self._command = [sys.executable, "-W", "ignore::ResourceWarning", "-m"]
-        self._command += ["tests.operations.keeper", url, str(RATE), *place]
+        self._given = [url, str(RATE), *place]
         self._stack = ExitStack()
 
-    def begin(self, count: int) -> list[subprocess.Popen[str]]:
+    def begin(self, count: int) -> list[Forked]:
         """Start processes, and let them begin when all are ready."""
         begun = []
         for _ in range(count):
-            pipe = subprocess.PIPE
-            process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
+            process = Forked("tests.operations.keeper", *self._given)
             begun.append(self._stack.enter_context(process))
             self._stack.callback(process.kill)
         for process in begun:
-            assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         for process in begun:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
+            process.go()
         return begun
 
     def __enter__(self) -> Keepers:
@@ -87,11 +83,11 @@ class Keepers:
         self._stack.close()
 
 
-def counts_of(processes: list[subprocess.Popen[str]]) -> Counter[str]:
+def counts_of(processes: list[Forked]) -> Counter[str]:
     """Return what processes have done, together."""
     total: Counter[str] = Counter()
     for process in processes:
-        total.update(json.loads(process.communicate(timeout=900)[0]))
+        total.update(json.loads(process.communicate()))
     return total
 
 

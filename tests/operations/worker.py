@@ -17,7 +17,7 @@ from flask_dance_nosql.operations.resealing import reseal
 
 from .places import store_at
 
-STEP = 50
+STEP = 10
 
 
 def rss() -> int:
@@ -25,9 +25,9 @@ def rss() -> int:
     return int(psutil.Process().memory_info().rss) // 1024
 
 
-def main(given: dict[str, Any]) -> None:
+def main(text: str) -> None:
     """Do what a parent asks for, and print lines of JSON."""
-    numbers = count(1)
+    given, numbers = json.loads(text), count(1)
 
     def told() -> None:
         number = next(numbers)
@@ -51,4 +51,4 @@ def main(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(sys.argv[1])
