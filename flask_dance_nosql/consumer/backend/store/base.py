@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ....errors import (
-    ConfigurationError,
     CorruptToken,
 )
+from .abilities import Abilities
 from .document import TokenDocument, TokenKey
 from .entries import KINDS, owner_of
 from .errors import DriverErrors
@@ -29,12 +29,6 @@ _OF_DOCUMENTS = (
 )
 _OF_ENTRIES = ("link", "linked", "unlink", "mark", "marked", "unmark", "keys", "forget")
 _OPERATIONS = (*_OF_DOCUMENTS, *_OF_ENTRIES, "prepare", "ping", "acquire", "release")
-_KEPT = frozenset(
-    (
-        *("version", "created_at", "updated_at", "expires_at"),
-        *("provider_user_id", "refresh_failure"),
-    )
-)
 # Those that are given a user's id in something else than a key.
 _WITH_IDS = ("save", "save_apart", "save_as", "put", "scan", "records")
 
@@ -42,7 +36,7 @@ Record = TokenDocument | CorruptToken
 """A document, or in place of one that can't be read the error that reading it raises."""
 
 
-class TokenStore(DriverErrors, ABC):
+class TokenStore(Abilities, DriverErrors, ABC):
     """Moves token documents to and from a database, by key.
 
     A store knows no Flask, no user and no blueprint. To use one, give it to
@@ -345,47 +339,6 @@ class TokenStore(DriverErrors, ABC):
                     owner = owner_of(entry)
                     if owner is not None and owner.user_id == user_id:
                         self.delete(entry.key)
-
-    @property
-    def kept_fields(self) -> frozenset[str]:
-        """Which fields of documents it keeps, besides the token and the key; by default all.
-
-        .. versionadded:: 1.0
-        """
-        return _KEPT
-
-    @property
-    def keeps_failures(self) -> bool:
-        """Whether it keeps the ``refresh_failure`` of documents; ``True`` by default."""
-        return True
-
-    def require_expiry(self) -> None:
-        """Make sure that the store keeps when a record ends.
-
-        Raises:
-            ConfigurationError: If it can't.
-        """
-
-    def require_links(self) -> None:
-        """Make sure that the store can keep an account at a provider to one user, see :meth:`link`.
-
-        Raises:
-            ConfigurationError: If it can't.
-        """
-
-    def require_accounts(self) -> None:
-        """Make sure that the store tells keys with an ``account`` from each other.
-
-        A store that makes all its names of :attr:`TokenKey.text`, and gives the ``account`` of a
-        document back, overrides it with a method that does nothing.
-
-        Raises:
-            ConfigurationError: If it can't, as by default.
-        """
-        raise ConfigurationError(
-            f"{type(self).__name__} keeps one token for each user and provider, and can't keep "
-            "several accounts apart. See 'Accounts' in the documentation of writing a backend."
-        )
 
     def readable(self, records: Iterable[Record]) -> Iterator[TokenDocument]:
         """Yield the documents among records that have not ended, and log how many can't be read."""
