@@ -56,12 +56,14 @@ class Place:
         fill: Writes documents, quicker than one by one.
         size: Returns how many bytes the server keeps.
         connect: Returns a store of the same place for another process.
+        writes: One in so many operations is a write; 0 for none.
     """
 
     store: TokenStore
     fill: Callable[[list[TokenDocument]], None]
     size: Callable[[], int]
     connect: Callable[[], TokenStore]
+    writes: int = 20
 
 
 def key_of(number: int) -> TokenKey:
@@ -82,7 +84,11 @@ def documents(count: int) -> Iterator[list[TokenDocument]]:
 
 @contextmanager
 def mongo(folder: Path) -> Iterator[Place]:
-    """Lend a collection on SecantusDB, which speaks MongoDB's protocol. Its sizes are its own."""
+    """Lend a collection on SecantusDB, which speaks MongoDB's protocol. Its sizes are its own.
+
+    There a ``findAndModify`` reads through the whole collection, whatever its query, so that a
+    write takes the longer the more documents there are. MongoDB finds the one by its ``_id``.
+    """
     with MongoServer(folder) as server, MongoClient[dict[str, Any]](server.url) as client:
         tokens = client["scale"]["tokens"]
 
@@ -97,7 +103,7 @@ def mongo(folder: Path) -> Iterator[Place]:
 
         store = MongoStore(tokens)
         store.prepare()
-        yield Place(store, fill, lambda: _bytes_in(folder), lambda: _mongo(server.url))
+        yield Place(store, fill, lambda: _bytes_in(folder), lambda: _mongo(server.url), writes=0)
 
 
 def _mongo(url: str) -> TokenStore:
