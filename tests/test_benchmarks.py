@@ -76,6 +76,7 @@ def test_a_walk_by_several() -> None:
     assert walk_seconds(found, 10_000, 4) == pytest.approx(0.25 + 0.75 / 4)
     assert walk_seconds(found, 10_000, 1_000_000) == pytest.approx(0.25, abs=0.001)
     assert walk_seconds({"walked": 10, "walked_by_shards": 9}, 10, 4) == 1
+    assert walk_seconds({"walked": 10, "walked_by_shards": 50}, 10, 4) == 0.25
 
 
 def test_what_was_measured() -> None:

@@ -56,8 +56,8 @@ def store_of(name: str, tokens: int, seconds: float) -> dict[str, Any]:
     """Return what is measured at a store."""
     with filled(name, tokens) as (place, size):
         row, memory = load_ratio(name, place, tokens)
-        met, took = walk(place)
         part, part_took = walk(place, Shard(1, SHARDS))
+        met, took = walk(place)
         return {
             "bytes": round(size),
             "load": round(row.quartiles[1], 2),

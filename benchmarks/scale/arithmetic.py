@@ -128,7 +128,7 @@ def walk_seconds(found: dict[str, Any], records: float, processes: int) -> float
     out from a walk over all and one over a quarter.
     """
     whole, quarter = 1 / found["walked"], 1 / found["walked_by_shards"]
-    reading = max(whole - quarter, 0) * 4 / 3
+    reading = min(max(whole - quarter, 0) * 4 / 3, whole)
     return records * (whole - reading + reading / processes)
 
 
