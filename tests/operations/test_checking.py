@@ -16,6 +16,7 @@ import sqlalchemy
 import time_machine
 from flask import Flask
 from pymongo.collection import Collection
+from pymongo.database import Database
 from sqlalchemy.orm import Session
 
 from flask_dance_nosql.consumer.backend import (
@@ -280,13 +281,13 @@ class TestMongo:
         name: str,
     ) -> None:
         """A secondary, and a collection with a collation, are found; the answer is a stub's."""
-        command = pymongo.database.Database.command
+        command = Database.command
 
         def answered(self: Any, what: Any, *args: Any, **options: Any) -> Any:
             real = command(self, what, *args, **options)
             return {**real, **answer} if what == "hello" else real
 
-        monkeypatch.setattr(pymongo.database.Database, "command", answered)
+        monkeypatch.setattr(Database, "command", answered)
         monkeypatch.setattr(Collection, "options", lambda *_: answer)
         assert problems(mongo_backend).keys() == {name}
 
