@@ -56,9 +56,7 @@ def store_of(name: str, tokens: int, seconds: float) -> dict[str, Any]:
     """Return what is measured at a store."""
     with filled(name, tokens) as (place, size):
         row, memory = load_ratio(name, place, tokens)
-        part, part_took = walk(place, Shard(1, SHARDS))
-        met, took = walk(place)
-        return {
+        found = {
             "bytes": round(size),
             "load": round(row.quartiles[1], 2),
             "load_memory": round(memory, 2),
@@ -67,10 +65,13 @@ def store_of(name: str, tokens: int, seconds: float) -> dict[str, Any]:
                 str(count): round(throughput(place, tokens, count, seconds)) for count in PROCESSES
             },
             "cache_hits": round(hit_rate(place, tokens), 2),
-            "walked": round(met / took),
-            # Of all records, by as many processes: each looks at all names.
-            "walked_by_shards": round(part * SHARDS / part_took),
         }
+        if not place.reads_only:
+            part, took = walk(place, Shard(1, SHARDS))
+            # Of all records, by as many processes: each looks at all names.
+            found["walked_by_shards"] = round(part * SHARDS / took)
+        met, took = walk(place)
+        return {**found, "walked": round(met / took)}
 
 
 if __name__ == "__main__":

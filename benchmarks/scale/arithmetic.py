@@ -57,7 +57,7 @@ def measured_rows(measured: dict[str, Any]) -> Rows:
         ["Records/s of a walk", *(f"{found['walked']:,}" for found in stores)],
         [
             "Records/s of 4 processes with --shard",
-            *(f"{found['walked_by_shards']:,}" for found in stores),
+            *(_number(found.get("walked_by_shards")) for found in stores),
         ],
     ]
 
@@ -93,7 +93,7 @@ def store_rows(measured: dict[str, Any], name: str) -> Rows:
     found, reads = measured["stores"][name], reads_of(measured)
     most = max(found["operations"].values()) * LOAD
     seconds = found["microseconds"] / 1e6 + NETWORK
-    return [
+    rows = [
         ["", *(f"{count:,} users" for count in USERS)],
         ["Data", *(_bytes(count * found["bytes"]) for count in USERS)],
         [
@@ -102,12 +102,11 @@ def store_rows(measured: dict[str, Any], name: str) -> Rows:
         ],
         ["Servers for the reads", *(f"{ceil(each / most):,}" for each in reads)],
         ["Connections at work at once", *(f"{ceil(each * seconds):,}" for each in reads)],
-        ["A walk by one process", *(_time(walk_seconds(found, count, 1)) for count in USERS)],
-        [
-            f"A walk by {WALKERS}, with --shard",
-            *(_time(walk_seconds(found, count, WALKERS)) for count in USERS),
-        ],
     ]
+    for processes in (1, WALKERS) if "walked_by_shards" in found else (1,):
+        title = f"A walk by {processes}, with --shard" if processes > 1 else "A walk by one process"
+        rows.append([title, *(_time(walk_seconds(found, count, processes)) for count in USERS)])
+    return rows
 
 
 def reads_of(measured: dict[str, Any]) -> list[float]:
@@ -127,9 +126,15 @@ def walk_seconds(found: dict[str, Any], records: float, processes: int) -> float
     Each looks at all names, and reads the records of its own part. How long the two take is worked
     out from a walk over all and one over a quarter.
     """
+    if processes == 1:
+        return records / float(found["walked"])
     whole, quarter = 1 / found["walked"], 1 / found["walked_by_shards"]
     reading = min(max(whole - quarter, 0) * 4 / 3, whole)
     return records * (whole - reading + reading / processes)
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _bytes(count: float) -> str:

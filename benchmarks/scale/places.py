@@ -56,14 +56,15 @@ class Place:
         fill: Writes documents, quicker than one by one.
         size: Returns how many bytes the server keeps.
         connect: Returns a store of the same place for another process.
-        writes: One in so many operations is a write; 0 for none.
+        reads_only: Whether only single reads and a walk tell something of the database that the
+            server plays.
     """
 
     store: TokenStore
     fill: Callable[[list[TokenDocument]], None]
     size: Callable[[], int]
     connect: Callable[[], TokenStore]
-    writes: int = 20
+    reads_only: bool = False
 
 
 def key_of(number: int) -> TokenKey:
@@ -86,8 +87,9 @@ def documents(count: int) -> Iterator[list[TokenDocument]]:
 def mongo(folder: Path) -> Iterator[Place]:
     """Lend a collection on SecantusDB, which speaks MongoDB's protocol. Its sizes are its own.
 
-    There a ``findAndModify`` reads through the whole collection, whatever its query, so that a
-    write takes the longer the more documents there are. MongoDB finds the one by its ``_id``.
+    There a ``findAndModify`` and an ``$in`` read through the whole collection, so that a write, and
+    a part of a walk, take the longer the more documents there are. MongoDB finds each by its
+    ``_id``.
     """
     with MongoServer(folder) as server, MongoClient[dict[str, Any]](server.url) as client:
         tokens = client["scale"]["tokens"]
@@ -103,7 +105,9 @@ def mongo(folder: Path) -> Iterator[Place]:
 
         store = MongoStore(tokens)
         store.prepare()
-        yield Place(store, fill, lambda: _bytes_in(folder), lambda: _mongo(server.url), writes=0)
+        yield Place(
+            *(store, fill, lambda: _bytes_in(folder), lambda: _mongo(server.url)), reads_only=True
+        )
 
 
 def _mongo(url: str) -> TokenStore:
