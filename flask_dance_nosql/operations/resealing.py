@@ -10,6 +10,7 @@ from ..consumer.backend.cipher.sealed import SealedStore
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import Record, TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
 from .found import LeftRecord, Told, sealed_stores, store_of
@@ -26,7 +27,8 @@ class Resealed:
         records: How many records it has looked at.
         resealed: How many it has sealed with the current key or, if nothing was to be written, how
             many it would have.
-        current: How many had that key already, or got it from somebody else meanwhile.
+        current: How many had that key already, or got it from somebody else meanwhile or, where
+            tokens move between two stores, along with the same record in the other one.
         ended: How many are over, which are left to the database to drop.
         left: The others, each with its reason.
 
@@ -77,7 +79,8 @@ def reseal(
 
     .. versionadded:: 1.0
     """
-    result, stores = Resealed(), sealed_stores(store_of(backend))
+    whole = store_of(backend)
+    result, stores = Resealed(), sealed_stores(whole)
     if not stores:
         raise ConfigurationError(
             "The backend has no cipher. Give it cipher=TokenCipher(allow_plaintext=True) and, when "
@@ -86,13 +89,15 @@ def reseal(
     for store in stores:
         for record in store.inner.records(provider, None, shard):
             result.records += 1
-            _look_at(store, record, result, dry_run=dry_run)
+            _look_at(whole, store, record, result, dry_run=dry_run)
             if told is not None:
                 told()
     return result
 
 
-def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: bool) -> None:
+def _look_at(
+    whole: TokenStore, store: SealedStore, record: Record, result: Resealed, *, dry_run: bool
+) -> None:
     document: TokenDocument | None
     if isinstance(record, CorruptToken):
         result.left.append(LeftRecord(record.key, str(record)))
@@ -107,7 +112,9 @@ def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: b
             return
         try:
             token = store.opened(document).token
-            if not dry_run:
+            # Of two stores between which tokens move, neither gets ahead of the other.
+            is_in_both = isinstance(whole, MovingStore) and (dry_run or whole.write_anew(key))
+            if not (dry_run or is_in_both):
                 store.save_apart(replace(document, token=token), if_version=document.version)
             result.resealed += 1
             return

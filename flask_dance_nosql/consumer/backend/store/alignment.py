@@ -1,0 +1,237 @@
+"""Making two stores alike, one key after the other."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from ....errors import AccountAlreadyLinked, BackendError, CorruptToken, VersionConflict
+from .base import TokenStore
+from .document import TokenDocument, TokenKey
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 10
+
+Followed = tuple[TokenDocument | None, int | None]
+"""What the follower has, and its version: 0 for nothing, ``None`` for what can't be read."""
+
+
+class Alignment:
+    """Makes a store that follows like the one that leads, or brings the leader up to it.
+
+    Which document of a key is newer is told by the versions alone, since clocks of servers differ.
+    Whoever sees both stores raises the leader to the version of the follower before saving, so that
+    what is saved outranks all that was there. Documents with the same version were written at the
+    same time, by processes in which either store leads: for all of them, the new store's counts.
+
+    Args:
+        leader: The store that is read.
+        follower: The other one.
+        leads_new: Whether the leader is the new one.
+    """
+
+    def __init__(self, leader: TokenStore, follower: TokenStore, *, leads_new: bool) -> None:
+        self._leader = leader
+        self._follower = follower
+        self._leads_new = leads_new
+        self._fields = leader.kept_fields & follower.kept_fields
+        # Versions that are made of what is in a row tell nothing about the order.
+        self._counts = "version" in self._fields
+
+    def outranks(self, following: TokenDocument, leading: TokenDocument) -> bool:
+        """Whether the leader has to be brought up to a document of the follower."""
+        if not self._counts or following.version < leading.version:
+            return False
+        return following.version > leading.version or not (
+            self._leads_new or leading.is_like(following, self._fields)
+        )
+
+    def followed(self, key: TokenKey) -> Followed:
+        """Return what the follower has."""
+        try:
+            following = self._follower.load_fresh(key)
+        except CorruptToken:
+            return None, None
+        return following, 0 if following is None else following.version
+
+    def level(self, key: TokenKey, if_version: int | None) -> tuple[Followed, int | None]:
+        """Raise the leader to the follower's version, before something is saved.
+
+        Returns:
+            What the follower has, and the version to compare: that of the same document now.
+        """
+        found = self.followed(key)
+        for _ in range(_ROUNDS):
+            following, leading = found[0], None
+            if self._counts and following is not None:
+                leading = self._leading(key)
+            if following is None or leading is None or not self.outranks(following, leading):
+                break
+            try:
+                raised = self._bring_up(leading, following)
+            except VersionConflict:
+                found = self.followed(key)
+                continue
+            except AccountAlreadyLinked:
+                # What is saved is given a higher version afterwards.
+                break
+            if if_version == leading.version and leading.is_like(following, self._fields):
+                if_version = raised.version
+            break
+        return found, if_version
+
+    def _leading(self, key: TokenKey) -> TokenDocument | None:
+        with suppress(CorruptToken):
+            return self._leader.load_fresh(key)
+        return None
+
+    def _bring_up(
+        self, leading: TokenDocument, following: TokenDocument, *, is_older: bool = False
+    ) -> TokenDocument:
+        """Write a document that outranks the leader's to the leader, or just its version."""
+        if not is_older and not leading.is_like(following, self._fields):
+            return self._leader.put(following, if_version=leading.version)
+        raised = replace(leading, version=following.version + is_older)
+        return self._leader.save_as(raised, if_version=leading.version)
+
+    def settle(
+        self,
+        key: TokenKey,
+        known: tuple[TokenDocument, Followed] | None = None,
+        removed: int | None = None,
+    ) -> TokenDocument | None:
+        """Make both stores alike. It raises an error of the follower.
+
+        Args:
+            key: The key.
+            known: What has just been saved to the leader, and what the follower had before;
+                ``None``, the default, to load both.
+            removed: The version of what was removed, if only this was to be. What is in the
+                follower with a higher one was written since, and stays.
+
+        Returns:
+            What the leader has.
+        """
+        refused = False
+        for _ in range(_ROUNDS):
+            try:
+                leading, is_done = self._align(key, known, removed)
+                if is_done:
+                    return leading
+            except VersionConflict:
+                pass
+            except AccountAlreadyLinked as error:
+                if refused:
+                    reason = "somebody else has the account there. Look at both records."
+                    name = type(self._follower).__name__
+                    raise BackendError("put", name, reason) from error
+                refused = True
+                self._settle_owners(key, error)
+            known = None
+        log.warning("A token is written so often that two stores are not alike yet.")
+        return None
+
+    def _settle_owners(self, key: TokenKey, error: AccountAlreadyLinked) -> None:
+        """Whoever had an account in the store that leads has it no longer."""
+        for store in (self._follower, self._leader):
+            owner = store.linked(error.provider, error.provider_user_id)
+            if owner is not None and owner != key:
+                self.settle(owner)
+
+    def _align(
+        self,
+        key: TokenKey,
+        known: tuple[TokenDocument, Followed] | None,
+        removed: int | None,
+    ) -> tuple[TokenDocument | None, bool]:
+        """Write what one of them lacks, once. Returns what the leader has, and if that is all."""
+        try:
+            leading, (following, version) = known or self._both(key)
+        except CorruptToken:
+            return None, True
+        if leading is None:
+            return None, self._is_gone(key, following, version, removed)
+        if following is not None and self.outranks(following, leading):
+            # What is known of it was there before the leader's was saved.
+            return self._bring_up(leading, following, is_older=known is not None), False
+        if leading.grant_ended and not self._follower.keeps_failures:
+            # There, it would be a token like any other.
+            return leading, self._is_gone(key, following, version, None)
+        if following is not None and leading.is_like(following, self._fields):
+            return leading, True
+        self._follower.put(leading, if_version=version)
+        current = self._leader.load_fresh(key)
+        return current, current is not None and current.version == leading.version
+
+    def _both(self, key: TokenKey) -> tuple[TokenDocument | None, Followed]:
+        return self._leader.load_fresh(key), self.followed(key)
+
+    def _is_gone(
+        self,
+        key: TokenKey,
+        following: TokenDocument | None,
+        version: int | None,
+        removed: int | None,
+    ) -> bool:
+        """Remove what the follower has too much. Returns whether there was nothing."""
+        if following is None and version is not None:
+            return True
+        is_later = following is not None and removed is not None and following.version > removed
+        if following is not None and is_later and self._counts:
+            self._leader.put(following, if_version=0)
+        else:
+            self._follower.delete(key, if_version=version)
+        return False
+
+    def remove_seen(self, key: TokenKey, if_version: int) -> bool:
+        """Remove what the follower has of a document that was seen in the leader with a version.
+
+        Returns:
+            Whether it is removed: ``False`` if there is something else by now in either.
+        """
+        for _ in range(_ROUNDS):
+            # First of all, since a process in which it leads writes there first.
+            following, version = self.followed(key)
+            leading = self._leading(key)
+            if leading is not None and leading.version != if_version:
+                return False
+            if following is not None and self._is_later(following, leading, if_version):
+                return False
+            try:
+                if version != 0:
+                    self._follower.delete(key, if_version=version)
+            except VersionConflict:
+                continue
+            return True
+        return False
+
+    def _is_later(
+        self, following: TokenDocument, leading: TokenDocument | None, version: int
+    ) -> bool:
+        """Whether the follower has something that was written after a version of the leader's."""
+        if leading is None:
+            return self._counts and following.version > version
+        is_like = leading.is_like(following, self._fields)
+        return not is_like and self.outranks(following, leading)
+
+    def write_anew(self, key: TokenKey) -> bool:
+        """Write what both have once more, with one version above theirs.
+
+        Returns:
+            Whether the leader has something.
+
+        Raises:
+            VersionConflict: If somebody else writes it meanwhile.
+        """
+        (following, version), _ = self.level(key, None)
+        leading = self._leader.load_fresh(key)
+        if leading is None:
+            return False
+        saved = self._leader.save_as(leading, if_version=leading.version)
+        if following is not None:
+            self._follower.put(saved, if_version=version)
+        self.settle(key)
+        return True
