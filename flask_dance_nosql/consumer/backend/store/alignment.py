@@ -160,7 +160,7 @@ class Alignment:
         if leading.grant_ended and not self._follower.keeps_failures:
             # There, it would be a token like any other.
             return leading, self._is_gone(key, following, version, None)
-        if following is not None and leading.is_like(following, self._fields):
+        if following is not None and self._are_same(leading, following):
             return leading, True
         self._follower.put(leading, if_version=version)
         current = self._leader.load_fresh(key)
@@ -218,20 +218,33 @@ class Alignment:
         return not is_like and self.outranks(following, leading)
 
     def write_anew(self, key: TokenKey) -> bool:
-        """Write what both have once more, with one version above theirs.
+        """Write what both have once more, as it is.
+
+        The old store comes first: what somebody writes to the new one meanwhile has the same
+        version then, and counts.
 
         Returns:
-            Whether the leader has something.
+            Whether both have it.
 
         Raises:
             VersionConflict: If somebody else writes it meanwhile.
         """
-        (following, version), _ = self.level(key, None)
-        leading = self._leader.load_fresh(key)
-        if leading is None:
+        leading, (following, version) = self._both(key)
+        if leading is None or version == 0:
             return False
-        saved = self._leader.save_as(leading, if_version=leading.version)
-        if following is not None:
-            self._follower.put(saved, if_version=version)
-        self.settle(key)
+        if following is None or not self._are_same(leading, following):
+            self.settle(key)
+            raise self._leader.conflict("save", key)
+        pairs = [(self._follower, following), (self._leader, leading)]
+        (old, first), (new, second) = pairs if self._leads_new else reversed(pairs)
+        saved = old.save_as(first, if_version=first.version)
+        if self._counts:
+            new.save_as(replace(second, version=saved.version), if_version=second.version)
+        else:
+            new.save_apart(second, if_version=second.version)
         return True
+
+    def _are_same(self, leading: TokenDocument, following: TokenDocument) -> bool:
+        """Whether nothing is to be written."""
+        is_same_version = not self._counts or following.version == leading.version
+        return is_same_version and leading.is_like(following, self._fields)
