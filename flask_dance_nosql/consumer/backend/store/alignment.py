@@ -109,8 +109,9 @@ class Alignment:
             key: The key.
             known: What has just been saved to the leader, and what the follower had before;
                 ``None``, the default, to load both.
-            removed: The version of what was removed, if only this was to be. What is in the
-                follower with a higher one was written since, and stays.
+            removed: A version that the leader has had: what the follower has with a higher one was
+                written since, and stays if the leader has none. ``None``, the default, to remove
+                whatever it has then.
 
         Returns:
             What the leader has.
@@ -118,8 +119,17 @@ class Alignment:
         refused = False
         for _ in range(_ROUNDS):
             try:
-                leading, is_done = self._align(key, known, removed)
-                if is_done:
+                leading, followed = known or self._both(key)
+            except CorruptToken:
+                return None
+            if leading is not None and removed is not None:
+                # If it is gone at the next look, it was removed, too.
+                removed = max(removed, leading.version)
+            try:
+                if leading is None:
+                    if self._is_gone(key, followed, removed):
+                        return None
+                elif self._is_alike(leading, followed, is_older=known is not None):
                     return leading
             except VersionConflict:
                 pass
@@ -141,42 +151,34 @@ class Alignment:
             if owner is not None and owner != key:
                 self.settle(owner)
 
-    def _align(
-        self,
-        key: TokenKey,
-        known: tuple[TokenDocument, Followed] | None,
-        removed: int | None,
-    ) -> tuple[TokenDocument | None, bool]:
-        """Write what one of them lacks, once. Returns what the leader has, and if that is all."""
-        try:
-            leading, (following, version) = known or self._both(key)
-        except CorruptToken:
-            return None, True
-        if leading is None:
-            return None, self._is_gone(key, following, version, removed)
-        if following is not None and self.outranks(following, leading):
-            # What is known of it was there before the leader's was saved.
-            return self._bring_up(leading, following, is_older=known is not None), False
-        if leading.grant_ended and not self._follower.keeps_failures:
-            # There, it would be a token like any other.
-            return leading, self._is_gone(key, following, version, None)
-        if following is not None and self._are_same(leading, following):
-            return leading, True
-        self._follower.put(leading, if_version=version)
-        current = self._leader.load_fresh(key)
-        return current, current is not None and current.version == leading.version
-
     def _both(self, key: TokenKey) -> tuple[TokenDocument | None, Followed]:
         return self._leader.load_fresh(key), self.followed(key)
 
-    def _is_gone(
-        self,
-        key: TokenKey,
-        following: TokenDocument | None,
-        version: int | None,
-        removed: int | None,
-    ) -> bool:
-        """Remove what the follower has too much. Returns whether there was nothing."""
+    def _is_alike(self, leading: TokenDocument, followed: Followed, *, is_older: bool) -> bool:
+        """Whether the follower has what the leader has. If not, it is written, once.
+
+        ``is_older`` says that it was there before the leader's was saved.
+        """
+        (following, version), key = followed, leading.key
+        if following is not None and self.outranks(following, leading):
+            self._bring_up(leading, following, is_older=is_older)
+            return False
+        if leading.grant_ended and not self._follower.keeps_failures:
+            # There, it would be a token like any other.
+            return self._is_gone(key, followed, None)
+        if following is not None and self._are_same(leading, following):
+            return True
+        self._follower.put(leading, if_version=version)
+        current = self._leader.load_fresh(key)
+        return current is not None and current.version == leading.version
+
+    def _are_same(self, leading: TokenDocument, following: TokenDocument) -> bool:
+        is_same_version = not self._counts or following.version == leading.version
+        return is_same_version and leading.is_like(following, self._fields)
+
+    def _is_gone(self, key: TokenKey, followed: Followed, removed: int | None) -> bool:
+        """Whether the follower has nothing. If not, it is removed, once, or brought back."""
+        following, version = followed
         if following is None and version is not None:
             return True
         is_later = following is not None and removed is not None and following.version > removed
@@ -243,8 +245,3 @@ class Alignment:
         else:
             new.save_apart(second, if_version=second.version)
         return True
-
-    def _are_same(self, leading: TokenDocument, following: TokenDocument) -> bool:
-        """Whether nothing is to be written."""
-        is_same_version = not self._counts or following.version == leading.version
-        return is_same_version and leading.is_like(following, self._fields)
