@@ -13,7 +13,14 @@ from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, sealed_stores, store_of
+from .found import (
+    LeftRecord,
+    Told,
+    left_if_it_fails,
+    require_keys,
+    sealed_stores,
+    store_of,
+)
 
 # Somebody else writes a record between a look at it and the write so often, at most.
 _ROUNDS = 5
@@ -86,10 +93,12 @@ def reseal(
             "The backend has no cipher. Give it cipher=TokenCipher(allow_plaintext=True) and, when "
             "all tokens are sealed, cipher=TokenCipher()."
         )
+    require_keys(*stores)
     for store in stores:
         for record in store.inner.records(provider, None, shard):
             result.records += 1
-            _look_at(whole, store, record, result, dry_run=dry_run)
+            with left_if_it_fails(record.key, result.left):
+                _look_at(whole, store, record, result, dry_run=dry_run)
             if told is not None:
                 told()
     return result
@@ -98,11 +107,10 @@ def reseal(
 def _look_at(
     whole: TokenStore, store: SealedStore, record: Record, result: Resealed, *, dry_run: bool
 ) -> None:
-    document: TokenDocument | None
     if isinstance(record, CorruptToken):
-        result.left.append(LeftRecord(record.key, str(record)))
-        return
-    document, key = record, record.key
+        raise record
+    document: TokenDocument | None = record
+    key = record.key
     for _ in range(_ROUNDS):
         if document is None or document.expired:
             result.ended += 1
@@ -120,22 +128,8 @@ def _look_at(
             return
         except VersionConflict:
             # Past any cache, which is told what is there.
-            document, error = _look_again(store, key)
-        except CorruptToken as caught:
-            error = caught
-        if error is not None:
-            result.left.append(LeftRecord(key, str(error)))
-            return
+            document = store.inner.load_fresh(key)
     result.left.append(LeftRecord(key, "it is written again and again. Reseal once more."))
-
-
-def _look_again(
-    store: SealedStore, key: TokenKey
-) -> tuple[TokenDocument | None, CorruptToken | None]:
-    try:
-        return store.inner.load_fresh(key), None
-    except CorruptToken as error:
-        return None, error
 
 
 def _is_current(store: SealedStore, key: TokenKey, document: TokenDocument) -> bool:
