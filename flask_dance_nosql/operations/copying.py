@@ -167,6 +167,12 @@ class _Copying:
             current, if_version = self._there(key)
             self._expects_it = current is not None or self._dry_run
         for _ in range(_ROUNDS):
+            if current is not None and not self._likeness.are_same(document, current):
+                # What was found may be outdated by now, and the target up to date.
+                again = self.source.load_fresh(key)
+                if again is None:
+                    return "ended"
+                document = again
             if (outcome := self._outcome(document, current)) is not None:
                 return outcome
             try:

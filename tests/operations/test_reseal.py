@@ -23,7 +23,12 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
-from flask_dance_nosql.errors import ConfigurationError, TokenDecryptError
+from flask_dance_nosql.errors import (
+    BackendError,
+    BackendUnavailable,
+    ConfigurationError,
+    TokenDecryptError,
+)
 from flask_dance_nosql.operations.resealing import reseal
 from flask_dance_nosql.testing import make_document
 
@@ -253,3 +258,45 @@ def test_keys_of_tenants() -> None:
     keys["1"] = [TokenCipher.generate_key()]
     with pytest.raises(TokenDecryptError):
         backend(store, cipher).store.load(TokenKey("gitlab", "1"))
+
+
+@pytest.mark.parametrize("error", [KeyError("very secret"), ConfigurationError("no key")])
+def test_a_tenant_without_a_key(error: Exception) -> None:
+    """Whatever the function for keys raises, the tokens of other tenants are sealed anew."""
+    store, keys = MemoryStore(), {str(n): [TokenCipher.generate_key()] for n in range(3)}
+
+    def keys_for(key: TokenKey) -> list[str]:
+        if key.user_id not in keys:
+            raise error
+        return keys[key.user_id]
+
+    cipher = TenantCipher(keys_for, seconds=0)
+    fill(store, 3, cipher)
+    for each in keys.values():
+        each.insert(0, TokenCipher.generate_key())
+    del keys["1"]
+    result = reseal(backend(store, cipher))
+    assert (result.records, result.resealed) == (3, 2)
+    assert [each.key for each in result.left] == [key_of(1)]
+    assert "very secret" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_left"),
+    [(BackendError("save", "Failing", "no"), True), (BackendUnavailable("save", "Failing"), False)],
+)
+def test_a_record_that_can_not_be_written(error: Exception, is_left: bool) -> None:
+    """It is left, and the others are done; a store that does not answer ends it."""
+    store = Interrupted()
+    fill(store, 3)
+
+    def fails() -> None:
+        raise error
+
+    store.happens = fails
+    if is_left:
+        result = reseal(rotating(store))
+        assert (result.resealed, len(result.left)) == (2, 1)
+    else:
+        with pytest.raises(BackendUnavailable):
+            reseal(rotating(store))

@@ -101,7 +101,7 @@ class Alignment:
         self,
         key: TokenKey,
         known: tuple[TokenDocument, Followed] | None = None,
-        removed: int | None = None,
+        removed: TokenDocument | None = None,
     ) -> TokenDocument | None:
         """Make both stores alike. It raises an error of the follower.
 
@@ -109,9 +109,9 @@ class Alignment:
             key: The key.
             known: What has just been saved to the leader, and what the follower had before;
                 ``None``, the default, to load both.
-            removed: A version that the leader has had: what the follower has with a higher one was
-                written since, and stays if the leader has none. ``None``, the default, to remove
-                whatever it has then.
+            removed: What the leader has had: if it has none, another token in the follower that has
+                a higher version was written since, and stays. ``None``, the default, to remove
+                whatever the follower has then.
 
         Returns:
             What the leader has.
@@ -122,9 +122,9 @@ class Alignment:
                 leading, followed = known or self._both(key)
             except CorruptToken:
                 return None
-            if leading is not None and removed is not None:
+            if leading and removed and leading.version > removed.version:
                 # If it is gone at the next look, it was removed, too.
-                removed = max(removed, leading.version)
+                removed = leading
             try:
                 if leading is None:
                     if self._is_gone(key, followed, removed):
@@ -176,48 +176,50 @@ class Alignment:
         is_same_version = not self._counts or following.version == leading.version
         return is_same_version and leading.is_like(following, self._fields)
 
-    def _is_gone(self, key: TokenKey, followed: Followed, removed: int | None) -> bool:
+    def _is_gone(self, key: TokenKey, followed: Followed, removed: TokenDocument | None) -> bool:
         """Whether the follower has nothing. If not, it is removed, once, or brought back."""
         following, version = followed
         if following is None and version is not None:
             return True
-        is_later = following is not None and removed is not None and following.version > removed
-        if following is not None and is_later and self._counts:
+        is_later = (
+            following is not None
+            and removed is not None
+            and self._counts
+            and (following.version > removed.version and following.token != removed.token)
+        )
+        if following is not None and is_later:
             self._leader.put(following, if_version=0)
         else:
             self._follower.delete(key, if_version=version)
         return False
 
-    def remove_seen(self, key: TokenKey, if_version: int) -> bool:
+    def remove_seen(self, key: TokenKey, if_version: int) -> TokenDocument | None:
         """Remove what the follower has of a document that was seen in the leader with a version.
 
         Returns:
-            Whether it is removed: ``False`` if there is something else by now in either.
+            What the leader has.
+
+        Raises:
+            VersionConflict: If there is something else by now in either.
         """
         for _ in range(_ROUNDS):
             # First of all, since a process in which it leads writes there first.
             following, version = self.followed(key)
             leading = self._leading(key)
             if leading is not None and leading.version != if_version:
-                return False
-            if following is not None and self._is_later(following, leading, if_version):
-                return False
+                break
+            if following is not None and self._counts:
+                is_like = leading is not None and leading.is_like(following, self._fields)
+                is_later = leading is None and following.version > if_version
+                if is_later or (leading and not is_like and self.outranks(following, leading)):
+                    break
             try:
                 if version != 0:
                     self._follower.delete(key, if_version=version)
             except VersionConflict:
                 continue
-            return True
-        return False
-
-    def _is_later(
-        self, following: TokenDocument, leading: TokenDocument | None, version: int
-    ) -> bool:
-        """Whether the follower has something that was written after a version of the leader's."""
-        if leading is None:
-            return self._counts and following.version > version
-        is_like = leading.is_like(following, self._fields)
-        return not is_like and self.outranks(following, leading)
+            return leading
+        raise self._leader.conflict("delete", key)
 
     def write_anew(self, key: TokenKey) -> bool:
         """Write what both have once more, as it is.

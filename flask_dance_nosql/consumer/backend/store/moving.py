@@ -81,7 +81,7 @@ class MovingStore(StoreWrapper):
         with self._left_aside():
             other, _ = self._alignment.followed(key)
             if other is not None and self._alignment.outranks(other, document):
-                self._alignment.settle(key, removed=document.version)
+                self._alignment.settle(key, removed=document)
                 return self.inner.load_fresh(key)
         return document
 
@@ -128,7 +128,7 @@ class MovingStore(StoreWrapper):
         saved = save(document, if_version)
         if followed is not None:
             with self._left_aside():
-                settled = self._alignment.settle(document.key, (saved, followed), saved.version)
+                settled = self._alignment.settle(document.key, (saved, followed), saved)
                 if settled is not None and settled.token == saved.token:
                     return replace(saved, version=settled.version)
         return saved
@@ -140,17 +140,19 @@ class MovingStore(StoreWrapper):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from both: first where it is not read, so that what fails changes nothing."""
+        seen: TokenDocument | None = None
         with self._left_aside(only=_NO_KEY):
             if if_version is None:
                 self.follower.delete(key)
-            elif not self._alignment.remove_seen(key, if_version):
-                raise self.conflict("delete", key)
+            else:
+                seen = self._alignment.remove_seen(key, if_version)
         try:
             self.inner.delete(key, if_version)
         finally:
             # Somebody may have written meanwhile, and brought it back there.
-            with self._left_aside(only=_NO_KEY):
-                self._alignment.settle(key, removed=if_version)
+            if seen is not None or if_version is None:
+                with self._left_aside(only=_NO_KEY):
+                    self._alignment.settle(key, removed=seen)
 
     def write_anew(self, key: TokenKey) -> bool:
         """Write what both have once more, as it is, with one version above theirs.
