@@ -109,9 +109,9 @@ class Alignment:
             key: The key.
             known: What has just been saved to the leader, and what the follower had before;
                 ``None``, the default, to load both.
-            removed: What the leader has had: if it has none, another token in the follower that has
-                a higher version was written since, and stays. ``None``, the default, to remove
-                whatever the follower has then.
+            removed: What was to be removed from both, and nothing else: another token in the
+                follower that has a higher version was written since, and stays. ``None``, the
+                default, to remove whatever the follower has if the leader has nothing.
 
         Returns:
             What the leader has.

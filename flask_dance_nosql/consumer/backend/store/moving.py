@@ -81,7 +81,7 @@ class MovingStore(StoreWrapper):
         with self._left_aside():
             other, _ = self._alignment.followed(key)
             if other is not None and self._alignment.outranks(other, document):
-                self._alignment.settle(key, removed=document)
+                self._alignment.settle(key)
                 return self.inner.load_fresh(key)
         return document
 
@@ -128,7 +128,7 @@ class MovingStore(StoreWrapper):
         saved = save(document, if_version)
         if followed is not None:
             with self._left_aside():
-                settled = self._alignment.settle(document.key, (saved, followed), saved)
+                settled = self._alignment.settle(document.key, (saved, followed))
                 if settled is not None and settled.token == saved.token:
                     return replace(saved, version=settled.version)
         return saved
