@@ -35,7 +35,7 @@ from .options import (
     "target",
     metavar="MODULE:NAME",
     help="The backend or store to copy to, or a function that returns one. Default: the new one "
-    "of the app's MovingBackend.",
+    "of the app's MovingBackend and, if that leads, the old one afterwards.",
 )
 @click.option(
     "--from",
@@ -74,7 +74,7 @@ def copy_command(
     """
     if delete_extra and (not verify or dry_run):
         raise click.UsageError("--delete-extra goes with --verify, and not with --dry-run.")
-    pairs = _pairs(source, target, provider)
+    pairs = _pairs(source, target, provider, verify=verify)
     if delete_extra and not yes:
         _ask()
     found: list[tuple[str, Copied | Compared]] = []
@@ -97,7 +97,7 @@ def copy_command(
 
 
 def _pairs(
-    source: str | None, target: str | None, provider: str | None
+    source: str | None, target: str | None, provider: str | None, *, verify: bool
 ) -> list[tuple[str, Place, Place]]:
     """Return the sources, each with its name and where to copy it."""
     wanted = None if target is None else _imported(target, "--to")
@@ -111,14 +111,21 @@ def _pairs(
         if wanted is not None:
             pairs.append((name, backend, wanted))
         elif isinstance(backend, MovingBackend):
-            # From the one that leads, or else from the one that has the rest.
-            lead, follow = backend.old, backend.new
-            if backend.leads == "new" and not backend.falls_through:
-                lead, follow = follow, lead
-            pairs.append((name, lead, follow))
+            pairs += _of_moving(name, backend, verify=verify)
     if not pairs:
         raise click.UsageError("Say where to copy to with --to, such as --to myapp.tokens:new.")
     return pairs
+
+
+def _of_moving(
+    name: str, backend: MovingBackend, *, verify: bool
+) -> list[tuple[str, Place, Place]]:
+    """Return from where to where a MovingBackend wants it: from the one that leads, above all."""
+    forth, back = (name, backend.old, backend.new), (name, backend.new, backend.old)
+    if backend.leads == "old" or backend.falls_through:
+        return [forth]
+    # A process in which the old one led may have died before the new one had what it wrote.
+    return [back] if verify else [forth, back]
 
 
 def _imported(name: str, option: str) -> Place:

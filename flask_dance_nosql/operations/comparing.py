@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ..consumer.backend.cipher.sealed import sealed_in
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.scoped_slot import NamesOf
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import BackendError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, store_of
+from .found import LeftRecord, Told, left_if_it_fails, require_keys, store_of
 
 _LISTED = 1000
 
@@ -30,7 +32,7 @@ class Compared:
         extra: How many the source has not.
         removed: How many of the extra ones were removed from the target.
         differences: The first thousand of those that are missing, newer or extra.
-        left: Records of either that can't be read, each with its reason.
+        left: Records of either that can't be read or compared, each with its reason.
 
     .. versionadded:: 1.0
     """
@@ -101,51 +103,75 @@ def compare_tokens(
         What was found.
 
     Raises:
+        ConfigurationError: If a cipher has no key.
         BackendUnavailable: If one of them did not answer.
 
     .. versionadded:: 1.0
     """
     here, there, result = store_of(source), store_of(target), Compared()
     likeness, marks = Likeness(here, there), marks_of(source, target)
-    for record in _told(here, provider, shard, told, result):
+    require_keys(here, there)
+    for record in documents_in(here, provider, shard, result.left, told):
         if record.expired or (record.grant_ended and not there.keeps_failures):
             continue
-        try:
-            current = there.load_fresh(record.key)
-        except CorruptToken:
-            # It is met again among the records of the target.
-            continue
-        if current is not None and likeness.are_same(record, current):
-            result.same += 1
-        elif current is not None and likeness.is_newer(current, record):
-            result.newer += 1
-            result.note(record.key, "the target has a newer one")
-        else:
-            result.missing += 1
-            result.note(record.key, "the target has none" if current is None else "it is outdated")
-    for record in _told(there, provider, shard, told, result):
-        if record.expired or not _is_extra(here, record.key):
-            continue
-        result.extra += 1
-        result.note(record.key, "the source has none")
-        if delete_extra and remove_document(there, record, marks):
-            result.removed += 1
+        with left_if_it_fails(record.key, result.left):
+            _compare(record, there, likeness, result)
+    for record in documents_in(there, provider, shard, result.left, told):
+        with left_if_it_fails(record.key, result.left):
+            if record.expired or not _is_extra(here, record.key):
+                continue
+            result.extra += 1
+            result.note(record.key, "the source has none")
+            if delete_extra and remove_document(there, record, marks):
+                result.removed += 1
     return result
 
 
-def _told(
+def _compare(
+    record: TokenDocument, there: TokenStore, likeness: Likeness, result: Compared
+) -> None:
+    try:
+        current = there.load_fresh(record.key)
+    except CorruptToken:
+        # It is met again among the records of the target.
+        return
+    if current is not None and likeness.are_same(record, current):
+        result.same += 1
+    elif current is not None and likeness.is_newer(current, record):
+        result.newer += 1
+        result.note(record.key, "the target has a newer one")
+    else:
+        result.missing += 1
+        result.note(record.key, "the target has none" if current is None else "it is outdated")
+
+
+def documents_in(
     store: TokenStore,
     provider: str | None,
     shard: Shard | None,
+    left: list[LeftRecord],
     told: Told | None,
-    result: Compared,
 ) -> Iterator[TokenDocument]:
-    """Yield the documents of a store, and list the records that can't be read."""
-    for record in store.records(provider, None, shard):
-        if isinstance(record, CorruptToken):
-            result.left.append(LeftRecord(record.key, str(record)))
-        else:
-            yield record
+    """Yield the documents of a store, and list the records that can't be read.
+
+    Args:
+        store: The store.
+        provider: Only of this provider; ``None`` for all.
+        shard: Only this part; ``None`` for all.
+        left: To which the others are added.
+        told: Called after each record; ``None`` for nothing.
+    """
+    # One by one, since a function for a tenant's key may fail for one of them.
+    sealed = None if isinstance(store, MovingStore) else sealed_in(store)
+    walked = store if sealed is None else sealed.inner
+    for record in walked.records(provider, None, shard):
+        found = None
+        with left_if_it_fails(record.key, left):
+            if isinstance(record, CorruptToken):
+                raise record
+            found = record if sealed is None else sealed.opened(record)
+        if found is not None:
+            yield found
         if told is not None:
             told()
 

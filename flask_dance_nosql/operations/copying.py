@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.shard import Shard
 from ..errors import AccountAlreadyLinked, CorruptToken, VersionConflict
-from .comparing import Likeness, Place, marks_of, remove_document
-from .found import LeftRecord, Told, store_of
+from .comparing import Likeness, Place, documents_in, marks_of, remove_document
+from .found import LeftRecord, Told, left_if_it_fails, require_keys, store_of
 
 # Somebody else writes a record while it is copied so often, at most.
 _ROUNDS = 10
@@ -73,21 +73,25 @@ def copy_tokens(
         What was found and done.
 
     Raises:
-        ConfigurationError: If the target can't keep what is to be copied: accounts, for one.
+        ConfigurationError: If the target can't keep what is to be copied: accounts, for one. Or if
+            a cipher has no key.
         BackendUnavailable: If one of them did not answer.
 
     .. versionadded:: 1.0
     """
     copying = _Copying(source, target, dry_run=dry_run)
-    for record in copying.source.records(provider, None, shard):
-        copying.result.records += 1
-        if isinstance(record, CorruptToken):
-            copying.result.left.append(LeftRecord(record.key, str(record)))
-        else:
-            copying.copy(record)
+    result = copying.result
+
+    def counted() -> None:
+        result.records += 1
         if told is not None:
             told()
-    return copying.result
+
+    for document in documents_in(copying.source, provider, shard, result.left, counted):
+        copying.require(document)
+        with left_if_it_fails(document.key, result.left):
+            copying.copy(document)
+    return result
 
 
 class _Copying:
@@ -97,19 +101,28 @@ class _Copying:
         self.source = store_of(source)
         self.result = Copied()
         self._target = store_of(target)
+        require_keys(self.source, self._target)
         self._likeness = Likeness(self.source, self._target)
         self._marks = marks_of(source, target)
         self._dry_run = dry_run
         # Whether to look before the first attempt to write: as the last record was.
         self._expects_it = True
 
+    def require(self, document: TokenDocument) -> None:
+        """Make sure that the target can keep what a document has."""
+        if self._is_ended(document):
+            return
+        if document.account is not None:
+            self._target.require_accounts()
+        if document.expires_at is not None:
+            self._target.require_expiry()
+
+    def _is_ended(self, document: TokenDocument) -> bool:
+        return document.expired or (document.grant_ended and not self._target.keeps_failures)
+
     def copy(self, document: TokenDocument) -> None:
         """Bring a document of the source over, and count it."""
-        try:
-            outcome = self._copy_freely(document)
-        except AccountAlreadyLinked as error:
-            self.result.left.append(LeftRecord(document.key, str(error)))
-            return
+        outcome = self._copy_freely(document)
         if outcome == "left":
             reason = "it is written again and again. Copy it again."
             self.result.left.append(LeftRecord(document.key, reason))
@@ -154,6 +167,12 @@ class _Copying:
             current, if_version = self._there(key)
             self._expects_it = current is not None or self._dry_run
         for _ in range(_ROUNDS):
+            if current is not None and not self._likeness.are_same(document, current):
+                # What was found may be outdated by now, and the target up to date.
+                again = self.source.load_fresh(key)
+                if again is None:
+                    return "ended"
+                document = again
             if (outcome := self._outcome(document, current)) is not None:
                 return outcome
             try:
@@ -183,15 +202,11 @@ class _Copying:
 
     def _outcome(self, document: TokenDocument, current: TokenDocument | None) -> str | None:
         """Return what is to be told of a document that need not be written, or ``None``."""
-        if document.expired or (document.grant_ended and not self._target.keeps_failures):
+        if self._is_ended(document):
             return "ended"
         if current is not None:
             if self._likeness.are_same(document, current):
                 return "same"
             if self._likeness.is_newer(current, document):
                 return "newer"
-        if document.account is not None:
-            self._target.require_accounts()
-        if document.expires_at is not None:
-            self._target.require_expiry()
         return "copied" if self._dry_run else None

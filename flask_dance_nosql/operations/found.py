@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from ..consumer.backend.cipher.sealed import SealedStore, sealed_in
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenKey
+from ..consumer.backend.store.findings import reason_of
 from ..consumer.backend.store.moving import MovingStore
-from ..errors import ConfigurationError
+from ..errors import BackendUnavailable, ConfigurationError
 
 Told = Callable[[], object]
 """A function that is called after each record, such as the ``next`` step of a progress bar."""
@@ -28,6 +30,34 @@ class LeftRecord:
 
     key: TokenKey | None
     reason: str
+
+
+@contextmanager
+def left_if_it_fails(key: TokenKey | None, left: list[LeftRecord]) -> Iterator[None]:
+    """Have a record left, with the reason, if what is done with it fails.
+
+    One record must not end a walk: it may be one that the other store can't have, or whose tenant
+    has no key. A store, or a service for keys, that does not answer is an error as ever.
+    """
+    try:
+        yield
+    except BackendUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a driver, or a function for a key, may raise any
+        left.append(LeftRecord(key, reason_of(error)))
+
+
+def require_keys(*stores: TokenStore) -> None:
+    """Make sure that the ciphers of stores have keys, before each record is left for that.
+
+    Raises:
+        ConfigurationError: If one has none.
+    """
+    for store in stores:
+        sealed = sealed_in(store)
+        if sealed is not None:
+            # Of a TenantCipher, it is asked for each record.
+            sealed.cipher.key_ids()
 
 
 def store_of(place: UserScopedBackend | TokenStore) -> TokenStore:

@@ -10,9 +10,17 @@ from ..consumer.backend.cipher.sealed import SealedStore
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import Record, TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, sealed_stores, store_of
+from .found import (
+    LeftRecord,
+    Told,
+    left_if_it_fails,
+    require_keys,
+    sealed_stores,
+    store_of,
+)
 
 # Somebody else writes a record between a look at it and the write so often, at most.
 _ROUNDS = 5
@@ -26,7 +34,8 @@ class Resealed:
         records: How many records it has looked at.
         resealed: How many it has sealed with the current key or, if nothing was to be written, how
             many it would have.
-        current: How many had that key already, or got it from somebody else meanwhile.
+        current: How many had that key already, or got it from somebody else meanwhile or, where
+            tokens move between two stores, along with the same record in the other one.
         ended: How many are over, which are left to the database to drop.
         left: The others, each with its reason.
 
@@ -77,27 +86,31 @@ def reseal(
 
     .. versionadded:: 1.0
     """
-    result, stores = Resealed(), sealed_stores(store_of(backend))
+    whole = store_of(backend)
+    result, stores = Resealed(), sealed_stores(whole)
     if not stores:
         raise ConfigurationError(
             "The backend has no cipher. Give it cipher=TokenCipher(allow_plaintext=True) and, when "
             "all tokens are sealed, cipher=TokenCipher()."
         )
+    require_keys(*stores)
     for store in stores:
         for record in store.inner.records(provider, None, shard):
             result.records += 1
-            _look_at(store, record, result, dry_run=dry_run)
+            with left_if_it_fails(record.key, result.left):
+                _look_at(whole, store, record, result, dry_run=dry_run)
             if told is not None:
                 told()
     return result
 
 
-def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: bool) -> None:
-    document: TokenDocument | None
+def _look_at(
+    whole: TokenStore, store: SealedStore, record: Record, result: Resealed, *, dry_run: bool
+) -> None:
     if isinstance(record, CorruptToken):
-        result.left.append(LeftRecord(record.key, str(record)))
-        return
-    document, key = record, record.key
+        raise record
+    document: TokenDocument | None = record
+    key = record.key
     for _ in range(_ROUNDS):
         if document is None or document.expired:
             result.ended += 1
@@ -107,28 +120,16 @@ def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: b
             return
         try:
             token = store.opened(document).token
-            if not dry_run:
+            # Of two stores between which tokens move, neither gets ahead of the other.
+            is_in_both = isinstance(whole, MovingStore) and (dry_run or whole.write_anew(key))
+            if not (dry_run or is_in_both):
                 store.save_apart(replace(document, token=token), if_version=document.version)
             result.resealed += 1
             return
         except VersionConflict:
             # Past any cache, which is told what is there.
-            document, error = _look_again(store, key)
-        except CorruptToken as caught:
-            error = caught
-        if error is not None:
-            result.left.append(LeftRecord(key, str(error)))
-            return
+            document = store.inner.load_fresh(key)
     result.left.append(LeftRecord(key, "it is written again and again. Reseal once more."))
-
-
-def _look_again(
-    store: SealedStore, key: TokenKey
-) -> tuple[TokenDocument | None, CorruptToken | None]:
-    try:
-        return store.inner.load_fresh(key), None
-    except CorruptToken as error:
-        return None, error
 
 
 def _is_current(store: SealedStore, key: TokenKey, document: TokenDocument) -> bool:

@@ -182,3 +182,16 @@ def test_copy_of_a_moving_backend(options: dict[str, Any]) -> None:
     assert "3 copied" in run(app, "copy").output
     assert run(app, "copy", "--verify").exit_code == 0
     assert len(list(stores["new"].scan())) == len(list(stores["old"].scan())) == 3
+
+
+def test_copy_of_a_moving_backend_whose_new_one_leads() -> None:
+    """What either has alone, since a process has died or the other one was down, is in both."""
+    old, new = (UserScopedBackend(MemoryStore(), user_id=1) for _ in range(2))
+    app = app_with(MovingBackend(new, old, leads="new"))
+    old.store.save(make_document(TokenKey("github", "7"), {"access_token": SECRET}))
+    new.store.save(make_document(TokenKey("github", "8"), {"access_token": SECRET}))
+    assert run(app, "copy", "--verify").exit_code == 1
+    assert run(app, "copy").exit_code == 0
+    assert run(app, "copy", "--verify").exit_code == 0
+    for store in (old.store, new.store):
+        assert {each.user_id for each in store.scan()} == {"7", "8"}

@@ -8,21 +8,28 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import JSON, Engine, Integer, String
+from sqlalchemy.orm import Session, mapped_column
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import (
     RefreshFailure,
+    TenantCipher,
     TokenCipher,
     TokenDocument,
     TokenKey,
     TokenStore,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.consumer.backend.store.moving import MovingStore
+from flask_dance_nosql.errors import BackendError, BackendUnavailable, ConfigurationError
 from flask_dance_nosql.operations.comparing import compare_tokens
 from flask_dance_nosql.operations.copying import copy_tokens
 from flask_dance_nosql.testing import make_document
 
+from ..backend.written import Base
 from .places import EVERY_KIND, key_of, store_of_kind
 
 LONG_AGO = datetime(2025, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -247,3 +254,149 @@ def test_a_newer_write_to_the_target_meanwhile_stays(has_old_one: bool) -> None:
     found = target.load(key_of(0))
     assert found is not None
     assert found.token == {"access_token": "newer"}
+
+
+class Picky(MemoryStore):
+    """A target that can't have some keys, as a column of numbers or of few letters can't."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+        self._look_at(key)
+        return super().load_fresh(key)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        self._look_at(document.key)
+        return super().save_as(document, if_version)
+
+    def _look_at(self, key: TokenKey) -> None:
+        if key == key_of(1):
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("very secret"), TypeError("very secret"), BackendError("save_as", "Picky", "no")],
+)
+def test_a_record_that_the_target_can_not_have_is_left(error: Exception) -> None:
+    """It is listed with what may be shown of the reason, and the rest is copied and compared."""
+    source, target = filled(3), Picky(error)
+    result = copy_tokens(source, target)
+    assert (result.records, result.copied) == (3, 2)
+    [left] = result.left
+    assert left.key == key_of(1)
+    assert "very secret" not in left.reason
+    compared = compare_tokens(source, target)
+    assert (compared.same, [each.key for each in compared.left]) == (2, [key_of(1)])
+    assert not compared.is_complete
+
+
+def test_a_store_that_does_not_answer_ends_it() -> None:
+    """What is left is what one record is the reason for, and not the server."""
+    source, target = filled(3), Picky(BackendUnavailable("load_fresh", "Picky"))
+    with pytest.raises(BackendUnavailable):
+        copy_tokens(source, target)
+    with pytest.raises(BackendUnavailable):
+        compare_tokens(source, target)
+
+
+class Narrow(Base):
+    """A table whose users have short names."""
+
+    __tablename__ = "narrow"
+    id = mapped_column(Integer, primary_key=True)
+    provider = mapped_column(String(50), nullable=False)
+    user_id = mapped_column(String(5))
+    token = mapped_column(JSON, nullable=False)
+
+
+class Numbered(Base):
+    """A table whose users have numbers."""
+
+    __tablename__ = "numbered"
+    id = mapped_column(Integer, primary_key=True)
+    provider = mapped_column(String(50), nullable=False)
+    user_id = mapped_column(Integer)
+    token = mapped_column(JSON, nullable=False)
+
+
+@pytest.mark.parametrize("model", [Narrow, Numbered])
+def test_users_that_a_table_can_not_have(model: type[Any], postgresql_engine: Engine) -> None:
+    """A column of a database refuses in its own way, and the others are copied all the same."""
+    Base.metadata.create_all(postgresql_engine)
+    source = filled(2)
+    source.save_as(written(TokenKey("github", "alice@example.org")))
+    source.save_as(written(TokenKey("github", "77")))
+    with Session(postgresql_engine) as session:
+        target = SQLAlchemyStore(model, session)
+        result = copy_tokens(source, target)
+        assert (result.records, result.copied) == (4, 3)
+        assert [each.key for each in result.left] == [TokenKey("github", "alice@example.org")]
+        assert len(list(target.scan())) == 3
+        assert compare_tokens(source, target).same == 3
+    Base.metadata.drop_all(postgresql_engine)
+
+
+@pytest.mark.parametrize("sealed", ["source", "target"])
+@pytest.mark.parametrize("error", [KeyError("very secret"), ConfigurationError("no key")])
+def test_a_tenant_without_a_key(sealed: str, error: Exception) -> None:
+    """Whatever the function for keys raises, the tokens of other tenants are copied."""
+    keys = {each.key.user_id: TokenCipher.generate_key() for each in filled(3).scan()}
+
+    def keys_for(key: TokenKey) -> str:
+        if key.user_id not in keys:
+            raise error
+        return keys[key.user_id]
+
+    def place(store: TokenStore, is_sealed: bool) -> UserScopedBackend:
+        cipher = TenantCipher(keys_for, seconds=0) if is_sealed else None
+        return UserScopedBackend(store, user_id=1, cipher=cipher)
+
+    source = place(MemoryStore(), sealed == "source")
+    for each in filled(3).scan():
+        source.store.save_as(each)
+    del keys["1"]
+    target = place(MemoryStore(), sealed == "target")
+    result = copy_tokens(source, target)
+    assert (result.records, result.copied) == (3, 2)
+    assert [each.key for each in result.left] == [key_of(1)]
+    assert "very secret" not in repr(result)
+    compared = compare_tokens(source, target)
+    assert (compared.same, compared.is_complete) == (2, False)
+    told = compared.left if sealed == "source" else compared.differences
+    assert {each.key for each in told} == {key_of(1)}
+
+
+def test_a_cipher_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error at once, and not the reason why each record is left."""
+    monkeypatch.delenv("FLASK_DANCE_TOKEN_KEY", raising=False)
+    target = UserScopedBackend(MemoryStore(), user_id=1, cipher=TokenCipher())
+    for operation in (copy_tokens, compare_tokens):
+        with pytest.raises(ConfigurationError):
+            operation(filled(1), target)
+
+
+def test_what_was_found_is_not_put_over_what_both_have_by_now() -> None:
+    """A record that changes in both, after it was found, keeps its version in the target.
+
+    That is so if the server that writes it has a clock that is behind, too.
+    """
+    source, target = filled(1), MemoryStore()
+    copy_tokens(source, target)
+    [found] = list(source.scan())
+    moving = MovingStore(target, source, leads_new=False)
+
+    class Walked(MemoryStore):
+        def records(self, *_: Any) -> Iterator[TokenDocument]:
+            late = LONG_AGO - timedelta(days=1)
+            moving.save(replace(found, token={"access_token": "newer"}, updated_at=late))
+            yield found
+
+        def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+            return source.load_fresh(key)
+
+    result = copy_tokens(Walked(), target)
+    assert (result.same, result.copied) == (1, 0)
+    assert target.load(key_of(0)) == source.load(key_of(0))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import cachelib
 import pytest
 from msgspec.structs import replace
 
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     MovingBackend,
     RefreshFailure,
@@ -22,7 +23,12 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
-from flask_dance_nosql.errors import ConfigurationError, TokenDecryptError
+from flask_dance_nosql.errors import (
+    BackendError,
+    BackendUnavailable,
+    ConfigurationError,
+    TokenDecryptError,
+)
 from flask_dance_nosql.operations.resealing import reseal
 from flask_dance_nosql.testing import make_document
 
@@ -192,7 +198,50 @@ def test_while_tokens_move() -> None:
     fill(old, 2)
     fill(new, 2)
     result = reseal(MovingBackend(rotating(new), rotating(old)))
-    assert (result.resealed, key_ids(old), key_ids(new)) == (4, {NEW_ID}, {NEW_ID})
+    assert (result.resealed, result.current) == (2, 2)
+    assert (key_ids(old), key_ids(new)) == ({NEW_ID}, {NEW_ID})
+
+
+@pytest.mark.parametrize("sealed", ["old", "new", "both"])
+@pytest.mark.parametrize("leads", ["old", "new"])
+def test_what_is_sealed_anew_while_tokens_move_does_not_get_ahead(
+    leads: Literal["old", "new"], sealed: str
+) -> None:
+    """After any number of new keys, what is written afterwards is what both stores have.
+
+    That is so for a process with one of the stores alone, too.
+    """
+    blueprint = OAuth2ConsumerBlueprint("demo", __name__)
+    old, new = MemoryStore(), MemoryStore()
+    keys = [TokenCipher.generate_key() for _ in range(4)]
+
+    def moving(number: int) -> MovingBackend:
+        cipher = TokenCipher(keys[number], keys[:number])
+        ciphers = {name: cipher if sealed in (name, "both") else None for name in ("old", "new")}
+        return MovingBackend(
+            backend(new, ciphers["new"]), backend(old, ciphers["old"]), leads=leads
+        )
+
+    document = make_document(TokenKey("demo", "1"), {"access_token": "long ago"})
+    moving(0).store.save(replace(document, created_at=LONG_AGO, updated_at=LONG_AGO))
+    for number in range(1, 4):
+        reseal(moving(number))
+        [one], [other] = list(old.scan()), list(new.scan())
+        assert one.version == other.version
+    for backend_of in (moving(3), getattr(moving(3), leads), moving(3)):
+        token = {"access_token": f"at-{backend_of!r}"}
+        backend_of.set(blueprint, token)
+        slot = moving(3).slot(blueprint)
+        assert slot.read(fresh=True).token == moving(3).get(blueprint) == token
+    assert moving(3).old.get(blueprint) == moving(3).new.get(blueprint) == token
+
+
+def test_what_one_of_two_stores_has_alone_is_sealed_anew_there() -> None:
+    """What was not copied yet stays where it is, and is brought nowhere."""
+    old, new = MemoryStore(), MemoryStore()
+    fill(old, 2)
+    result = reseal(MovingBackend(rotating(new), rotating(old), leads="new"))
+    assert (result.resealed, key_ids(old), list(new.records())) == (2, {NEW_ID}, [])
 
 
 def test_keys_of_tenants() -> None:
@@ -224,3 +273,45 @@ def test_a_tenant_without_keys() -> None:
         assert (result.resealed, [each.key for each in result.left]) == (2, [key_of(0)])
     readable = [each for each in backend(store, cipher).store.records() if each.key != key_of(0)]
     assert all(isinstance(each, TokenDocument) for each in readable)
+
+
+@pytest.mark.parametrize("error", [KeyError("very secret"), ConfigurationError("no key")])
+def test_a_tenant_without_a_key(error: Exception) -> None:
+    """Whatever the function for keys raises, the tokens of other tenants are sealed anew."""
+    store, keys = MemoryStore(), {str(n): [TokenCipher.generate_key()] for n in range(3)}
+
+    def keys_for(key: TokenKey) -> list[str]:
+        if key.user_id not in keys:
+            raise error
+        return keys[key.user_id]
+
+    cipher = TenantCipher(keys_for, seconds=0)
+    fill(store, 3, cipher)
+    for each in keys.values():
+        each.insert(0, TokenCipher.generate_key())
+    del keys["1"]
+    result = reseal(backend(store, cipher))
+    assert (result.records, result.resealed) == (3, 2)
+    assert [each.key for each in result.left] == [key_of(1)]
+    assert "very secret" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_left"),
+    [(BackendError("save", "Failing", "no"), True), (BackendUnavailable("save", "Failing"), False)],
+)
+def test_a_record_that_can_not_be_written(error: Exception, is_left: bool) -> None:
+    """It is left, and the others are done; a store that does not answer ends it."""
+    store = Interrupted()
+    fill(store, 3)
+
+    def fails() -> None:
+        raise error
+
+    store.happens = fails
+    if is_left:
+        result = reseal(rotating(store))
+        assert (result.resealed, len(result.left)) == (2, 1)
+    else:
+        with pytest.raises(BackendUnavailable):
+            reseal(rotating(store))

@@ -18,13 +18,14 @@ class MovingBackend(UserScopedBackend):
 
     1. ``MovingBackend(new, old)``: ``old`` leads. It is read, and what is written there is written
        to ``new``, too. ``flask tokens copy`` brings over all the rest.
-    2. ``MovingBackend(new, old, leads="new")``: the same the other way round.
+    2. ``MovingBackend(new, old, leads="new")``: the same the other way round. Run ``flask tokens
+       copy`` once more when all processes have it, and before any has ``new`` alone.
 
     A token is removed from both, and a refresh takes the lock where the processes of the steps on
-    both sides look for it. If the one that does not lead can't be reached, tokens are read and
-    written all the same, but none is removed; what it lacks then is copied over by
-    ``flask tokens copy``, which tells whether there is a difference with ``--verify``.
-    See :doc:`/moving`.
+    both sides look for it. Which of two tokens is newer is told by their versions. If the one that
+    does not lead can't be reached, or refuses a token, tokens are read and written all the same,
+    but none is removed; what it lacks then is copied over by ``flask tokens copy``, which tells
+    whether there is a difference with ``--verify``. See :doc:`/moving`.
 
     Whose tokens they are, and how long they are kept, is as of ``new``; each of the two has its own
     cipher and cache.

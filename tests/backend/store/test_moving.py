@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,20 @@ import pytest
 from msgspec.structs import replace
 
 from flask_dance_nosql import clock
-from flask_dance_nosql.consumer.backend import TokenDocument, TokenKey, TokenStore
+from flask_dance_nosql.consumer.backend import (
+    RefreshFailure,
+    TokenDocument,
+    TokenKey,
+    TokenStore,
+)
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.moving import MovingStore
-from flask_dance_nosql.errors import AccountAlreadyLinked, BackendUnavailable
+from flask_dance_nosql.errors import (
+    AccountAlreadyLinked,
+    BackendUnavailable,
+    ConfigurationError,
+    VersionConflict,
+)
 from flask_dance_nosql.testing import AccountConformance, StoreConformance, make_document
 
 
@@ -281,14 +292,169 @@ def test_a_process_that_ends_between_two_writes(pair: Pair, step: str) -> None:
     assert pair.tokens() == ("b", "b")
 
 
-def test_clocks_that_differ(pair: Pair) -> None:
+@pytest.mark.parametrize("seconds", [20, 45, 86400])
+@pytest.mark.parametrize("steps", [("first", "first"), ("first", "second"), ("second", "first")])
+def test_clocks_that_differ(pair: Pair, steps: tuple[str, str], seconds: int) -> None:
     """A write of a server whose clock is behind is not undone by what was written before."""
-    pair.first.save(token("a"))
-    late = clock.now() - timedelta(seconds=20)
-    pair.old.save(token("b", updated_at=late))
-    found = pair.first.load_fresh(KEY)
-    assert found is not None
-    assert found.token == {"access_token": "b"}
+    one, other = (getattr(pair, step) for step in steps)
+    one.save(token("a"))
+    late = clock.now() - timedelta(seconds=seconds)
+    other.save(token("b", updated_at=late))
+    for each in (one, other):
+        assert each.load(KEY).token == each.load_fresh(KEY).token == {"access_token": "b"}
+    assert pair.tokens() == ("b", "b")
+    # Where the process has died that has written to the store that leads alone.
+    other.inner.save(token("c", updated_at=late))
+    assert one.load_fresh(KEY).token == {"access_token": "c"}
+
+
+def test_a_first_login_at_a_server_whose_clock_is_behind(pair: Pair) -> None:
+    """What is left over in the store that follows does not take the place of what is saved."""
+    pair.new.save_as(token("left over", version=clock.first_version() + 10**9))
+    saved = pair.first.save(token("a"))
+    assert pair.tokens() == ("a", "a")
+    for store in (pair.old, pair.new, pair.first):
+        found = store.load_fresh(KEY)
+        assert found is not None
+        assert found.version == saved.version
+
+
+@pytest.mark.parametrize("step", ["first", "second"])
+@pytest.mark.parametrize("ahead", [1, 2, 5])
+def test_a_version_that_has_grown_in_one_store_alone(pair: Pair, step: str, ahead: int) -> None:
+    """What is saved outranks what was there, and whoever has read before it is saved may save."""
+    store: MovingStore = getattr(pair, step)
+    seen = store.save(token("a"))
+    follower: Any = store.follower
+    follower.save_as(replace(seen, version=seen.version + ahead))
+    saved = store.save_apart(token("b"), if_version=seen.version)
+    assert pair.tokens() == ("b", "b")
+    assert store.load_fresh(KEY) == pair.old.load(KEY) == pair.new.load(KEY) == saved
+    with pytest.raises(VersionConflict):
+        store.save_apart(token("c"), if_version=seen.version)
+
+
+@pytest.mark.parametrize(("deleter", "writer"), [("second", "first"), ("first", "second")])
+@pytest.mark.parametrize("store", ["old", "new"])
+@at_any_call("load_fresh", "save", "put")
+def test_a_removal_of_what_was_seen_is_none_of_a_later_login(
+    pair: Pair, deleter: str, writer: str, store: str, at: str, call: int
+) -> None:
+    """A token that is removed as it was read: what was written since, in either step, stays."""
+    removing, writing = getattr(pair, deleter), getattr(pair, writer)
+    writing.save(token("before"))
+    seen = removing.load_fresh(KEY)
+
+    def remove() -> None:
+        with suppress(VersionConflict):
+            removing.delete(KEY, if_version=seen.version)
+
+    getattr(pair, store).before[at] = call, remove
+    writing.save(token("login"))
+    assert pair.tokens() == ("login", "login")
+
+
+@pytest.mark.parametrize(("deleter", "writer"), [("second", "first"), ("first", "second")])
+@pytest.mark.parametrize("store", ["old", "new"])
+@at_any_call("load_fresh", "delete")
+def test_a_login_during_a_removal_of_what_was_seen(
+    pair: Pair, deleter: str, writer: str, store: str, at: str, call: int
+) -> None:
+    """The same, where the login comes in the middle of the removal."""
+    removing, writing = getattr(pair, deleter), getattr(pair, writer)
+    writing.save(token("before"))
+    seen = removing.load_fresh(KEY)
+    getattr(pair, store).before[at] = call, lambda: writing.save(token("login"))
+    with suppress(VersionConflict):
+        removing.delete(KEY, if_version=seen.version)
+    has_happened = getattr(pair, store).before[at][0] < 1
+    assert pair.tokens() == (("login", "login") if has_happened else (None, None))
+
+
+@pytest.mark.parametrize(("one", "other"), [("second", "first"), ("first", "second")])
+@pytest.mark.parametrize("store", ["old", "new"])
+@at_any_call("load_fresh", "save", "put")
+def test_a_refresh_of_an_old_token_never_replaces_a_login_that_is_over(
+    pair: Pair, one: str, other: str, store: str, at: str, call: int
+) -> None:
+    """Nor one that has been written to the new store when the refresh comes to save."""
+    logging_in, refreshing = getattr(pair, one), getattr(pair, other)
+    logging_in.save(token("before"))
+    seen = refreshing.load_fresh(KEY)
+
+    def refresh() -> None:
+        with suppress(VersionConflict):
+            refreshing.save_apart(token("refreshed"), if_version=seen.version)
+
+    getattr(pair, store).before[at] = call, refresh
+    logging_in.save(token("login"))
+    assert pair.tokens() == ("login", "login")
+    with pytest.raises(VersionConflict):
+        refreshing.save_apart(token("refreshed"), if_version=seen.version)
+
+
+class Refusing(MemoryStore):
+    """A store that can't have a key, or fails in a way that no store should."""
+
+    error: Exception | None = None
+
+    def load(self, key: TokenKey) -> TokenDocument | None:
+        if self.error is not None:
+            raise self.error
+        return super().load(key)
+
+    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
+        if self.error is not None:
+            raise self.error
+        super().delete(key, if_version)
+
+
+ERRORS = [ValueError("very secret"), ConfigurationError("very secret"), KeyError("very secret")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("leads_new", [False, True])
+def test_what_follows_may_raise_anything(
+    leads_new: bool, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is saved is saved; the log has the kind of the error, and no foreign text."""
+    leader, follower = MemoryStore(), Refusing()
+    new, old = (leader, follower) if leads_new else (follower, leader)
+    store = MovingStore(new, old, leads_new=leads_new)
+    follower.error = error
+    saved = store.save(token("a"))
+    assert store.load(KEY) == store.load_fresh(KEY) == saved
+    assert type(error).__name__ in caplog.text
+    assert "very secret" not in caplog.text
+    if isinstance(error, ValueError):
+        # It can't have such a key at all.
+        store.delete(KEY)
+        assert leader.load(KEY) is None
+    else:
+        with pytest.raises(type(error)):
+            store.delete(KEY)
+        assert store.load(KEY) == saved
+
+
+class WithoutFailures(MemoryStore):
+    """A store that keeps no failures of refreshes, such as a table of Flask-Dance."""
+
+    keeps_failures = False
+    kept_fields = frozenset({"created_at"})
+
+
+def test_a_grant_that_has_ended_is_no_token_where_that_is_not_told() -> None:
+    """A store without a place for it has no record then, not one without a token."""
+    old, new = WithoutFailures(), MemoryStore()
+    store = MovingStore(new, old, leads_new=True)
+    seen = store.save(token("a"))
+    now = clock.now()
+    failure = RefreshFailure(count=1, since=now, next_try=now, reason="refused", needs_login=True)
+    ended = store.save_apart(replace(seen, token={}, refresh_failure=failure), seen.version)
+    assert (new.load(KEY), old.load(KEY)) == (ended, None)
+    assert MovingStore(new, old, leads_new=False).load(KEY) is None
+    login = store.save(token("login"))
+    assert (new.load(KEY), old.load(KEY)) == (login, login)
 
 
 @pytest.mark.parametrize("step", ["first", "second"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import replace as with_fields
+
+from msgspec.structs import replace
 
 from ....errors import (
     AccountAlreadyLinked,
@@ -14,6 +16,7 @@ from ....errors import (
     CorruptToken,
     VersionConflict,
 )
+from .alignment import Alignment, Followed
 from .base import Record, TokenStore
 from .document import TokenDocument, TokenKey
 from .findings import Finding
@@ -22,7 +25,9 @@ from .wrapper import StoreWrapper
 
 log = logging.getLogger(__name__)
 
-_ROUNDS = 10
+_Kinds = tuple[type[Exception], ...]
+# What a store raises that can't have a key, such as a column of numbers for a user's name.
+_NO_KEY: _Kinds = (TypeError, ValueError)
 
 
 class MovingStore(StoreWrapper):
@@ -53,8 +58,7 @@ class MovingStore(StoreWrapper):
         self.follower = old if leads_new else new
         self._leads_new = leads_new
         self._falls = falls
-        self._fields = new.kept_fields & old.kept_fields
-        self._counts = "version" in self._fields
+        self._alignment = Alignment(self.inner, self.follower, leads_new=leads_new)
 
     def made_of(self, change: Callable[[TokenStore], TokenStore]) -> MovingStore:
         """Return one like this of what a function makes of the two stores."""
@@ -75,19 +79,24 @@ class MovingStore(StoreWrapper):
         if document is None:
             return self._moved(key) if self._falls else None
         with self._left_aside():
-            other = self.follower.load_fresh(key)
-            if other is not None and self._is_ahead(other, document):
-                self._settle(key)
+            other, _ = self._alignment.followed(key)
+            if other is not None and self._alignment.outranks(other, document):
+                self._alignment.settle(key)
                 return self.inner.load_fresh(key)
         return document
 
     @contextmanager
-    def _left_aside(self) -> Iterator[None]:
-        """Go on without the follower if it fails."""
+    def _left_aside(self, *, only: _Kinds = (Exception,)) -> Iterator[None]:
+        """Go on without the follower if it fails, by default in whatever way."""
         try:
             yield
-        except BackendError as error:
-            log.warning("One of two stores that tokens move between is left aside. %s", error)
+        except only as error:
+            log.warning(
+                "One of two stores that tokens move between is left aside. Run `flask tokens copy` "
+                "before it is read. %s",
+                # Of others, the text may hold anything.
+                error if isinstance(error, BackendError) else type(error).__name__,
+            )
 
     def _moved(self, key: TokenKey) -> TokenDocument | None:
         """Move what the new store lacks from the old one, and return it."""
@@ -113,15 +122,15 @@ class MovingStore(StoreWrapper):
         if if_version is not None and self._falls:
             # What was read may not have been moved, if the new store could not be written then.
             self._moved_if_missing(document.key)
+        followed: Followed | None = None
+        with self._left_aside():
+            followed, if_version = self._alignment.level(document.key, if_version)
         saved = save(document, if_version)
-        try:
-            self._settle(document.key)
-        except BackendError as error:
-            log.warning(
-                "A token is in one of two stores, and not in the other. Run `flask tokens copy` "
-                "before the other one is read. %s",
-                error,
-            )
+        if followed is not None:
+            with self._left_aside():
+                settled = self._alignment.settle(document.key, (saved, followed))
+                if settled is not None and settled.token == saved.token:
+                    return replace(saved, version=settled.version)
         return saved
 
     def _moved_if_missing(self, key: TokenKey) -> None:
@@ -131,69 +140,32 @@ class MovingStore(StoreWrapper):
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete from both: first where it is not read, so that what fails changes nothing."""
-        if if_version is not None:
-            current = None
-            with suppress(CorruptToken):
-                current = self.inner.load_fresh(key)
-            if current is not None and current.version != if_version:
-                raise self.conflict("delete", key)
-        self.follower.delete(key)
+        seen: TokenDocument | None = None
+        with self._left_aside(only=_NO_KEY):
+            if if_version is None:
+                self.follower.delete(key)
+            else:
+                seen = self._alignment.remove_seen(key, if_version)
         try:
             self.inner.delete(key, if_version)
         finally:
             # Somebody may have written meanwhile, and brought it back there.
-            self._settle(key)
+            if seen is not None or if_version is None:
+                with self._left_aside(only=_NO_KEY):
+                    self._alignment.settle(key, removed=seen)
 
-    def _settle(self, key: TokenKey) -> None:
-        """Make both stores alike. It raises an error of the follower."""
-        refused = False
-        for _ in range(_ROUNDS):
-            try:
-                if self._align(key):
-                    return
-            except VersionConflict:
-                continue
-            except AccountAlreadyLinked as error:
-                if refused:
-                    reason = "somebody else has the account there. Look at both records."
-                    name = type(self.follower).__name__
-                    raise BackendError("put", name, reason) from error
-                refused = True
-                # Whoever had it in the store that leads has it no longer.
-                for store in (self.follower, self.inner):
-                    owner = store.linked(error.provider, error.provider_user_id)
-                    if owner is not None and owner != key:
-                        self._settle(owner)
-        log.warning("A token is written so often that two stores are not alike yet.")
+    def write_anew(self, key: TokenKey) -> bool:
+        """Write what both have once more, as it is, with one version above theirs.
 
-    def _align(self, key: TokenKey) -> bool:
-        """Write what one of the stores lacks, once. Returns whether both are alike now."""
-        try:
-            leading = self.inner.load_fresh(key)
-        except CorruptToken:
-            return True
-        following, version = None, None
-        with suppress(CorruptToken):
-            following = self.follower.load_fresh(key)
-            version = 0 if following is None else following.version
-        if leading is None:
-            if following is None and version is not None:
-                return True
-            self.follower.delete(key, if_version=version)
-            return False
-        if following is not None:
-            if leading.is_like(following, self._fields):
-                return True
-            if self._is_ahead(following, leading):
-                self.inner.put(following, if_version=leading.version)
-                return False
-        self.follower.put(leading, if_version=version)
-        current = self.inner.load_fresh(key)
-        return current is not None and current.version == leading.version
+        Resealing is done by it: a version of one store alone must not grow above the other's.
 
-    def _is_ahead(self, one: TokenDocument, other: TokenDocument) -> bool:
-        # Versions that are made of what is in a row tell nothing about the order.
-        return self._counts and one.is_newer(other) and not one.is_like(other, self._fields)
+        Returns:
+            Whether the store that leads has something under the key.
+
+        Raises:
+            VersionConflict: If somebody else writes it meanwhile.
+        """
+        return self._alignment.write_anew(key)
 
     def unlink(self, key: TokenKey, provider_user_id: str) -> None:
         """Forget an account in both."""
@@ -241,7 +213,7 @@ class MovingStore(StoreWrapper):
         self.follower.forget(user_id, known)
         self.inner.forget(user_id, known)
         for key in known:
-            self._settle(key)
+            self._alignment.settle(key)
 
     def scan(
         self, provider: str | None = None, user_id: str | None = None
@@ -316,7 +288,7 @@ class MovingStore(StoreWrapper):
         """Yield what a check finds of each of the two, and name which one it is of."""
         for which, store in (("new", self.new), ("old", self.old)):
             for finding in check(store):
-                yield replace(finding, name=f"{finding.name} ({which})")
+                yield with_fields(finding, name=f"{finding.name} ({which})")
 
     def require_expiry(self) -> None:
         """Make sure that both keep when a record ends."""
