@@ -12,9 +12,7 @@ from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.shard import Shard
 from ..errors import BackendError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, store_of
-
-_LISTED = 1000
+from .found import LeftRecords, Told, store_of
 
 Place = UserScopedBackend | TokenStore
 
@@ -29,8 +27,8 @@ class Compared:
         newer: How many the target has in a newer form.
         extra: How many the source has not.
         removed: How many of the extra ones were removed from the target.
-        differences: The first thousand of those that are missing, newer or extra.
-        left: Records of either that can't be read, each with its reason.
+        differences: Those that are missing, newer or extra: the first thousand, and the ``total``.
+        left: Records of either that can't be read, each with its reason, likewise.
 
     .. versionadded:: 1.0
     """
@@ -40,18 +38,13 @@ class Compared:
     newer: int = 0
     extra: int = 0
     removed: int = 0
-    differences: list[LeftRecord] = field(default_factory=list)
-    left: list[LeftRecord] = field(default_factory=list)
+    differences: LeftRecords = field(default_factory=LeftRecords)
+    left: LeftRecords = field(default_factory=LeftRecords)
 
     @property
     def is_complete(self) -> bool:
         """Whether the target has all that the source has, and nothing that it has not."""
         return not self.missing and self.extra == self.removed and not self.left
-
-    def note(self, key: TokenKey, reason: str) -> None:
-        """Add a difference to the list, if there is room."""
-        if len(self.differences) < _LISTED:
-            self.differences.append(LeftRecord(key, reason))
 
 
 class Likeness:
@@ -119,15 +112,17 @@ def compare_tokens(
             result.same += 1
         elif current is not None and likeness.is_newer(current, record):
             result.newer += 1
-            result.note(record.key, "the target has a newer one")
+            result.differences.note(record.key, "the target has a newer one")
         else:
             result.missing += 1
-            result.note(record.key, "the target has none" if current is None else "it is outdated")
+            result.differences.note(
+                record.key, "the target has none" if current is None else "it is outdated"
+            )
     for record in _told(there, provider, shard, told, result):
         if record.expired or not _is_extra(here, record.key):
             continue
         result.extra += 1
-        result.note(record.key, "the source has none")
+        result.differences.note(record.key, "the source has none")
         if delete_extra and remove_document(there, record, marks):
             result.removed += 1
     return result
@@ -143,7 +138,7 @@ def _told(
     """Yield the documents of a store, and list the records that can't be read."""
     for record in store.records(provider, None, shard):
         if isinstance(record, CorruptToken):
-            result.left.append(LeftRecord(record.key, str(record)))
+            result.left.note(record.key, str(record))
         else:
             yield record
         if told is not None:

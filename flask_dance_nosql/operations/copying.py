@@ -9,7 +9,7 @@ from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.shard import Shard
 from ..errors import AccountAlreadyLinked, CorruptToken, VersionConflict
 from .comparing import Likeness, Place, marks_of, remove_document
-from .found import LeftRecord, Told, store_of
+from .found import LeftRecords, Told, store_of
 
 # Somebody else writes a record while it is copied so often, at most.
 _ROUNDS = 10
@@ -25,7 +25,8 @@ class Copied:
         same: How many the target had already.
         newer: How many the target has in a newer form, which stay as they are.
         ended: How many are over, or were removed meanwhile.
-        left: Those that could not be copied, each with its reason.
+        left: Those that could not be copied: the first thousand, each with its reason, and the
+            ``total``.
 
     .. versionadded:: 1.0
     """
@@ -35,7 +36,7 @@ class Copied:
     same: int = 0
     newer: int = 0
     ended: int = 0
-    left: list[LeftRecord] = field(default_factory=list)
+    left: LeftRecords = field(default_factory=LeftRecords)
 
 
 def copy_tokens(
@@ -82,7 +83,7 @@ def copy_tokens(
     for record in copying.source.records(provider, None, shard):
         copying.result.records += 1
         if isinstance(record, CorruptToken):
-            copying.result.left.append(LeftRecord(record.key, str(record)))
+            copying.result.left.note(record.key, str(record))
         else:
             copying.copy(record)
         if told is not None:
@@ -108,11 +109,11 @@ class _Copying:
         try:
             outcome = self._copy_freely(document)
         except AccountAlreadyLinked as error:
-            self.result.left.append(LeftRecord(document.key, str(error)))
+            self.result.left.note(document.key, str(error))
             return
         if outcome == "left":
             reason = "it is written again and again. Copy it again."
-            self.result.left.append(LeftRecord(document.key, reason))
+            self.result.left.note(document.key, reason)
         else:
             setattr(self.result, outcome, getattr(self.result, outcome) + 1)
 

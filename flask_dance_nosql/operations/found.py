@@ -13,6 +13,9 @@ from ..consumer.backend.store.document import TokenKey
 from ..consumer.backend.store.moving import MovingStore
 from ..errors import ConfigurationError
 
+LISTED = 1000
+"""How many records a result lists."""
+
 Told = Callable[[], object]
 """A function that is called after each record, such as the ``next`` step of a progress bar."""
 
@@ -28,6 +31,24 @@ class LeftRecord:
 
     key: TokenKey | None
     reason: str
+
+
+class LeftRecords(list[LeftRecord]):
+    """The first thousand records that an operation has met, and how many there were.
+
+    Attributes:
+        total: How many there were.
+
+    .. versionadded:: 1.0
+    """
+
+    total = 0
+
+    def note(self, key: TokenKey | None, reason: str) -> None:
+        """Count a record, and list it if there is room."""
+        self.total += 1
+        if len(self) < LISTED:
+            self.append(LeftRecord(key, reason))
 
 
 def store_of(place: UserScopedBackend | TokenStore) -> TokenStore:

@@ -12,7 +12,7 @@ from ..consumer.backend.store.base import Record, TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, sealed_stores, store_of
+from .found import LeftRecords, Told, sealed_stores, store_of
 
 # Somebody else writes a record between a look at it and the write so often, at most.
 _ROUNDS = 5
@@ -28,7 +28,7 @@ class Resealed:
             many it would have.
         current: How many had that key already, or got it from somebody else meanwhile.
         ended: How many are over, which are left to the database to drop.
-        left: The others, each with its reason.
+        left: The others: the first thousand, each with its reason, and the ``total``.
 
     .. versionadded:: 1.0
     """
@@ -37,7 +37,7 @@ class Resealed:
     resealed: int = 0
     current: int = 0
     ended: int = 0
-    left: list[LeftRecord] = field(default_factory=list)
+    left: LeftRecords = field(default_factory=LeftRecords)
 
 
 def reseal(
@@ -95,7 +95,7 @@ def reseal(
 def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: bool) -> None:
     document: TokenDocument | None
     if isinstance(record, CorruptToken):
-        result.left.append(LeftRecord(record.key, str(record)))
+        result.left.note(record.key, str(record))
         return
     document, key = record, record.key
     for _ in range(_ROUNDS):
@@ -117,9 +117,9 @@ def _look_at(store: SealedStore, record: Record, result: Resealed, *, dry_run: b
         except CorruptToken as caught:
             error = caught
         if error is not None:
-            result.left.append(LeftRecord(key, str(error)))
+            result.left.note(key, str(error))
             return
-    result.left.append(LeftRecord(key, "it is written again and again. Reseal once more."))
+    result.left.note(key, "it is written again and again. Reseal once more.")
 
 
 def _look_again(

@@ -22,6 +22,7 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.operations.found import LISTED
 from flask_dance_nosql.testing import make_document
 
 OLD, NEW = (TokenCipher.generate_key() for _ in range(2))
@@ -96,6 +97,20 @@ def test_reseal_as_json() -> None:
     assert (left["provider"], left["user_id"], left["account"]) == ("github", "plain", None)
     assert "it is not encrypted" in left["reason"]
     assert "  left: 'github plain -': " in run(app_with(backend), "reseal").output
+
+
+def test_a_thousand_of_what_is_left_are_printed() -> None:
+    """And how many others there are."""
+    store = MemoryStore()
+    backend = two_keys(store)
+    for number in range(LISTED + 5):
+        store.save(make_document(TokenKey("github", f"plain-{number}")))
+    result = run(app_with(backend), "reseal")
+    assert result.exit_code == 1
+    assert result.output.count("  left: ") == LISTED + 1
+    assert result.output.endswith("  left: 5 others\n")
+    [told] = json.loads(run(app_with(backend), "reseal", "--json").stdout)
+    assert (len(told["left"]), told["left_count"]) == (LISTED, LISTED + 5)
 
 
 def test_reseal_needs_a_cipher() -> None:
