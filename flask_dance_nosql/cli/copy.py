@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
 from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
@@ -15,12 +14,12 @@ from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
 from ..operations.comparing import Compared, Place, compare_tokens
 from ..operations.copying import Copied, copy_tokens
+from .command import command, shows_tracebacks, told
 from .left import shown, tell_left
 from .options import (
     chosen_stores,
     counted,
     dry_run_option,
-    explained,
     json_option,
     print_json,
     provider_option,
@@ -29,7 +28,7 @@ from .options import (
 )
 
 
-@click.command("copy")
+@command("copy")
 @click.option(
     "--to",
     "target",
@@ -54,8 +53,6 @@ from .options import (
 @dry_run_option
 @json_option
 @yes_option
-@with_appcontext
-@explained
 def copy_command(
     target: str | None,
     source: str | None,
@@ -127,11 +124,13 @@ def _imported(name: str, option: str) -> Place:
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        message = f"{name} can't be imported as MODULE:NAME: {error}"
+        is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
+        place: Any = found() if is_maker else found
+    except Exception as error:
+        if shows_tracebacks(click.get_current_context()):
+            raise
+        message = told(error, f"{name} can't be had as MODULE:NAME")
         raise click.BadParameter(message, param_hint=option) from None
-    is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
-    place: Any = found() if is_maker else found
     if not isinstance(place, UserScopedBackend | TokenStore):
         message = f"{name} is neither a backend with a store, nor a store, nor returns one."
         raise click.BadParameter(message, param_hint=option)

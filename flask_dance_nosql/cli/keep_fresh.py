@@ -13,16 +13,15 @@ from typing import Any
 
 import click
 import msgspec
-from flask.cli import with_appcontext
 
 from ..consumer.backend.store.shard import Shard
 from ..operations.due import KeptFresh
 from ..operations.keeping import RATE, keep_fresh
+from .command import command
 from .options import (
     DURATION,
     Duration,
     dry_run_option,
-    explained,
     json_option,
     provider_option,
     shard_option,
@@ -53,7 +52,7 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
         return provider or None, float(found[1]) / _UNITS[found[2] or "s"]
 
 
-@click.command("keep-fresh")
+@command("keep-fresh")
 @click.option(
     "--within",
     type=DURATION,
@@ -78,8 +77,6 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
 @click.option("--loop", type=DURATION, help="Do it again after this time.")
 @dry_run_option
 @json_option
-@with_appcontext
-@explained
 def keep_fresh_command(
     within: timedelta | None,
     idle: timedelta | None,

@@ -16,7 +16,7 @@ def shown(result: Any) -> dict[str, Any]:
     for each in fields(result):
         value = getattr(result, each.name)
         if isinstance(value, LeftRecords):
-            told[f"{each.name}_count"] = value.total
+            told[f"{each.name}_total"] = value.total
             value = [_shown_record(record) for record in value]
         told[each.name] = value
     return told

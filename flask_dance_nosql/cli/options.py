@@ -1,4 +1,4 @@
-"""What several commands share: options, errors, and progress."""
+"""What several commands share: options, questions, and progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial, wraps
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -15,9 +15,7 @@ import msgspec
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import id_text
-from ..errors import FlaskDanceNoSQLError
 
-C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -97,22 +95,6 @@ within_option = click.option(
     show_default=True,
     help="How near its end a token is for it to count as expiring.",
 )
-
-
-def explained(command: C) -> C:
-    """Have a command end with a message, and code 1, in place of a traceback of our errors.
-
-    A traceback shows the values of arguments in some set-ups, and its causes are a driver's.
-    """
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except FlaskDanceNoSQLError as error:
-            raise click.ClickException(str(error)) from None
-
-    return run  # type: ignore[return-value] # as the decorator of functools
 
 
 def chosen_stores(provider: str | None = None) -> list[AppStore]:

@@ -110,7 +110,7 @@ def test_a_thousand_of_what_is_left_are_printed() -> None:
     assert result.output.count("  left: ") == LISTED + 1
     assert result.output.endswith("  left: 5 others\n")
     [told] = json.loads(run(app_with(backend), "reseal", "--json").stdout)
-    assert (len(told["left"]), told["left_count"]) == (LISTED, LISTED + 5)
+    assert (len(told["left"]), told["left_total"]) == (LISTED, LISTED + 5)
 
 
 def test_reseal_needs_a_cipher() -> None:
@@ -168,12 +168,13 @@ def test_verify_tells_what_differs(target: MemoryStore) -> None:
         (["copy", "--from", "places:target"], "--from needs --to"),
         (
             ["copy", "--to", "no.such:thing"],
-            "can't be imported as MODULE:NAME: No module named 'no'",
+            "no.such:thing can't be had as MODULE:NAME: ModuleNotFoundError.",
         ),
-        (["copy", "--to", "places:nothing"], "module 'places' has no attribute"),
+        (["copy", "--to", "places:nothing"], "AttributeError"),
         (["copy", "--to", "places:number"], "places:number is neither"),
         (["copy", "--to", "places:unrelated"], "places:unrelated is neither"),
-        (["copy", "--to", "places"], "can't be imported"),
+        (["copy", "--to", "places"], "can't be had"),
+        (["copy", "--to", "places:target", "--to", "places:made"], "--to takes one value"),
         (["copy", "--to", "places:target", "--delete-extra"], "goes with --verify"),
         (["copy", "--to", "places:target", "--shard", "5/4"], "no part 5 of 4"),
     ],
