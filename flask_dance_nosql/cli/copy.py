@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from ..consumer.app_backends import app_backends
 from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
 from ..operations.comparing import Compared, Place, compare_tokens
 from ..operations.copying import Copied, copy_tokens
+from ..operations.found import store_of
 from .command import command, shows_tracebacks, told
 from .left import shown, tell_left
 from .options import (
@@ -101,7 +103,9 @@ def _pairs(
     if source is not None:
         if wanted is None:
             raise click.UsageError("--from needs --to.")
-        return [(source, _imported(source, "--from"), wanted)]
+        found = _imported(source, "--from")
+        _require_known(found, source, provider)
+        return [(source, found, wanted)]
     pairs: list[tuple[str, Place, Place]] = []
     for backend, blueprints in chosen_stores(provider):
         name = ", ".join(blueprints)
@@ -135,6 +139,17 @@ def _imported(name: str, option: str) -> Place:
         message = f"{name} is neither a backend with a store, nor a store, nor returns one."
         raise click.BadParameter(message, param_hint=option)
     return place
+
+
+def _require_known(source: Place, name: str, provider: str | None) -> None:
+    """Refuse a provider of which neither the app has a blueprint, nor the source a record."""
+    known = {blueprint for _, blueprints in app_backends() for blueprint in blueprints}
+    if provider is None or provider in known:
+        return
+    if next(iter(store_of(source).records(provider)), None) is None:
+        raise click.ClickException(
+            f"The app has no blueprint named {provider!r}, and {name} no record of it."
+        )
 
 
 def _ask() -> None:

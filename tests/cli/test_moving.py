@@ -143,6 +143,18 @@ def test_copy_from_another_store(target: MemoryStore) -> None:
     assert "places:target: 1 records, 0 copied, 1 there already" in result.output
 
 
+def test_copy_of_a_provider_that_nobody_knows(target: MemoryStore) -> None:
+    """One of which the app has a blueprint may have no records; another one is mistyped."""
+    target.save(make_document(TokenKey("gone", "1"), {"access_token": SECRET}))
+    app = app_with(backend_of(MemoryStore()))
+    call = ("copy", "--from", "places:target", "--to", "places:made", "--provider")
+    for verify in ((), ("--verify",)):
+        for known in ("gone", "github"):
+            assert run(app, *call, known, *verify).exit_code == 0
+        result = run(app, *call, "githb", *verify)
+        assert (result.exit_code, "'githb'" in result.output) == (1, True)
+
+
 def test_verify_tells_what_differs(target: MemoryStore) -> None:
     """The exit code is 1 until both have the same; what is there only is removed on demand."""
     app = app_with(backend_of(MemoryStore()))
