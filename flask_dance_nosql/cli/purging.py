@@ -39,7 +39,9 @@ from .options import (
     help="Remove tokens that ended so long ago and have no refresh token, such as 90d.",
 )
 @click.option(
-    "--older-than", type=DURATION, help="Of these, only records last written so long ago."
+    "--older-than",
+    type=DURATION,
+    help="Of these, only records last written, or of grants that ended, so long ago.",
 )
 @provider_option
 @user_option
