@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flask.cli import AppGroup
+import click
 
+from .command import Group
 from .copy import copy_command
 from .health import check, prepare
 from .keep_fresh import keep_fresh_command
@@ -13,7 +14,17 @@ from .people import export, forget, revoke
 from .purging import purge
 from .reseal import reseal_command
 
-tokens = AppGroup("tokens", help="Work with OAuth tokens that are stored.")
+tokens = Group(
+    "tokens",
+    help="Work with OAuth tokens that are stored.",
+    params=[
+        click.Option(
+            ["--traceback"],
+            is_flag=True,
+            help="Show the whole of an error. What drivers and your own code say may be secret.",
+        )
+    ],
+)
 
 _commands = (
     *(list_tokens, show, stats, check, prepare),

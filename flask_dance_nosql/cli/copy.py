@@ -7,20 +7,21 @@ from importlib import import_module
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
+from ..consumer.app_backends import app_backends
 from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
 from ..operations.comparing import Compared, Place, compare_tokens
 from ..operations.copying import Copied, copy_tokens
+from ..operations.found import store_of
+from .command import command, shows_tracebacks, told
 from .left import shown, tell_left
 from .options import (
     chosen_stores,
     counted,
     dry_run_option,
-    explained,
     json_option,
     print_json,
     provider_option,
@@ -29,7 +30,7 @@ from .options import (
 )
 
 
-@click.command("copy")
+@command("copy")
 @click.option(
     "--to",
     "target",
@@ -54,8 +55,6 @@ from .options import (
 @dry_run_option
 @json_option
 @yes_option
-@with_appcontext
-@explained
 def copy_command(
     target: str | None,
     source: str | None,
@@ -104,7 +103,9 @@ def _pairs(
     if source is not None:
         if wanted is None:
             raise click.UsageError("--from needs --to.")
-        return [(source, _imported(source, "--from"), wanted)]
+        found = _imported(source, "--from")
+        _require_known(found, source, provider)
+        return [(source, found, wanted)]
     pairs: list[tuple[str, Place, Place]] = []
     for backend, blueprints in chosen_stores(provider):
         name = ", ".join(blueprints)
@@ -134,15 +135,28 @@ def _imported(name: str, option: str) -> Place:
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        message = f"{name} can't be imported as MODULE:NAME: {error}"
+        is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
+        place: Any = found() if is_maker else found
+    except Exception as error:
+        if shows_tracebacks(click.get_current_context()):
+            raise
+        message = told(error, f"{name} can't be had as MODULE:NAME")
         raise click.BadParameter(message, param_hint=option) from None
-    is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
-    place: Any = found() if is_maker else found
     if not isinstance(place, UserScopedBackend | TokenStore):
         message = f"{name} is neither a backend with a store, nor a store, nor returns one."
         raise click.BadParameter(message, param_hint=option)
     return place
+
+
+def _require_known(source: Place, name: str, provider: str | None) -> None:
+    """Refuse a provider of which neither the app has a blueprint, nor the source a record."""
+    known = {blueprint for _, blueprints in app_backends() for blueprint in blueprints}
+    if provider is None or provider in known:
+        return
+    if next(iter(store_of(source).records(provider)), None) is None:
+        raise click.ClickException(
+            f"The app has no blueprint named {provider!r}, and {name} no record of it."
+        )
 
 
 def _ask() -> None:

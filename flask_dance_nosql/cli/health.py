@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
 
 from ..operations.checking import QUICK, check_stores, prepare_stores
-from .options import chosen_stores, explained, json_option, print_json, provider_option
+from .command import command
+from .options import chosen_stores, json_option, print_json, provider_option
 
 _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _WORDS = {"ok": "OK", "warning": "WARNING", "problem": "PROBLEM"}
 
 
-@click.command("check")
+@command("check")
 @provider_option
 @click.option("--quick", is_flag=True, help=f"Look at {QUICK:,} records of each store only.")
 @json_option
-@with_appcontext
-@explained
 def check(provider: str | None, quick: bool, as_json: bool) -> None:
     """Say how stores, keys and records are, and what to do.
 
@@ -38,11 +36,9 @@ def check(provider: str | None, quick: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command("prepare")
+@command("prepare")
 @provider_option
 @json_option
-@with_appcontext
-@explained
 def prepare(provider: str | None, as_json: bool) -> None:
     """Create the tables and indexes that stores need.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import sys
@@ -13,30 +14,26 @@ from typing import Any
 
 import click
 import msgspec
-from flask.cli import with_appcontext
 
 from ..consumer.backend.store.shard import Shard
+from ..errors import ConfigurationError
 from ..operations.due import KeptFresh
-from ..operations.keeping import RATE, keep_fresh
+from ..operations.keeping import RATE, keep_fresh, require_known
+from ..operations.refreshing import shown
+from .command import command
 from .options import (
     DURATION,
-    Duration,
+    DURATION_OR_OFF,
     dry_run_option,
-    explained,
     json_option,
     provider_option,
     shard_option,
 )
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SLOWEST, _FASTEST = 1 / 86400, 1e6
 
-
-class DurationOrOff(Duration):
-    """A duration, or ``off``, which is ``None``."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the duration."""
-        return None if value in (None, "off") else super().convert(value, param, ctx)
+log = logging.getLogger(__name__)
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
@@ -48,12 +45,15 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
         """Return the provider and the rate."""
         provider, _, text = str(value).rpartition("=")
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:/([a-z]+))?", text.strip())
-        if found is None or (found[2] or "s") not in _UNITS or not float(found[1]):
+        if found is None or (found[2] or "s") not in _UNITS:
             self.fail(f"{value!r} is no rate such as 5/s or github=100/min.", param, ctx)
-        return provider or None, float(found[1]) / _UNITS[found[2] or "s"]
+        rate = float(found[1]) / _UNITS[found[2] or "s"]
+        if not _SLOWEST <= rate <= _FASTEST:
+            self.fail("A rate is from 1/d up to 1000000/s, such as 5/s.", param, ctx)
+        return provider or None, rate
 
 
-@click.command("keep-fresh")
+@command("keep-fresh")
 @click.option(
     "--within",
     type=DURATION,
@@ -61,7 +61,7 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
 )
 @click.option(
     "--idle",
-    type=DurationOrOff(),
+    type=DURATION_OR_OFF,
     default="30d",
     show_default=True,
     help="Refresh what was not written for this time; off for never.",
@@ -78,8 +78,6 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # no generic before click
 @click.option("--loop", type=DURATION, help="Do it again after this time.")
 @dry_run_option
 @json_option
-@with_appcontext
-@explained
 def keep_fresh_command(
     within: timedelta | None,
     idle: timedelta | None,
@@ -93,30 +91,51 @@ def keep_fresh_command(
     """Refresh tokens that end soon, or were not used for long, since unused grants die.
 
     Two of it at once do no double work, nor do users beside it. With --json it prints a line for
-    each round. The code is 1 if something has failed.
+    each round. The code is 1 if something has failed in the last round. SIGTERM ends it when what
+    has begun is done, and a second one at once.
     """
-    named = dict(rates)
-    has_failed = False
+    general, named = _rates(rates)
     with stopping() as stop:
         while True:
-            with counting() as tell:
-                counts = keep_fresh(
-                    within=within,
-                    idle=idle,
-                    provider=provider,
-                    shard=shard,
-                    rate=named.get(None, RATE),
-                    rates={name: rate for name, rate in named.items() if name is not None},
-                    dry_run=dry_run,
-                    stop=stop,
-                    tell=tell,
-                )
-            has_failed |= any(each.has_failed for each in counts.values())
-            _show(counts, as_json=as_json)
+            has_failed = True
+            try:
+                with counting() as tell:
+                    counts = keep_fresh(
+                        within=within,
+                        idle=idle,
+                        provider=provider,
+                        shard=shard,
+                        rate=general,
+                        rates=named,
+                        dry_run=dry_run,
+                        stop=stop,
+                        tell=tell,
+                    )
+                has_failed = any(each.has_failed for each in counts.values())
+                _show(counts, as_json=as_json)
+            except Exception as error:
+                if loop is None or isinstance(error, ConfigurationError | BrokenPipeError):
+                    raise
+                log.error("This round has failed. %s", shown(error))  # noqa: TRY400 - a traceback may be secret
             if loop is None or stop.wait(loop.total_seconds()):
                 break
     if has_failed:
         sys.exit(1)
+
+
+def _rates(given: tuple[tuple[str | None, float], ...]) -> tuple[float, dict[str, float]]:
+    """Return the rate for all providers, and those for single ones."""
+    rates = dict(given)
+    if len(rates) < len(given):
+        raise click.UsageError("--rate takes one value for each provider, and one for the others.")
+    general = rates.pop(None, RATE)
+    named = {name: rate for name, rate in rates.items() if name is not None}
+    try:
+        if named:
+            require_known(named)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+    return general, named
 
 
 def _show(counts: dict[str, KeptFresh], *, as_json: bool) -> None:
@@ -131,15 +150,21 @@ def _show(counts: dict[str, KeptFresh], *, as_json: bool) -> None:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Let a signal to end set an event, so that what has begun is ended first."""
+    """Let a signal to end set an event, so that what has begun is ended first.
+
+    A second signal is an interrupt, which nothing waits for.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def receive(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..errors import ConfigurationError
+from .command import Command
 
 
-@click.command("generate-key")
+@click.command("generate-key", cls=Command)
 def generate_key() -> None:
     """Print a new key for FLASK_DANCE_TOKEN_KEY. Needs no app."""
-    try:
-        from ..consumer.backend import TokenCipher
-    except ConfigurationError as error:
-        raise click.ClickException(str(error)) from error
+    # Imported here since it needs an optional package.
+    from ..consumer.backend import TokenCipher
+
     click.echo(TokenCipher.generate_key())

@@ -7,7 +7,6 @@ from datetime import timedelta
 from itertools import islice
 
 import click
-from flask.cli import with_appcontext
 
 from ..consumer.backend.store.shard import Shard
 from ..operations import (
@@ -18,9 +17,9 @@ from ..operations import (
     statistics,
     stored_records,
 )
+from .command import command
 from .options import (
     chosen_stores,
-    explained,
     json_option,
     print_json,
     print_json_line,
@@ -44,7 +43,7 @@ _COLUMNS = {
 }
 
 
-@click.command("list")
+@command("list")
 @provider_option
 @user_option
 @click.option("--state", type=click.Choice(STATES), help="Only records that stand so.")
@@ -52,8 +51,6 @@ _COLUMNS = {
 @click.option("--limit", type=click.IntRange(min=0), help="Stop after so many.")
 @shard_option
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each record.")
-@with_appcontext
-@explained
 def list_tokens(
     provider: str | None,
     user_id: str | None,
@@ -76,14 +73,12 @@ def list_tokens(
         print_table(list(_COLUMNS), ([getattr(each, name) for name in names] for each in records))
 
 
-@click.command()
+@command("show")
 @user_argument
 @provider_option
 @click.option("--account", help="Only the account with this id.")
 @within_option
 @json_option
-@with_appcontext
-@explained
 def show(
     user_id: str, provider: str | None, account: str | None, within: timedelta, as_json: bool
 ) -> None:
@@ -128,13 +123,11 @@ def _shown(record: RecordDetails) -> Iterator[str]:
         yield f"    {text_of(field)}: {kind}"
 
 
-@click.command()
+@command("stats")
 @provider_option
 @within_option
 @shard_option
 @json_option
-@with_appcontext
-@explained
 def stats(provider: str | None, within: timedelta, shard: Shard | None, as_json: bool) -> None:
     """Count the tokens of each provider, how they stand, and by which keys they are sealed."""
     chosen_stores(provider)

@@ -1,4 +1,4 @@
-"""What several commands share: options, errors, and progress."""
+"""What several commands share: options, questions, and progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial, wraps
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -15,12 +15,12 @@ import msgspec
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import id_text
-from ..errors import FlaskDanceNoSQLError
 
-C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+# There are dates so long ago, and so long hence, and threads can wait so long.
+_LONGEST = timedelta(days=36500)
 
 
 def _shard(_: click.Context, param: click.Parameter, value: str | None) -> Shard | None:
@@ -45,34 +45,49 @@ def duration_of(text: str) -> timedelta:
     The units are ``d`` for days, ``h``, ``m`` for minutes, and ``s``.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is none, or longer than 36500 days.
     """
     number, unit = text.strip()[:-1], _UNITS.get(text.strip()[-1:])
     if unit is None or not (number.isascii() and number.isdecimal()):
         raise ValueError("A duration is a number with a unit, such as 90d, 12h, 30m or 45s.")
     try:
-        return timedelta(**{unit: int(number)})
+        duration = timedelta(**{unit: int(number)})
     except (OverflowError, ValueError):
-        raise ValueError("That is longer than there are dates.") from None
+        duration = timedelta.max
+    if duration > _LONGEST:
+        raise ValueError(f"A duration is at most {_LONGEST.days}d.")
+    return duration
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore] # newer ones are generic
-    """A duration, see :func:`duration_of`."""
+    """A duration, see :func:`duration_of`.
+
+    Args:
+        or_off: Whether ``off`` is one, too: ``None``.
+    """
 
     name = "duration"
 
+    def __init__(self, *, or_off: bool = False) -> None:
+        self._or_off = or_off
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
+    ) -> timedelta | None:
         """Return the duration."""
+        if self._or_off and value == "off":
+            return None
         try:
             return value if isinstance(value, timedelta) else duration_of(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(f"{error} Or it is off." if self._or_off else str(error), param, ctx)
 
 
 DURATION = Duration()
 """The type of options that take a duration."""
+
+DURATION_OR_OFF = Duration(or_off=True)
+"""The type of those that can be switched off."""
 
 provider_option = click.option(
     "--provider", help="Only the tokens of this provider: the name of a blueprint."
@@ -97,22 +112,6 @@ within_option = click.option(
     show_default=True,
     help="How near its end a token is for it to count as expiring.",
 )
-
-
-def explained(command: C) -> C:
-    """Have a command end with a message, and code 1, in place of a traceback of our errors.
-
-    A traceback shows the values of arguments in some set-ups, and its causes are a driver's.
-    """
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except FlaskDanceNoSQLError as error:
-            raise click.ClickException(str(error)) from None
-
-    return run  # type: ignore[return-value] # as the decorator of functools
 
 
 def chosen_stores(provider: str | None = None) -> list[AppStore]:

@@ -9,17 +9,16 @@ from typing import Any
 
 import click
 import msgspec
-from flask.cli import with_appcontext
 
 from ..accounts.erasure import Erasure, export_user, forget_user
 from ..consumer.backend.store.shard import Shard
 from ..errors import ErasureIncomplete
 from ..operations import revoke_tokens
+from .command import command
 from .options import (
     chosen_stores,
     confirm,
     dry_run_option,
-    explained,
     json_option,
     print_json,
     print_json_line,
@@ -33,15 +32,13 @@ from .options import (
 from .table import text_of
 
 
-@click.command()
+@command("revoke")
 @provider_option
 @user_option
 @shard_option
 @dry_run_option
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each token.")
-@with_appcontext
-@explained
 def revoke(
     provider: str | None,
     user_id: str | None,
@@ -84,14 +81,12 @@ def revoke(
         click.get_current_context().exit(1)
 
 
-@click.command()
+@command("forget")
 @user_argument
 @click.option("--no-revoke", is_flag=True, help="Ask no provider to end a grant.")
 @dry_run_option
 @yes_option
 @json_option
-@with_appcontext
-@explained
 def forget(user_id: str, no_revoke: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove everything of a user from all stores, and end the grants at the providers."""
     chosen_stores()
@@ -128,15 +123,13 @@ def _tell(erasure: Erasure, *, as_json: bool) -> None:
         click.echo(f"Not ended at {text_of(each.provider)}{account}: {each.reason}.")
 
 
-@click.command()
+@command("export")
 @user_argument
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this new file, which only you can read, in place of the standard output.",
 )
-@with_appcontext
-@explained
 def export(user_id: str, output: Path | None) -> None:
     """Print what is kept of a user, without secrets, as JSON that can be handed to them."""
     chosen_stores()

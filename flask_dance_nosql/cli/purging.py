@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import click
-from flask.cli import with_appcontext
 
 from ..consumer.backend.store.shard import Shard
 from ..operations import purge as purge_records
+from .command import command
 from .options import (
     DURATION,
     chosen_stores,
     confirm,
     dry_run_option,
-    explained,
     json_option,
     print_json,
     provider_option,
@@ -24,7 +23,7 @@ from .options import (
 )
 
 
-@click.command()
+@command("purge")
 @click.option("--ended", is_flag=True, help="Remove records whose own time is up.")
 @click.option(
     "--needs-login", is_flag=True, help="Remove what is left of grants that providers have ended."
@@ -40,7 +39,9 @@ from .options import (
     help="Remove tokens that ended so long ago and have no refresh token, such as 90d.",
 )
 @click.option(
-    "--older-than", type=DURATION, help="Of these, only records last written so long ago."
+    "--older-than",
+    type=DURATION,
+    help="Of these, only records last written, or of grants that ended, so long ago.",
 )
 @provider_option
 @user_option
@@ -48,8 +49,6 @@ from .options import (
 @dry_run_option
 @yes_option
 @json_option
-@with_appcontext
-@explained
 def purge(
     ended: bool,
     needs_login: bool,

@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 
 import click
-from flask.cli import with_appcontext
 
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError
 from ..operations.found import sealed_stores
 from ..operations.resealing import Resealed, reseal
+from .command import command
 from .left import shown, tell_left
 from .options import (
     chosen_stores,
     counted,
     dry_run_option,
-    explained,
     json_option,
     print_json,
     provider_option,
@@ -24,13 +23,11 @@ from .options import (
 )
 
 
-@click.command("reseal")
+@command("reseal")
 @provider_option
 @shard_option
 @dry_run_option
 @json_option
-@with_appcontext
-@explained
 def reseal_command(provider: str | None, shard: Shard | None, dry_run: bool, as_json: bool) -> None:
     """Seal stored tokens with the current key, while the application works.
 

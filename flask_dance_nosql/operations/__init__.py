@@ -5,7 +5,7 @@ from .comparing import Compared, compare_tokens
 from .copying import Copied, copy_tokens
 from .counting import Counts, Statistics, statistics
 from .due import KeptFresh
-from .found import LeftRecord
+from .found import LeftRecord, LeftRecords
 from .health import HealthCheck
 from .keeping import keep_fresh
 from .observing import LogMetrics, observe
@@ -23,6 +23,7 @@ __all__ = [
     "HealthCheck",
     "KeptFresh",
     "LeftRecord",
+    "LeftRecords",
     "LogMetrics",
     "Preparation",
     "Purge",

@@ -14,9 +14,7 @@ from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import BackendError, CorruptToken, VersionConflict
-from .found import LeftRecord, Told, left_if_it_fails, require_keys, store_of
-
-_LISTED = 1000
+from .found import LeftRecords, Told, left_if_it_fails, require_keys, store_of
 
 Place = UserScopedBackend | TokenStore
 
@@ -31,8 +29,8 @@ class Compared:
         newer: How many the target has in a newer form.
         extra: How many the source has not.
         removed: How many of the extra ones were removed from the target.
-        differences: The first thousand of those that are missing, newer or extra.
-        left: Records of either that can't be read or compared, each with its reason.
+        differences: Those that are missing, newer or extra: the first thousand, and the ``total``.
+        left: Records of either that can't be read or compared, each with its reason, likewise.
 
     .. versionadded:: 1.0
     """
@@ -42,18 +40,13 @@ class Compared:
     newer: int = 0
     extra: int = 0
     removed: int = 0
-    differences: list[LeftRecord] = field(default_factory=list)
-    left: list[LeftRecord] = field(default_factory=list)
+    differences: LeftRecords = field(default_factory=LeftRecords)
+    left: LeftRecords = field(default_factory=LeftRecords)
 
     @property
     def is_complete(self) -> bool:
         """Whether the target has all that the source has, and nothing that it has not."""
         return not self.missing and self.extra == self.removed and not self.left
-
-    def note(self, key: TokenKey, reason: str) -> None:
-        """Add a difference to the list, if there is room."""
-        if len(self.differences) < _LISTED:
-            self.differences.append(LeftRecord(key, reason))
 
 
 class Likeness:
@@ -121,7 +114,7 @@ def compare_tokens(
             if record.expired or not _is_extra(here, record.key):
                 continue
             result.extra += 1
-            result.note(record.key, "the source has none")
+            result.differences.note(record.key, "the source has none")
             if delete_extra and remove_document(there, record, marks):
                 result.removed += 1
     return result
@@ -139,17 +132,19 @@ def _compare(
         result.same += 1
     elif current is not None and likeness.is_newer(current, record):
         result.newer += 1
-        result.note(record.key, "the target has a newer one")
+        result.differences.note(record.key, "the target has a newer one")
     else:
         result.missing += 1
-        result.note(record.key, "the target has none" if current is None else "it is outdated")
+        result.differences.note(
+            record.key, "the target has none" if current is None else "it is outdated"
+        )
 
 
 def documents_in(
     store: TokenStore,
     provider: str | None,
     shard: Shard | None,
-    left: list[LeftRecord],
+    left: LeftRecords,
     told: Told | None,
 ) -> Iterator[TokenDocument]:
     """Yield the documents of a store, and list the records that can't be read.

@@ -9,7 +9,7 @@ from ..consumer.backend.store.document import TokenDocument, TokenKey
 from ..consumer.backend.store.shard import Shard
 from ..errors import AccountAlreadyLinked, CorruptToken, VersionConflict
 from .comparing import Likeness, Place, documents_in, marks_of, remove_document
-from .found import LeftRecord, Told, left_if_it_fails, require_keys, store_of
+from .found import LeftRecords, Told, left_if_it_fails, require_keys, store_of
 
 # Somebody else writes a record while it is copied so often, at most.
 _ROUNDS = 10
@@ -25,7 +25,8 @@ class Copied:
         same: How many the target had already.
         newer: How many the target has in a newer form, which stay as they are.
         ended: How many are over, or were removed meanwhile.
-        left: Those that could not be copied, each with its reason.
+        left: Those that could not be copied: the first thousand, each with its reason, and the
+            ``total``.
 
     .. versionadded:: 1.0
     """
@@ -35,7 +36,7 @@ class Copied:
     same: int = 0
     newer: int = 0
     ended: int = 0
-    left: list[LeftRecord] = field(default_factory=list)
+    left: LeftRecords = field(default_factory=LeftRecords)
 
 
 def copy_tokens(
@@ -125,7 +126,7 @@ class _Copying:
         outcome = self._copy_freely(document)
         if outcome == "left":
             reason = "it is written again and again. Copy it again."
-            self.result.left.append(LeftRecord(document.key, reason))
+            self.result.left.note(document.key, reason)
         else:
             setattr(self.result, outcome, getattr(self.result, outcome) + 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -40,6 +41,7 @@ class KeptFresh(msgspec.Struct):
         needs_login: Records in place of tokens whose grants have ended before.
         unreadable: Records that can't be read.
         unsaved: Refreshed tokens that the store has not taken: they are lost if the process ends.
+        unread_stores: 1 if the store could not be read through, so that more may be due.
 
     .. versionadded:: 1.0
     """
@@ -56,6 +58,7 @@ class KeptFresh(msgspec.Struct):
     needs_login: int = 0
     unreadable: int = 0
     unsaved: int = 0
+    unread_stores: int = 0
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count some more."""
@@ -64,7 +67,7 @@ class KeptFresh(msgspec.Struct):
     @property
     def has_failed(self) -> bool:
         """Whether something is to be looked at."""
-        return bool(self.failed or self.left or self.unsaved)
+        return bool(self.failed or self.left or self.unsaved or self.unread_stores)
 
 
 class Due:
@@ -136,12 +139,20 @@ def unpacked(item: bytes) -> tuple[bytes, TokenKey | None]:
     return known, None if text == PLAIN else TokenKey.of_text(text)
 
 
-def look_through(records: Iterable[Record], wanted: Mapping[str, Due], counts: Any) -> None:
-    """Note what is due among records; ``counts`` are those of each provider."""
+def look_through(
+    records: Iterable[Record], wanted: Mapping[str, Due], counts: Any, stop: threading.Event
+) -> bool:
+    """Note what is due among records; ``counts`` are those of each provider.
+
+    Returns whether it came to their end before it was to stop.
+    """
     for record in records:
+        if stop.is_set():
+            return False
         if isinstance(record, CorruptToken):
             if record.provider in wanted:
                 counts[record.provider].unreadable += 1
         elif record.provider in wanted:
             token = None if record.grant_ended else record.token
             wanted[record.provider].look_at(StoredToken(token, record), record.key.text)
+    return True

@@ -15,6 +15,9 @@ from ..consumer.backend.store.findings import reason_of
 from ..consumer.backend.store.moving import MovingStore
 from ..errors import BackendUnavailable, ConfigurationError
 
+LISTED = 1000
+"""How many records a result lists."""
+
 Told = Callable[[], object]
 """A function that is called after each record, such as the ``next`` step of a progress bar."""
 
@@ -32,8 +35,26 @@ class LeftRecord:
     reason: str
 
 
+class LeftRecords(list[LeftRecord]):
+    """The first thousand records that an operation has met, and how many there were.
+
+    Attributes:
+        total: How many there were.
+
+    .. versionadded:: 1.0
+    """
+
+    total = 0
+
+    def note(self, key: TokenKey | None, reason: str) -> None:
+        """Count a record, and list it if there is room."""
+        self.total += 1
+        if len(self) < LISTED:
+            self.append(LeftRecord(key, reason))
+
+
 @contextmanager
-def left_if_it_fails(key: TokenKey | None, left: list[LeftRecord]) -> Iterator[None]:
+def left_if_it_fails(key: TokenKey | None, left: LeftRecords) -> Iterator[None]:
     """Have a record left, with the reason, if what is done with it fails.
 
     One record must not end a walk: it may be one that the other store can't have, or whose tenant
@@ -44,7 +65,7 @@ def left_if_it_fails(key: TokenKey | None, left: list[LeftRecord]) -> Iterator[N
     except BackendUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - a driver, or a function for a key, may raise any
-        left.append(LeftRecord(key, reason_of(error)))
+        left.note(key, reason_of(error))
 
 
 def require_keys(*stores: TokenStore) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from flask import Flask, current_app
 
-from ..consumer.app_backends import app_backends
+from ..consumer.app_backends import AppBackend, app_backends
 from ..consumer.backend.base import NullBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.session import SessionBackend
@@ -20,7 +22,9 @@ from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..errors import ConfigurationError
 from .due import PLAIN, Due, KeptFresh, look_through
 from .pace import Wait
-from .refreshing import MOST_THREADS, Run, Worker
+from .refreshing import MOST_THREADS, Run, Worker, shown
+
+log = logging.getLogger(__name__)
 
 RATE = 5.0
 """How many refreshes a second a provider is asked for, unless it is said otherwise."""
@@ -29,7 +33,7 @@ IDLE = timedelta(days=30)
 """After how many seconds without a write a token is refreshed, unless it is said otherwise."""
 
 PATIENCE = 300.0
-"""How many seconds a provider that asks to wait, or a store that takes nothing, is waited for."""
+"""How many seconds a provider that asks to wait, or a store that is away, is waited for."""
 
 
 def keep_fresh(
@@ -65,25 +69,33 @@ def keep_fresh(
         shard: Only this part of each store; ``None`` for all.
         rate: How many refreshes a second each provider is asked for, by this process.
         rates: The same for single providers.
-        patience: How many seconds to wait for a provider that asks for it by ``Retry-After``, and
-            for a store that takes nothing.
+        patience: How many seconds to wait for a provider that asks for it by ``Retry-After``, for a
+            store that does not answer, and at the end for all stores that have refused a refreshed
+            token.
         dry_run: Whether only to count what is due.
-        stop: Ends it early when it is set: refreshes that have begun are ended.
+        stop: Ends it early when it is set: refreshes that have begun are ended, and what they have
+            got is stored. An interrupt sets it, and a second one ends it at once.
         wait: Waits, for tests; by default for ``stop``.
         tell: Is called with how many are to be tried, and afterwards for each with 0.
 
     Returns:
-        For each blueprint that can refresh its tokens, what was found and done.
+        For each blueprint that can refresh its tokens, what was found and done. A store that does
+        not answer is told there, and by the log; the tokens in others are kept fresh.
 
     Raises:
-        ConfigurationError: If there is no blueprint to do it for.
-        BackendUnavailable: If a store did not answer while it was read through.
+        ConfigurationError: If there is no blueprint to do it for, or none for one of the rates.
 
     .. versionadded:: 1.0
     """
     stop = threading.Event() if stop is None else stop
+    if rates:
+        require_known(rates)
     counts: dict[str, KeptFresh] = {}
-    runs = _found(_seconds(within), _seconds(idle), provider, shard, counts)
+    runs = [
+        run
+        for of_backend in _backends(provider)
+        for run in _found(*of_backend, _seconds(within), _seconds(idle), shard, stop, counts)
+    ]
     if dry_run:
         return counts
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
@@ -101,59 +113,108 @@ def keep_fresh(
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        _end(threads, workers, patience, wait)
     except BaseException:
-        # What has begun is ended: a refresh token may be spent.
-        stop.set()
-        for thread in threads:
-            thread.join()
+        # What has begun is ended, since a refresh token may be spent; but who insists has reasons.
+        if not stop.is_set():
+            stop.set()
+            _end(threads, workers, patience, wait)
         raise
-    finally:
-        for worker in workers:
-            worker.end()
     return counts
+
+
+def require_known(rates: Iterable[str]) -> None:
+    """Refuse rates for what is no blueprint that can refresh tokens.
+
+    Raises:
+        ConfigurationError: If there is one.
+    """
+    known = {name for _, blueprints in _backends(None) for name in blueprints}
+    for name in rates:
+        if name not in known:
+            raise ConfigurationError(
+                f"There is a rate for {name!r}, and the app has no blueprint of that name that can "
+                f"refresh tokens. It has: {', '.join(sorted(known))}."
+            )
 
 
 def _seconds(duration: timedelta | None) -> float | None:
     return None if duration is None else duration.total_seconds()
 
 
-def _found(
-    within: float | None,
-    idle: float | None,
-    provider: str | None,
-    shard: Shard | None,
-    counts: dict[str, KeptFresh],
-) -> list[Run]:
-    """Read through the backends, and return what is due."""
-    runs: list[Run] = []
+def _backends(provider: str | None) -> list[AppBackend]:
+    """Return the backends with tokens that can be refreshed, each with its blueprints for that."""
+    found = []
     for backend, blueprints in app_backends():
-        of_backend: dict[str, Run] = {}
-        for name, blueprint in blueprints.items():
-            is_wanted = provider in (None, name)
-            if is_wanted and _can_refresh(backend, blueprint):
-                due = Due(within, idle, counts.setdefault(name, KeptFresh()))
-                of_backend[name] = Run(backend, blueprint, due)
-        if not of_backend:
-            continue
-        if isinstance(backend, UserScopedBackend):
-            dues = {name: run.due for name, run in of_backend.items()}
-            only = next(iter(of_backend)) if len(of_backend) == 1 else None
-            look_through(backend.store.records(only, None, shard), dues, counts)
-        else:
-            for run in of_backend.values():
-                run.due.look_at(run.slot(None).read(fresh=True), PLAIN)
-        for run in of_backend.values():
-            run.items = deque(run.due.in_order())
-        runs += of_backend.values()
-    if not counts:
+        chosen = {
+            name: blueprint
+            for name, blueprint in blueprints.items()
+            if provider in (None, name) and _can_refresh(backend, blueprint)
+        }
+        if chosen:
+            found.append(AppBackend(backend, chosen))
+    if not found:
         wanted = "" if provider is None else f" named {provider!r}"
         raise ConfigurationError(
             f"The app has no blueprint{wanted} that can refresh tokens: with a refresh_url, or "
             "auto_refresh=True, and a backend that keeps them outside of the visitors' sessions."
         )
-    return runs
+    return found
+
+
+def _found(
+    backend: Any,
+    blueprints: dict[str, Any],
+    within: float | None,
+    idle: float | None,
+    shard: Shard | None,
+    stop: threading.Event,
+    counts: dict[str, KeptFresh],
+) -> list[Run]:
+    """Read through a backend, and return what is due. What it has failed at is counted."""
+    runs = {
+        name: Run(backend, blueprint, Due(within, idle, counts.setdefault(name, KeptFresh())))
+        for name, blueprint in blueprints.items()
+    }
+    is_whole = False
+    try:
+        if isinstance(backend, UserScopedBackend):
+            dues = {name: run.due for name, run in runs.items()}
+            only = next(iter(runs)) if len(runs) == 1 else None
+            records = backend.store.records(only, None, shard)
+            is_whole = look_through(records, dues, counts, stop)
+        else:
+            for run in runs.values():
+                run.due.look_at(run.slot(None).read(fresh=True), PLAIN)
+            is_whole = True
+    except Exception as error:  # noqa: BLE001 - a backend may raise anything, and others go on
+        names = ", ".join(runs)
+        log.error("The store of %s can't be read through. %s", names, shown(error))  # noqa: TRY400
+    for name, run in runs.items():
+        run.items = deque(run.due.in_order())
+        counts[name].unread_stores = int(not is_whole)
+    return list(runs.values())
+
+
+def _end(
+    threads: list[threading.Thread], workers: list[Worker], patience: float, wait: Wait | None
+) -> None:
+    """Wait until all is done, and then for stores that have refused refreshed tokens."""
+    for thread in threads:
+        thread.join()
+    waited = 0.0
+    while (unsaved := sum(worker.unsaved for worker in workers)) and waited < patience:
+        if not waited:
+            log.warning(
+                "%d refreshed tokens of %s wait for their store, for up to %g seconds. They are in "
+                "this process only. To end it at once, and lose them, interrupt it again.",
+                *(unsaved, ", ".join(each.name for each in workers if each.unsaved), patience),
+            )
+        # What is spent has to be stored, also if the work is to stop.
+        (wait or time.sleep)(1.0)
+        waited += 1.0
+    for worker in workers:
+        worker.end()
 
 
 def _can_refresh(backend: Any, blueprint: Any) -> bool:

@@ -69,8 +69,9 @@ def purge(
             missing, they could be read again with it.
         dead_for: Remove tokens whose access token ended so long ago, and which have no refresh
             token; ``None``, the default, for none.
-        older_than: Of all these, only records that were last written so long ago; those for which
-            that can't be read are not removed then. ``None``, the default, for any.
+        older_than: Of all these, only records that were last written so long ago or, where a grant
+            has ended, of those that have ended so long ago; those for which that can't be read are
+            not removed then. ``None``, the default, for any.
         dry_run: Whether to count only.
 
     Raises:
@@ -116,8 +117,14 @@ def _reason(found: Found, dead_for: timedelta | None) -> Useless | None:
 def _is_old(found: Found, age: timedelta | None) -> bool:
     if age is None:
         return True
-    stored = found.stored
-    return isinstance(stored, TokenDocument) and clock.now() - stored.updated_at >= age
+    stored, record = found.stored, found.record
+    if not isinstance(stored, TokenDocument):
+        return False
+    failure, since = stored.refresh_failure, stored.updated_at
+    if failure is not None and isinstance(record, TokenDocument) and record.grant_ended:
+        # What is left of a grant has the date at which its token was written.
+        since = failure.since
+    return clock.now() - since >= age
 
 
 def _remove(found: Found) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,15 +21,26 @@ from ..consumer.refresh.remembered import failure_of, may_be_tried, one_more
 from ..consumer.refusal import Refusal
 from ..consumer.token_endpoint import TokenEndpoint
 from ..consumer.transport import quiet
-from ..errors import BackendError, TokenRefreshError, TokenRevoked, VersionConflict
+from ..errors import (
+    BackendError,
+    BackendUnavailable,
+    FlaskDanceNoSQLError,
+    TokenRefreshError,
+    TokenRevoked,
+    VersionConflict,
+)
 from .due import Due, KeptFresh, fingerprint, unpacked
 from .pace import Pace, Wait
 
 log = logging.getLogger(__name__)
 
 MOST_THREADS = 16
-# After so many failures one after the other it is the provider that fails.
+# After so many failures of one kind, one after the other, it is not the tokens that fail.
 _OUTAGE = 10
+_EACH_TIME = {
+    "failed": "the provider fails each time",
+    "broken": "their backend, or a hook or setting of the blueprint, fails each time",
+}
 # After having been asked so often, one time after the other, to wait.
 _MOST_HOLDS = 5
 
@@ -80,17 +90,18 @@ class Worker:
         self.items, self.rate = run.items, rate
         self._app, self._run, self._counts = app, run, counts
         self._patience, self._stop, self._tell = patience, stop, tell
-        # What is spent has to be stored, also if the work is to stop.
-        self._wait_for_store = wait or time.sleep
-        self._pace = Pace(rate, wait or stop.wait)
+        self._wait = wait or stop.wait
+        self._pace = Pace(rate, self._wait)
         self._rescue = run.blueprint.flights.rescue
         self._mutex = threading.Lock()
         # Since the last success, or end of a grant.
-        self._failures = self._holds = 0
-        self._is_out = False
+        self._failures: Counter[str] = Counter()
+        self._holds = 0
+        self._is_out = self._is_store_away = False
 
     def run(self) -> None:
         """Refresh one token after the other, the most urgent first."""
+        waited = 0.0
         while not self._is_over():
             try:
                 item = self.items.pop()
@@ -99,42 +110,69 @@ class Worker:
             try:
                 with self._app.app_context(), quiet():
                     outcome = self._refresh(item)
+            except BackendUnavailable as error:
+                # Below the others: it may be out for some of them only.
+                self.items.appendleft(item)
+                waited = self._wait_for_store(waited, error)
+                continue
             except Exception as error:  # noqa: BLE001 - a backend or a setting may raise anything
-                # What it shows may be secret.
-                kind = type(error).__name__
-                log.warning("A token of %r was not refreshed: %s", self._run.blueprint.name, kind)
-                outcome = "failed"
+                log.warning("A token of %r was not refreshed: %s", self.name, shown(error))
+                outcome = "broken"
+            waited, self._is_store_away = 0.0, False
             if outcome is None:
                 # Above the others, since it was more urgent.
                 self.items.append(item)
             else:
                 self._count(outcome)
 
+    @property
+    def name(self) -> str:
+        """The blueprint's name."""
+        name: str = self._run.blueprint.name
+        return name
+
+    @property
+    def unsaved(self) -> int:
+        """How many refreshed tokens the store has refused so far."""
+        waiting: int = self._rescue.waiting
+        return waiting
+
     def end(self) -> None:
-        """Wait until refreshed tokens that the store has refused are stored, and count the rest."""
-        self._store_answers()
+        """Count what is left."""
         with self._mutex:
             self._counts.left += len(self.items)
-            self._counts.unsaved = self._rescue.waiting
+            self._counts.unsaved = self.unsaved
 
     def _is_over(self) -> bool:
         return self._is_out or self._stop.is_set()
 
     def _count(self, outcome: str) -> None:
         with self._mutex:
-            self._counts.add(outcome)
-            if outcome == "failed":
-                self._failures += 1
-                if self._failures >= _OUTAGE:
-                    self._give_up("it fails each time")
+            self._counts.add("failed" if outcome == "broken" else outcome)
+            if outcome in _EACH_TIME:
+                self._failures[outcome] += 1
+                if self._failures[outcome] >= _OUTAGE:
+                    self._give_up(_EACH_TIME[outcome])
             elif outcome in ("refreshed", "ended"):
-                self._failures = self._holds = 0
+                self._failures.clear()
+                self._holds = 0
         self._tell(0)
 
     def _give_up(self, reason: str) -> None:
         if not self._is_out:
-            log.error("Provider %r is left for now: %s.", self._run.blueprint.name, reason)
+            log.error("The tokens of %r are left for now: %s.", self.name, reason)
         self._is_out = True
+
+    def _wait_for_store(self, waited: float, error: BackendUnavailable) -> float:
+        """Wait a second for a store that does not answer, or give it up. Returns the new sum."""
+        with self._mutex:
+            if waited >= self._patience:
+                self._give_up("their store does not answer")
+            elif not self._is_store_away:
+                self._is_store_away = True
+                log.warning("The tokens of %r wait for their store. %s", self.name, error)
+        self._wait(1.0)
+        return waited + 1.0
 
     def _refresh(self, item: bytes) -> str | None:
         """Refresh a token. Returns what has become of it, or ``None`` if it is to be tried again.
@@ -149,8 +187,8 @@ class Worker:
         if not may_be_tried(held):
             return "waiting"
         # Were the store to lose what it is given, no more may be spent.
-        if not self._store_answers():
-            self._give_up("its store takes nothing")
+        if not self._store_takes():
+            self._give_up("their store takes nothing")
         return self._ask(slot, held) if self._pace.take(self._is_over) else None
 
     def _ask(self, slot: TokenSlot, held: StoredToken) -> str | None:
@@ -185,7 +223,7 @@ class Worker:
         with self._mutex:
             self._holds += is_first
             if seconds > self._patience or self._holds > _MOST_HOLDS:
-                self._give_up("it asks to wait")
+                self._give_up("the provider asks to wait")
         return not self._is_out
 
     def _remember(self, slot: TokenSlot, stored: StoredToken, refusal: Refusal) -> None:
@@ -202,10 +240,18 @@ class Worker:
         except BackendError as error:
             log.warning("How a refresh has failed is not kept. %s", error)
 
-    def _store_answers(self) -> bool:
-        """Wait while the store refuses refreshed tokens. Returns whether it takes them."""
+    def _store_takes(self) -> bool:
+        """Wait while the store refuses refreshed tokens. Returns whether it takes them.
+
+        That this is to stop is no reason to say that it does not.
+        """
         waited = 0.0
-        while self._rescue.waiting and waited < self._patience:
-            self._wait_for_store(1.0)
+        while self.unsaved and waited < self._patience and not self._is_over():
+            self._wait(1.0)
             waited += 1.0
-        return not self._rescue.waiting
+        return not self.unsaved or self._is_over()
+
+
+def shown(error: Exception) -> str:
+    """Return what may be shown of an error: only those of this package have no secret in them."""
+    return str(error) if isinstance(error, FlaskDanceNoSQLError) else type(error).__name__

@@ -14,7 +14,7 @@ from ..consumer.backend.store.moving import MovingStore
 from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
 from .found import (
-    LeftRecord,
+    LeftRecords,
     Told,
     left_if_it_fails,
     require_keys,
@@ -37,7 +37,7 @@ class Resealed:
         current: How many had that key already, or got it from somebody else meanwhile or, where
             tokens move between two stores, along with the same record in the other one.
         ended: How many are over, which are left to the database to drop.
-        left: The others, each with its reason.
+        left: The others: the first thousand, each with its reason, and the ``total``.
 
     .. versionadded:: 1.0
     """
@@ -46,7 +46,7 @@ class Resealed:
     resealed: int = 0
     current: int = 0
     ended: int = 0
-    left: list[LeftRecord] = field(default_factory=list)
+    left: LeftRecords = field(default_factory=LeftRecords)
 
 
 def reseal(
@@ -129,7 +129,7 @@ def _look_at(
         except VersionConflict:
             # Past any cache, which is told what is there.
             document = store.inner.load_fresh(key)
-    result.left.append(LeftRecord(key, "it is written again and again. Reseal once more."))
+    result.left.note(key, "it is written again and again. Reseal once more.")
 
 
 def _is_current(store: SealedStore, key: TokenKey, document: TokenDocument) -> bool:

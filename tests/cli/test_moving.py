@@ -22,6 +22,7 @@ from flask_dance_nosql.consumer.backend import (
     UserScopedBackend,
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.operations.found import LISTED
 from flask_dance_nosql.testing import make_document
 
 OLD, NEW = (TokenCipher.generate_key() for _ in range(2))
@@ -98,6 +99,20 @@ def test_reseal_as_json() -> None:
     assert "  left: 'github plain -': " in run(app_with(backend), "reseal").output
 
 
+def test_a_thousand_of_what_is_left_are_printed() -> None:
+    """And how many others there are."""
+    store = MemoryStore()
+    backend = two_keys(store)
+    for number in range(LISTED + 5):
+        store.save(make_document(TokenKey("github", f"plain-{number}")))
+    result = run(app_with(backend), "reseal")
+    assert result.exit_code == 1
+    assert result.output.count("  left: ") == LISTED + 1
+    assert result.output.endswith("  left: 5 others\n")
+    [told] = json.loads(run(app_with(backend), "reseal", "--json").stdout)
+    assert (len(told["left"]), told["left_total"]) == (LISTED, LISTED + 5)
+
+
 def test_reseal_needs_a_cipher() -> None:
     """Without one, and without a store, it says so."""
     for backend in (backend_of(MemoryStore()), MemoryBackend()):
@@ -128,6 +143,18 @@ def test_copy_from_another_store(target: MemoryStore) -> None:
     assert "places:target: 1 records, 0 copied, 1 there already" in result.output
 
 
+def test_copy_of_a_provider_that_nobody_knows(target: MemoryStore) -> None:
+    """One of which the app has a blueprint may have no records; another one is mistyped."""
+    target.save(make_document(TokenKey("gone", "1"), {"access_token": SECRET}))
+    app = app_with(backend_of(MemoryStore()))
+    call = ("copy", "--from", "places:target", "--to", "places:made", "--provider")
+    for verify in ((), ("--verify",)):
+        for known in ("gone", "github"):
+            assert run(app, *call, known, *verify).exit_code == 0
+        result = run(app, *call, "githb", *verify)
+        assert (result.exit_code, "'githb'" in result.output) == (1, True)
+
+
 def test_verify_tells_what_differs(target: MemoryStore) -> None:
     """The exit code is 1 until both have the same; what is there only is removed on demand."""
     app = app_with(backend_of(MemoryStore()))
@@ -153,12 +180,13 @@ def test_verify_tells_what_differs(target: MemoryStore) -> None:
         (["copy", "--from", "places:target"], "--from needs --to"),
         (
             ["copy", "--to", "no.such:thing"],
-            "can't be imported as MODULE:NAME: No module named 'no'",
+            "no.such:thing can't be had as MODULE:NAME: ModuleNotFoundError.",
         ),
-        (["copy", "--to", "places:nothing"], "module 'places' has no attribute"),
+        (["copy", "--to", "places:nothing"], "AttributeError"),
         (["copy", "--to", "places:number"], "places:number is neither"),
         (["copy", "--to", "places:unrelated"], "places:unrelated is neither"),
-        (["copy", "--to", "places"], "can't be imported"),
+        (["copy", "--to", "places"], "can't be had"),
+        (["copy", "--to", "places:target", "--to", "places:made"], "--to takes one value"),
         (["copy", "--to", "places:target", "--delete-extra"], "goes with --verify"),
         (["copy", "--to", "places:target", "--shard", "5/4"], "no part 5 of 4"),
     ],

@@ -25,6 +25,7 @@ from flask_dance_nosql.consumer import token_deleted
 from flask_dance_nosql.consumer.backend import (
     MongoBackend,
     RedisBackend,
+    TenantCipher,
     TokenCipher,
     UserScopedBackend,
 )
@@ -235,19 +236,121 @@ def test_a_store_that_is_not_there(
 def test_a_crash_tells_no_secret(
     small_fleet: Fleet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of a store that somebody has written ends in a traceback without any."""
+    """A fault of a store that somebody has written ends in a line that names its kind."""
     records = small_fleet.kept.store.records
 
     def failing(*arguments: Any) -> Iterator[Any]:
         yield from records(*arguments)
-        raise ZeroDivisionError
+        raise ZeroDivisionError(PASSWORD)
 
     monkeypatch.setattr(small_fleet.kept.store, "records", failing)
     seen = Seen(small_fleet.app, caplog)
-    assert isinstance(seen.run(["list"]).exception, ZeroDivisionError)
     for call in every_call():
-        seen.run(call)
-    assert seen.found(small_fleet.secrets) == []
+        assert isinstance(seen.run(call).exception, SystemExit | None), call
+    assert seen.found([*small_fleet.secrets, PASSWORD]) == []
+    assert "tokens list failed: ZeroDivisionError. The option --traceback" in seen.text["list"]
+    # It is shown to who asks for it.
+    assert isinstance(seen.run(["--traceback", "list"]).exception, ZeroDivisionError)
+    assert PASSWORD in seen.text["--traceback list"]
+
+
+def failing_place(*_: Any) -> Any:
+    """Fail as drivers do: with an address that has the password in it."""
+    raise RuntimeError(f"no route to mongodb://admin:{PASSWORD}@127.0.0.1:1/mydb")
+
+
+def place_with_arguments(url: str) -> Any:
+    """Return nothing: a command has no argument to give."""
+
+
+def mongo_of_a_bad_port() -> Any:
+    """Return a backend of a URL whose port is none, which pymongo shows in its error."""
+    return MongoBackend(f"mongodb://admin:x@127.0.0.1:{PASSWORD}/mydb.tokens", user_id="ann")
+
+
+def redis_of_a_bad_port() -> Any:
+    """Return a backend of a URL whose port is none, which redis-py shows in its error."""
+    return RedisBackend(f"redis://:{PASSWORD}@127.0.0.1:{PASSWORD}/0", user_id="ann")
+
+
+def sql_of_a_bad_url() -> Any:
+    """Return a backend of a URL that SQLAlchemy does not take."""
+    engine = create_engine(f"admin:{PASSWORD}@127.0.0.1/mydb")
+    return UserScopedBackend(SQLAlchemyStore(OAuth, Session(engine)), user_id="ann")
+
+
+HERE = __name__
+WRONG_PLACES = [
+    ".relative:name",
+    ":name",
+    f"{HERE}:",
+    f"{HERE}:nothing",
+    f"{HERE}:PASSWORD",
+    f"{HERE}:failing_place",
+    f"{HERE}:place_with_arguments",
+    f"{HERE}:sql_of_a_bad_url",
+    "no_such_module:name",
+]
+
+
+@pytest.mark.parametrize("place", WRONG_PLACES)
+@pytest.mark.parametrize("option", ["--to", "--from"])
+def test_a_wrong_place(
+    small_fleet: Fleet, caplog: pytest.LogCaptureFixture, place: str, option: str
+) -> None:
+    """Whatever is wrong with it, the option is told, and nothing that an error says."""
+    seen = Seen(small_fleet.app, caplog)
+    call = ["copy", option, place] + ([] if option == "--to" else ["--to", f"{HERE}:other_place"])
+    result = seen.run(call)
+    assert result.exit_code == 2, result.output
+    assert f"Invalid value for {option}: " in result.stderr
+    assert seen.found([*small_fleet.secrets, PASSWORD]) == []
+
+
+@pytest.mark.parametrize("place", ["mongo_of_a_bad_port", "redis_of_a_bad_port"])
+def test_a_place_whose_client_fails_later(
+    small_fleet: Fleet, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    """A URL may be opened at first use."""
+    seen = Seen(small_fleet.app, caplog)
+    result = seen.run(["copy", "--to", f"{HERE}:{place}"])
+    assert (result.exit_code in (1, 2), type(result.exception)) == (True, SystemExit)
+    assert seen.found([*small_fleet.secrets, PASSWORD]) == []
+
+
+def of_tenants(app: Any, kept: Any) -> Any:
+    """Return an app whose function that gives keys fails."""
+    backend = UserScopedBackend(kept, user_id="ann", cipher=TenantCipher(failing_place))
+    return make_app(blueprint_of("acme", backend, "http://127.0.0.1:1", auto_refresh=True))
+
+
+def of_teardown(app: Any, _: Any) -> Any:
+    """Return the app, with a function that fails at the end of each context."""
+    app.teardown_appcontext(failing_place)
+    return app
+
+
+def of_a_bad_url(*_: Any) -> Any:
+    """Return an app whose backend opens its URL at first use, and can't."""
+    return make_app(blueprint_of("acme", mongo_of_a_bad_port(), "http://127.0.0.1:1"))
+
+
+BROKEN = {"keys": of_tenants, "teardown": of_teardown, "url": of_a_bad_url}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_application(
+    small_fleet: Fleet, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """What fails in it ends a command as what fails in a store does."""
+    seen = Seen(BROKEN[name](small_fleet.app, small_fleet.kept.store), caplog)
+    for call in every_call():
+        result = seen.run(call)
+        assert result.exit_code in (0, 1, 2), (call, result.output)
+        assert isinstance(result.exception, SystemExit | None), call
+        assert "cause says" not in result.output
+    assert seen.found([*small_fleet.secrets, PASSWORD]) == []
+    assert any("failed: " in text or "no answer" in text for text in seen.text.values())
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from msgspec.structs import replace
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import TokenKey
-from flask_dance_nosql.operations import purge, purging
+from flask_dance_nosql.operations import keep_fresh, purge, purging
 from flask_dance_nosql.testing import make_document
 
-from ..fleet import Fleet, fleet, kept, rotating, small_fleet
+from ..fleet import Fleet, failed, fleet, kept, rotating, small_fleet
 from ..rotating import RotatingProvider
 
 __all__ = ["fleet", "kept", "rotating", "small_fleet"]
@@ -87,6 +88,37 @@ def test_only_old_records(small_fleet: Fleet) -> None:
     with small_fleet.app.app_context():
         assert purge(ended=True, older_than=timedelta(hours=1)).removed == {"ended": 0}
         assert purge(ended=True, older_than=timedelta(0)).removed == {"ended": 1}
+
+
+def test_an_age_counts_from_the_end_of_a_grant(small_fleet: Fleet) -> None:
+    """Not from the last write of the token, nor from the first failure, which came before."""
+    now = clock.now()
+    for user_id, days in (("long", 31), ("short", 0)):
+        small_fleet.save(
+            *("acme", user_id, None, {}),
+            updated_at=now - timedelta(days=90),
+            refresh_failure=replace(failed(needs_login=True), since=now - timedelta(days=days)),
+        )
+    with small_fleet.app.app_context():
+        assert purge(needs_login=True, older_than=timedelta(days=30)).removed == {"needs-login": 1}
+    assert ("acme", "long", None) not in present(small_fleet)
+    assert {("acme", "short", None), ("acme", "cat", None)} <= present(small_fleet)
+
+
+def test_a_grant_that_has_just_ended(small_fleet: Fleet) -> None:
+    """It stays for the time that is given, however long its refreshes have failed before."""
+    rotating = small_fleet.rotating
+    old, start = timedelta(days=60), clock.now()
+    with time_machine.travel(start - old, tick=False):
+        small_fleet.put("acme", "bob", expires_at=1.0, refreshes=True, failure=failed())
+    rotating.grants["acme-bob-None"].has_ended = True
+    purged: dict[str, Any] = {"needs_login": True, "provider": "acme", "user_id": "bob"}
+    with small_fleet.app.app_context():
+        assert keep_fresh(provider="acme", rate=1e6)["acme"].ended >= 1
+        assert purge(**purged, older_than=timedelta(days=30)).removed == {"needs-login": 0}
+        with time_machine.travel(start + timedelta(days=31), tick=False):
+            done = purge(**purged, older_than=timedelta(days=30))
+    assert done.removed == {"needs-login": 1}
 
 
 def test_only_of_a_provider(small_fleet: Fleet) -> None:

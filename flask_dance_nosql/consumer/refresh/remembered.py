@@ -42,7 +42,7 @@ def one_more(before: RefreshFailure | None, refusal: Refusal) -> RefreshFailure:
     pause *= 1 - random.random() / 2  # noqa: S311 - it spreads load, and protects nothing
     return RefreshFailure(
         count=count,
-        since=now if before is None else before.since,
+        since=now if before is None or refusal.has_ended else before.since,
         next_try=now + timedelta(seconds=int(max(pause, refusal.retry_after or 0.0))),
         reason=refusal.reason,
         needs_login=refusal.has_ended or refusal.is_definite,

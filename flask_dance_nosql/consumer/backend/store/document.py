@@ -111,7 +111,8 @@ class RefreshFailure(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         count: How many have failed.
-        since: When the first of them failed, as aware UTC time.
+        since: When the first of them failed, as aware UTC time; of a grant that has ended, when
+            that was found out.
         next_try: When :doc:`keep-fresh </keeping-alive>` tries again, as aware UTC time.
         reason: Why the last one failed: text that may be shown.
         needs_login: Whether the provider has refused in a way that asking again does not change, so

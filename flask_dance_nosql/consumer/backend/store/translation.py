@@ -87,4 +87,4 @@ def _translation(store: Translating, operation: str, error: Exception) -> Backen
     if store.is_unavailable(error):
         hint = store.hint(error) or "Is the server up and within reach?"
         return BackendUnavailable(operation, backend, f"no answer ({name}). {hint}")
-    return BackendError(operation, backend, f"refused ({name}). The cause says more.")
+    return BackendError(operation, backend, f"refused ({name}).")
