@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from .command import Group
+from .command import Group, verbose_option
 from .copy import copy_command
 from .health import check, prepare
 from .keep_fresh import keep_fresh_command
@@ -14,17 +12,7 @@ from .people import export, forget, revoke
 from .purging import purge
 from .reseal import reseal_command
 
-tokens = Group(
-    "tokens",
-    help="Work with OAuth tokens that are stored.",
-    params=[
-        click.Option(
-            ["--traceback"],
-            is_flag=True,
-            help="Show the whole of an error. What drivers and your own code say may be secret.",
-        )
-    ],
-)
+tokens = Group("tokens", help="Work with OAuth tokens that are stored.", params=[verbose_option()])
 
 _commands = (
     *(list_tokens, show, stats, check, prepare),

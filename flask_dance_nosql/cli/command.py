@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -11,10 +13,12 @@ from flask.cli import AppGroup, with_appcontext
 
 from ..errors import FlaskDanceNoSQLError
 
+log = logging.getLogger("flask_dance_nosql")
+
 # What click itself makes of these is right; the last one is the end of a reader such as ``head``.
 _OF_CLICK = (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError)
-
-_TRACEBACK = f"{__name__}.traceback"
+_VERBOSE = f"{__name__}.verbose"
+_HINT = "The option --verbose tells where it came from."
 
 
 class Group(AppGroup):
@@ -28,15 +32,39 @@ class Group(AppGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            ctx.meta[_TRACEBACK] = ctx.params.get("traceback")
             return super().invoke(ctx)
         except _OF_CLICK:
             raise
-        except Exception as error:
-            if shows_tracebacks(ctx):
-                raise
+        except Exception as error:  # noqa: BLE001 - drivers, and code of yours, may raise anything
             what = f"{ctx.command_path} {ctx.invoked_subcommand} failed"
             raise click.ClickException(told(error, what)) from None
+
+
+def _be_verbose(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    """Show what is logged, until the command ends."""
+    if value and not ctx.meta.get(_VERBOSE):
+        ctx.meta[_VERBOSE] = True
+        handler, level = logging.StreamHandler(), log.level
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.DEBUG)
+
+        def be_quiet() -> None:
+            log.removeHandler(handler)
+            log.setLevel(level)
+
+        ctx.find_root().call_on_close(be_quiet)
+
+
+def verbose_option() -> click.Option:
+    """Return the option ``--verbose``, which the group has, and each command."""
+    return click.Option(
+        ["--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=_be_verbose,
+        help="Show what is logged, and where an error came from; no secrets.",
+    )
 
 
 class Command(click.Command):
@@ -63,25 +91,36 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
         name: The command's name.
     """
 
-    def made(function: Callable[..., Any]) -> click.Command:
-        return click.command(name, cls=Command)(with_appcontext(function))
+    def decorated(function: Callable[..., Any]) -> click.Command:
+        made = click.command(name, cls=Command)(with_appcontext(function))
+        made.params.append(verbose_option())
+        return made
 
-    return made
+    return decorated
 
 
 def told(error: Exception, what: str) -> str:
-    """Return what may be shown of an error.
+    """Return what may be shown of an error, with where it came from if the command is verbose.
 
     Args:
         error: The error.
         what: What has failed, if the error is not one of this package, which says so itself.
     """
-    hint = "The option --traceback, before the command's name, shows more; that may be secret."
-    if not isinstance(error, FlaskDanceNoSQLError):
-        return f"{what}: {type(error).__name__}. {hint}"
-    return str(error) if error.__cause__ is None else f"{error} {hint}"
+    is_own = isinstance(error, FlaskDanceNoSQLError)
+    text = str(error) if is_own else f"{what}: {type(error).__name__}."
+    if click.get_current_context().meta.get(_VERBOSE):
+        return "\n".join([text, *_origins(error)])
+    return text if is_own and error.__cause__ is None else f"{text} {_HINT}"
 
 
-def shows_tracebacks(ctx: click.Context) -> bool:
-    """Whether the operator has asked for tracebacks, in the context of the group or a command."""
-    return bool(ctx.meta.get(_TRACEBACK))
+def _origins(error: BaseException | None) -> Iterator[str]:
+    """Yield the kinds of an error and of its causes, and the places in the code, newest last.
+
+    Neither messages nor lines of code are among it: a driver's message, and a line that makes a
+    client, may have a password in them.
+    """
+    while error is not None:
+        yield f"{type(error).__module__}.{type(error).__qualname__}"
+        for frame in traceback.extract_tb(error.__traceback__):
+            yield f"  {frame.filename}:{frame.lineno} in {frame.name}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -16,7 +16,7 @@ from ..consumer.backend.store.shard import Shard
 from ..operations.comparing import Compared, Place, compare_tokens
 from ..operations.copying import Copied, copy_tokens
 from ..operations.found import store_of
-from .command import command, shows_tracebacks, told
+from .command import command, told
 from .left import shown, tell_left
 from .options import (
     chosen_stores,
@@ -137,9 +137,7 @@ def _imported(name: str, option: str) -> Place:
             found = getattr(found, part)
         is_maker = callable(found) and not isinstance(found, type | UserScopedBackend | TokenStore)
         place: Any = found() if is_maker else found
-    except Exception as error:
-        if shows_tracebacks(click.get_current_context()):
-            raise
+    except Exception as error:  # noqa: BLE001 - it is code of the application's
         message = told(error, f"{name} can't be had as MODULE:NAME")
         raise click.BadParameter(message, param_hint=option) from None
     if not isinstance(place, UserScopedBackend | TokenStore):

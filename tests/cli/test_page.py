@@ -32,8 +32,9 @@ def section_of(name: str) -> nodes.section:
 
 @pytest.mark.parametrize("name", sorted(tokens.commands))
 def test_the_page_names_each_option(name: str) -> None:
-    """And each option that a table names is one of the command."""
+    """And each option that a table names is one of the command; all have ``--verbose``."""
     known = {option for each in tokens.commands[name].params for option in each.opts}
+    known.remove("--verbose")
     tables = section_of(name).findall(nodes.tbody)
     rows = [row for table in tables for row in table.findall(nodes.row)]
     literals = [each.astext() for row in rows for each in row[0].findall(nodes.literal)]
@@ -55,5 +56,5 @@ def test_examples_are_understood(
     calls = [shlex.split(call) for program, _, call in lines if program.startswith("flask")]
     assert {call[0] for call in calls} >= {"list", "show", "stats", "revoke", "forget", "purge"}
     for call in calls:
-        done = small_fleet.run(*("acme" if word == "github" else word for word in call))
+        done = small_fleet.run(*(word.replace("github", "acme") for word in call))
         assert done.exit_code in (0, 1), (call, done.output)
