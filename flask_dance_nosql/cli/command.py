@@ -68,10 +68,14 @@ def verbose_option() -> click.Option:
 
 
 class Command(click.Command):
-    """A command none of whose options is given twice, unless it takes several values.
+    """A command with the option ``--verbose``, and none of whose options is given twice.
 
-    Click would take the last one, and say nothing.
+    Of two values, where an option takes one, click would take the last, and say nothing.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(verbose_option())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments."""
@@ -92,9 +96,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """
 
     def decorated(function: Callable[..., Any]) -> click.Command:
-        made = click.command(name, cls=Command)(with_appcontext(function))
-        made.params.append(verbose_option())
-        return made
+        return click.command(name, cls=Command)(with_appcontext(function))
 
     return decorated
 

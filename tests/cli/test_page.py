@@ -34,7 +34,7 @@ def section_of(name: str) -> nodes.section:
 def test_the_page_names_each_option(name: str) -> None:
     """And each option that a table names is one of the command; all have ``--verbose``."""
     known = {option for each in tokens.commands[name].params for option in each.opts}
-    known.discard("--verbose")
+    known.remove("--verbose")
     tables = section_of(name).findall(nodes.tbody)
     rows = [row for table in tables for row in table.findall(nodes.row)]
     literals = [each.astext() for row in rows for each in row[0].findall(nodes.literal)]
