@@ -1,6 +1,7 @@
 """Resealing and copying beside live traffic, by processes that are killed and begin again.
 
-``OPERATIONS_TOKENS`` says with how many tokens, 60 unless told else.
+``OPERATIONS_TOKENS`` says with how many tokens, 60 unless told else, and ``OPERATIONS_CHAIN`` from
+where to where they are copied, such as ``redis postgresql redis``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from .places import KINDS, address_of, key_of, put_quickly, store_at
 from .worker import STEP
 
 TOKENS = int(os.environ.get("OPERATIONS_TOKENS", "60"))
+CHAIN = os.environ.get("OPERATIONS_CHAIN", "mongo redis postgresql mongo").split()
 TIMEOUT = 100 + TOKENS // 20
 PAGE = 1000
 Place = tuple[str, str, str, list[Any]]
@@ -230,14 +232,14 @@ def test_resealing_is_half_as_quick_as_a_plain_walk(
 
 
 def test_copying_around(request: pytest.FixtureRequest, opened: ExitStack) -> None:
-    """From MongoDB to Redis to PostgreSQL to MongoDB, beside readers and writers of the source.
+    """From store to store, beside readers and writers of the source.
 
     Each copy is killed in the middle and begun again. After a last pass without writers, each token
     is the one that was written last. The memory that it takes does not grow with the tokens.
     """
     places: list[Place] = []
     backends: list[UserScopedBackend] = []
-    for number, kind in enumerate(("mongo", "redis", "postgresql", "mongo")):
+    for number, kind in enumerate(CHAIN):
         place = (kind, address_of(kind, request), f"copy{number}")
         store = open_empty(*place, opened)
         keys = [TokenCipher.generate_key()]
@@ -246,7 +248,7 @@ def test_copying_around(request: pytest.FixtureRequest, opened: ExitStack) -> No
         if number == 0:
             fill(kind, backends[0], store)
     written = dict.fromkeys(map(key_of, range(TOKENS)), 0)
-    for number in range(3):
+    for number in range(len(CHAIN) - 1):
         source, target = places[number : number + 2]
         traffic = Traffic(backends[number], TOKENS)
         traffic.written = written
