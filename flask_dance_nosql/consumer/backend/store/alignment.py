@@ -67,7 +67,7 @@ class Alignment:
         for _ in range(_ROUNDS):
             following, leading = found[0], None
             if self._counts and following is not None:
-                leading = self._leading(key)
+                leading = self.leading(key)
             if following is None or leading is None or not self.outranks(following, leading):
                 break
             try:
@@ -83,7 +83,8 @@ class Alignment:
             break
         return found, if_version
 
-    def _leading(self, key: TokenKey) -> TokenDocument | None:
+    def leading(self, key: TokenKey) -> TokenDocument | None:
+        """Return what the leader has, if that can be read."""
         with suppress(CorruptToken):
             return self._leader.load_fresh(key)
         return None
@@ -102,6 +103,8 @@ class Alignment:
         key: TokenKey,
         known: tuple[TokenDocument, Followed] | None = None,
         removed: TokenDocument | None = None,
+        *,
+        keeps_later: bool = False,
     ) -> TokenDocument | None:
         """Make both stores alike. It raises an error of the follower.
 
@@ -109,43 +112,44 @@ class Alignment:
             key: The key.
             known: What has just been saved to the leader, and what the follower had before;
                 ``None``, the default, to load both.
-            removed: What was to be removed from both, and nothing else: another token in the
-                follower that has a higher version was written since, and stays. ``None``, the
-                default, to remove whatever the follower has if the leader has nothing.
+            removed: What was removed from both, and is again if somebody has copied it meanwhile.
+                ``None``, the default, for nothing.
+            keeps_later: Whether another token in the follower, which was written since, stays if
+                the leader has nothing; default: no, whatever it has is removed then.
 
         Returns:
             What the leader has.
         """
-        refused = False
+        refused, latest = False, removed
         for _ in range(_ROUNDS):
             try:
                 leading, followed = known or self._both(key)
             except CorruptToken:
                 return None
-            if leading and removed and leading.version > removed.version:
+            if leading and latest and leading.version > latest.version:
                 # If it is gone at the next look, it was removed, too.
-                removed = leading
+                latest = leading
             try:
-                if leading is None:
-                    if self._is_gone(key, followed, removed):
-                        return None
-                elif self._is_alike(leading, followed, is_older=known is not None):
+                if leading and removed and _is_of_before(leading, removed):
+                    self._leader.delete(key, if_version=leading.version)
+                elif leading and self._is_alike(leading, followed, is_older=known is not None):
                     return leading
+                elif not leading and self._is_gone(key, followed, latest if keeps_later else None):
+                    return None
             except VersionConflict:
                 pass
             except AccountAlreadyLinked as error:
-                if refused:
-                    reason = "somebody else has the account there. Look at both records."
-                    name = type(self._follower).__name__
-                    raise BackendError("put", name, reason) from error
+                self._settle_owners(key, error, refused=refused)
                 refused = True
-                self._settle_owners(key, error)
             known = None
         log.warning("A token is written so often that two stores are not alike yet.")
         return None
 
-    def _settle_owners(self, key: TokenKey, error: AccountAlreadyLinked) -> None:
+    def _settle_owners(self, key: TokenKey, error: AccountAlreadyLinked, *, refused: bool) -> None:
         """Whoever had an account in the store that leads has it no longer."""
+        if refused:
+            reason = "somebody else has the account there. Look at both records."
+            raise BackendError("put", type(self._follower).__name__, reason) from error
         for store in (self._follower, self._leader):
             owner = store.linked(error.provider, error.provider_user_id)
             if owner is not None and owner != key:
@@ -205,7 +209,7 @@ class Alignment:
         for _ in range(_ROUNDS):
             # First of all, since a process in which it leads writes there first.
             following, version = self.followed(key)
-            leading = self._leading(key)
+            leading = self.leading(key)
             if leading is not None and leading.version != if_version:
                 break
             if following is not None and self._counts:
@@ -247,3 +251,7 @@ class Alignment:
         else:
             new.save_apart(second, if_version=second.version)
         return True
+
+
+def _is_of_before(document: TokenDocument, removed: TokenDocument) -> bool:
+    return document.version <= removed.version and document.token == removed.token

@@ -143,6 +143,7 @@ class MovingStore(StoreWrapper):
         seen: TokenDocument | None = None
         with self._left_aside(only=_NO_KEY):
             if if_version is None:
+                seen = self._alignment.leading(key)
                 self.follower.delete(key)
             else:
                 seen = self._alignment.remove_seen(key, if_version)
@@ -152,7 +153,8 @@ class MovingStore(StoreWrapper):
             # Somebody may have written meanwhile, and brought it back there.
             if seen is not None or if_version is None:
                 with self._left_aside(only=_NO_KEY):
-                    self._alignment.settle(key, removed=seen)
+                    keeps_later = if_version is not None
+                    self._alignment.settle(key, removed=seen, keeps_later=keeps_later)
 
     def write_anew(self, key: TokenKey) -> bool:
         """Write what both have once more, as it is, with one version above theirs.
