@@ -102,9 +102,6 @@ class Alignment:
         self,
         key: TokenKey,
         known: tuple[TokenDocument, Followed] | None = None,
-        removed: TokenDocument | None = None,
-        *,
-        keeps_later: bool = False,
     ) -> TokenDocument | None:
         """Make both stores alike. It raises an error of the follower.
 
@@ -112,30 +109,22 @@ class Alignment:
             key: The key.
             known: What has just been saved to the leader, and what the follower had before;
                 ``None``, the default, to load both.
-            removed: What was removed from both, and is again if somebody has copied it meanwhile.
-                ``None``, the default, for nothing.
-            keeps_later: Whether another token in the follower, which was written since, stays if
-                the leader has nothing; default: no, whatever it has is removed then.
 
         Returns:
             What the leader has.
         """
-        refused, latest = False, removed
+        refused = False
         for _ in range(_ROUNDS):
             try:
                 leading, followed = known or self._both(key)
             except CorruptToken:
                 return None
-            if leading and latest and leading.version > latest.version:
-                # If it is gone at the next look, it was removed, too.
-                latest = leading
             try:
-                if leading and removed and _is_of_before(leading, removed):
-                    self._leader.delete(key, if_version=leading.version)
-                elif leading and self._is_alike(leading, followed, is_older=known is not None):
+                if leading is None:
+                    if self._is_gone(key, followed):
+                        return None
+                elif self._is_alike(leading, followed, is_older=known is not None):
                     return leading
-                elif not leading and self._is_gone(key, followed, latest if keeps_later else None):
-                    return None
             except VersionConflict:
                 pass
             except AccountAlreadyLinked as error:
@@ -169,7 +158,7 @@ class Alignment:
             return False
         if leading.grant_ended and not self._follower.keeps_failures:
             # There, it would be a token like any other.
-            return self._is_gone(key, followed, None)
+            return self._is_gone(key, followed)
         if following is not None and self._are_same(leading, following):
             return True
         self._follower.put(leading, if_version=version)
@@ -180,22 +169,45 @@ class Alignment:
         is_same_version = not self._counts or following.version == leading.version
         return is_same_version and leading.is_like(following, self._fields)
 
-    def _is_gone(self, key: TokenKey, followed: Followed, removed: TokenDocument | None) -> bool:
-        """Whether the follower has nothing. If not, it is removed, once, or brought back."""
+    def _is_gone(
+        self, key: TokenKey, followed: Followed, kept_after: TokenDocument | None = None
+    ) -> bool:
+        """Whether the follower has nothing. If not, it is removed, once.
+
+        Or else it is brought to the leader, if it is another token than ``kept_after``, and later.
+        """
         following, version = followed
         if following is None and version is not None:
             return True
-        is_later = (
-            following is not None
-            and removed is not None
-            and self._counts
-            and (following.version > removed.version and following.token != removed.token)
-        )
-        if following is not None and is_later:
+        if following and kept_after and self._counts and _is_later(following, kept_after):
             self._leader.put(following, if_version=0)
         else:
             self._follower.delete(key, if_version=version)
         return False
+
+    def clear(self, key: TokenKey, removed: TokenDocument | None, *, keeps_later: bool) -> None:
+        """Remove what somebody has brought back who had read it before it was removed from both.
+
+        Args:
+            key: The key.
+            removed: What was removed, if it could be read.
+            keeps_later: Whether another token stays that was written to the follower since.
+        """
+        has_removed = False
+        for _ in range(_ROUNDS):
+            with suppress(CorruptToken, VersionConflict):
+                leading, followed = self._both(key)
+                if leading is None:
+                    if self._is_gone(key, followed, removed if keeps_later else None):
+                        return
+                    has_removed = True
+                elif removed and self._counts and leading.version <= removed.version:
+                    self._leader.delete(key, if_version=leading.version)
+                else:
+                    # Whoever has written it has the follower get it, if that has it still.
+                    if has_removed:
+                        self.settle(key)
+                    return
 
     def remove_seen(self, key: TokenKey, if_version: int) -> TokenDocument | None:
         """Remove what the follower has of a document that was seen in the leader with a version.
@@ -253,5 +265,6 @@ class Alignment:
         return True
 
 
-def _is_of_before(document: TokenDocument, removed: TokenDocument) -> bool:
-    return document.version <= removed.version and document.token == removed.token
+def _is_later(document: TokenDocument, other: TokenDocument) -> bool:
+    """Whether it is another token, and not just the same one written anew."""
+    return document.version > other.version and document.token != other.token
