@@ -13,6 +13,9 @@ from .found import LeftRecords, Told, left_if_it_fails, require_keys, store_of
 
 # Somebody else writes a record while it is copied so often, at most.
 _ROUNDS = 10
+# A target that lacks so many records in a row is empty, and is not read yet: it is written to
+# without a look before. Where it is read, a token that was removed from both must not come back.
+_EMPTY = 100
 
 
 @dataclass
@@ -106,8 +109,8 @@ class _Copying:
         self._likeness = Likeness(self.source, self._target)
         self._marks = marks_of(source, target)
         self._dry_run = dry_run
-        # Whether to look before the first attempt to write: as the last record was.
-        self._expects_it = True
+        # How many records in a row the target did not have.
+        self._missing = 0
 
     def require(self, document: TokenDocument) -> None:
         """Make sure that the target can keep what a document has."""
@@ -164,12 +167,13 @@ class _Copying:
         key = document.key
         current: TokenDocument | None = None
         if_version: int | None = 0
-        if self._expects_it:
+        is_looked_at = self._dry_run or self._missing < _EMPTY
+        if is_looked_at:
             current, if_version = self._there(key)
-            self._expects_it = current is not None or self._dry_run
+            self._missing = self._missing + 1 if current is None else 0
         for _ in range(_ROUNDS):
-            if current is not None and not self._likeness.are_same(document, current):
-                # What was found may be outdated by now, and the target up to date.
+            if is_looked_at and not (current and self._likeness.are_same(document, current)):
+                # After the look: what is written or removed in both meanwhile is so in the source.
                 again = self.source.load_fresh(key)
                 if again is None:
                     return "ended"
@@ -180,7 +184,7 @@ class _Copying:
                 saved = self._target.put(document, if_version)
             except VersionConflict:
                 current, if_version = self._there(key)
-                self._expects_it = True
+                self._missing, is_looked_at = 0, True
                 continue
             # Whoever writes to the source, or removes something, may know nothing of the target.
             now = self.source.load_fresh(key)
@@ -191,6 +195,7 @@ class _Copying:
             if now.version == document.version:
                 return "copied"
             document, current, if_version = now, None, saved.version
+            is_looked_at = False
         return "left"
 
     def _there(self, key: TokenKey) -> tuple[TokenDocument | None, int | None]:

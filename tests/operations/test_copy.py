@@ -400,3 +400,25 @@ def test_what_was_found_is_not_put_over_what_both_have_by_now() -> None:
     result = copy_tokens(Walked(), target)
     assert (result.same, result.copied) == (1, 0)
     assert target.load(key_of(0)) == source.load(key_of(0))
+
+
+def test_what_was_removed_from_both_after_it_was_found_is_not_written_at_all() -> None:
+    """It does not come back for a moment, where the target is read by now."""
+    source, written_to = filled(3), []
+
+    class Read(MemoryStore):
+        def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+            written_to.append(document.key)
+            return super().save_as(document, if_version)
+
+    class Walked(MemoryStore):
+        def records(self, *_: Any) -> Iterator[TokenDocument]:
+            found = list(source.scan())
+            source.delete(key_of(1))
+            yield from found
+
+        def load_fresh(self, key: TokenKey) -> TokenDocument | None:
+            return source.load_fresh(key)
+
+    assert copy_tokens(Walked(), Read()).ended == 1
+    assert written_to == [key_of(0), key_of(2)]

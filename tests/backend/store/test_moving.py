@@ -210,6 +210,22 @@ def test_a_removal_while_a_token_moves(pair: Pair, store: str, at: str, call: in
     assert pair.tokens() in expected
 
 
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("at", ["load_fresh", "delete"])
+def test_a_copy_during_a_removal_brings_nothing_back(pair: Pair, at: str, call: int) -> None:
+    """What was read in the old store before a removal, and copied after it, is in neither."""
+    seen = pair.second.save(token("a"))
+    again = lambda: MemoryStore.save_as(pair.new, seen)  # noqa: E731 - it is one
+    pair.new.before[at] = call, again
+    pair.second.delete(KEY)
+    assert pair.tokens() == (None, None)
+    # Another login is none of that.
+    pair.new.before["load_fresh"] = 2, lambda: pair.first.save(token("login"))
+    pair.second.delete(KEY)
+    pair.new.before.clear()
+    assert pair.tokens() in ((None, None), ("login", "login"))
+
+
 @at_any_call("load_fresh", "put")
 def test_a_write_while_a_token_moves(pair: Pair, at: str, call: int) -> None:
     """What is written while a reader moves the old token over is what stays."""
@@ -471,7 +487,11 @@ def test_one_that_does_not_answer(pair: Pair, step: str) -> None:
     found = store.load_fresh(KEY)
     assert found is not None
     assert found.token == {"access_token": "b"}
-    for remove in (lambda: store.delete(KEY), lambda: store.forget("1", [KEY])):
+    removals: list[Callable[[], None]] = [
+        lambda: store.delete(KEY),
+        lambda: store.forget("1", [KEY]),
+    ]
+    for remove in removals:
         with pytest.raises(BackendUnavailable):
             remove()
     assert store.load(KEY) is not None

@@ -67,7 +67,7 @@ class Alignment:
         for _ in range(_ROUNDS):
             following, leading = found[0], None
             if self._counts and following is not None:
-                leading = self._leading(key)
+                leading = self.leading(key)
             if following is None or leading is None or not self.outranks(following, leading):
                 break
             try:
@@ -83,7 +83,8 @@ class Alignment:
             break
         return found, if_version
 
-    def _leading(self, key: TokenKey) -> TokenDocument | None:
+    def leading(self, key: TokenKey) -> TokenDocument | None:
+        """Return what the leader has, if that can be read."""
         with suppress(CorruptToken):
             return self._leader.load_fresh(key)
         return None
@@ -101,7 +102,6 @@ class Alignment:
         self,
         key: TokenKey,
         known: tuple[TokenDocument, Followed] | None = None,
-        removed: TokenDocument | None = None,
     ) -> TokenDocument | None:
         """Make both stores alike. It raises an error of the follower.
 
@@ -109,9 +109,6 @@ class Alignment:
             key: The key.
             known: What has just been saved to the leader, and what the follower had before;
                 ``None``, the default, to load both.
-            removed: What was to be removed from both, and nothing else: another token in the
-                follower that has a higher version was written since, and stays. ``None``, the
-                default, to remove whatever the follower has if the leader has nothing.
 
         Returns:
             What the leader has.
@@ -122,30 +119,26 @@ class Alignment:
                 leading, followed = known or self._both(key)
             except CorruptToken:
                 return None
-            if leading and removed and leading.version > removed.version:
-                # If it is gone at the next look, it was removed, too.
-                removed = leading
             try:
                 if leading is None:
-                    if self._is_gone(key, followed, removed):
+                    if self._is_gone(key, followed):
                         return None
                 elif self._is_alike(leading, followed, is_older=known is not None):
                     return leading
             except VersionConflict:
                 pass
             except AccountAlreadyLinked as error:
-                if refused:
-                    reason = "somebody else has the account there. Look at both records."
-                    name = type(self._follower).__name__
-                    raise BackendError("put", name, reason) from error
+                self._settle_owners(key, error, refused=refused)
                 refused = True
-                self._settle_owners(key, error)
             known = None
         log.warning("A token is written so often that two stores are not alike yet.")
         return None
 
-    def _settle_owners(self, key: TokenKey, error: AccountAlreadyLinked) -> None:
+    def _settle_owners(self, key: TokenKey, error: AccountAlreadyLinked, *, refused: bool) -> None:
         """Whoever had an account in the store that leads has it no longer."""
+        if refused:
+            reason = "somebody else has the account there. Look at both records."
+            raise BackendError("put", type(self._follower).__name__, reason) from error
         for store in (self._follower, self._leader):
             owner = store.linked(error.provider, error.provider_user_id)
             if owner is not None and owner != key:
@@ -165,7 +158,7 @@ class Alignment:
             return False
         if leading.grant_ended and not self._follower.keeps_failures:
             # There, it would be a token like any other.
-            return self._is_gone(key, followed, None)
+            return self._is_gone(key, followed)
         if following is not None and self._are_same(leading, following):
             return True
         self._follower.put(leading, if_version=version)
@@ -176,22 +169,45 @@ class Alignment:
         is_same_version = not self._counts or following.version == leading.version
         return is_same_version and leading.is_like(following, self._fields)
 
-    def _is_gone(self, key: TokenKey, followed: Followed, removed: TokenDocument | None) -> bool:
-        """Whether the follower has nothing. If not, it is removed, once, or brought back."""
+    def _is_gone(
+        self, key: TokenKey, followed: Followed, kept_after: TokenDocument | None = None
+    ) -> bool:
+        """Whether the follower has nothing. If not, it is removed, once.
+
+        Or else it is brought to the leader, if it is another token than ``kept_after``, and later.
+        """
         following, version = followed
         if following is None and version is not None:
             return True
-        is_later = (
-            following is not None
-            and removed is not None
-            and self._counts
-            and (following.version > removed.version and following.token != removed.token)
-        )
-        if following is not None and is_later:
+        if following and kept_after and self._counts and _is_later(following, kept_after):
             self._leader.put(following, if_version=0)
         else:
             self._follower.delete(key, if_version=version)
         return False
+
+    def clear(self, key: TokenKey, removed: TokenDocument | None, *, keeps_later: bool) -> None:
+        """Remove what somebody has brought back who had read it before it was removed from both.
+
+        Args:
+            key: The key.
+            removed: What was removed, if it could be read.
+            keeps_later: Whether another token stays that was written to the follower since.
+        """
+        has_removed = False
+        for _ in range(_ROUNDS):
+            with suppress(CorruptToken, VersionConflict):
+                leading, followed = self._both(key)
+                if leading is None:
+                    if self._is_gone(key, followed, removed if keeps_later else None):
+                        return
+                    has_removed = True
+                elif removed and self._counts and leading.version <= removed.version:
+                    self._leader.delete(key, if_version=leading.version)
+                else:
+                    # Whoever has written it has the follower get it, if that has it still.
+                    if has_removed:
+                        self.settle(key)
+                    return
 
     def remove_seen(self, key: TokenKey, if_version: int) -> TokenDocument | None:
         """Remove what the follower has of a document that was seen in the leader with a version.
@@ -205,7 +221,7 @@ class Alignment:
         for _ in range(_ROUNDS):
             # First of all, since a process in which it leads writes there first.
             following, version = self.followed(key)
-            leading = self._leading(key)
+            leading = self.leading(key)
             if leading is not None and leading.version != if_version:
                 break
             if following is not None and self._counts:
@@ -247,3 +263,8 @@ class Alignment:
         else:
             new.save_apart(second, if_version=second.version)
         return True
+
+
+def _is_later(document: TokenDocument, other: TokenDocument) -> bool:
+    """Whether it is another token, and not just the same one written anew."""
+    return document.version > other.version and document.token != other.token

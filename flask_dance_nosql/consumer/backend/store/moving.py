@@ -143,16 +143,17 @@ class MovingStore(StoreWrapper):
         seen: TokenDocument | None = None
         with self._left_aside(only=_NO_KEY):
             if if_version is None:
+                seen = self._alignment.leading(key)
                 self.follower.delete(key)
             else:
                 seen = self._alignment.remove_seen(key, if_version)
         try:
             self.inner.delete(key, if_version)
-        finally:
-            # Somebody may have written meanwhile, and brought it back there.
-            if seen is not None or if_version is None:
-                with self._left_aside(only=_NO_KEY):
-                    self._alignment.settle(key, removed=seen)
+        except VersionConflict:
+            self._alignment.settle(key)
+            raise
+        with self._left_aside(only=_NO_KEY):
+            self._alignment.clear(key, seen, keeps_later=if_version is not None)
 
     def write_anew(self, key: TokenKey) -> bool:
         """Write what both have once more, as it is, with one version above theirs.
