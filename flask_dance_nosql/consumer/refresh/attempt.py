@@ -96,8 +96,8 @@ class Refresh:
         self._flights = self.blueprint.flights
         self._began, self._began_at = time.monotonic(), clock.timestamp()
         self._announcements: list[Callable[[], object]] = []
-        # What becomes of it, for metrics: as long as nothing else is said, somebody else's token.
-        self._outcome = "adopted"
+        # What becomes of it, for metrics: whatever ends it unforeseen is an error.
+        self._outcome = "error"
 
     def run(self) -> StoredToken:
         """Refresh, or wait for who does, and return the token to go on with.
@@ -118,6 +118,7 @@ class Refresh:
     def _run(self) -> StoredToken:
         failure = self._failure((self.held.token or {})["refresh_token"])
         if self._works and failure and not failure.has_ended:
+            self._outcome = "known"
             return self.held
         with self._flights.turn(self.slot, self._wait) as turn:
             if turn != "ours":
@@ -148,12 +149,14 @@ class Refresh:
             for _ in range(_ROUNDS):
                 stored = slot.read(fresh=True)
                 if stored.token is None or (self.remember and not may_be_tried(stored)):
+                    self._outcome = "removed" if stored.token is None else "known"
                     return stored
                 current = flights.newest(slot, stored.token, self._began)
                 if current is None:
                     self._end(stored, Refusal(_REMOVED))
                     continue
                 if self._is_fresh(stored, current):
+                    self._outcome = "adopted"
                     return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
@@ -278,7 +281,7 @@ class Refresh:
         """Go on with a token that still works; else say that it could not be refreshed."""
         if self.remember is not None:
             self.remember(stored, refusal)
-        reason, self._outcome = refusal.reason, "failed"
+        reason, self._outcome = refusal.reason, "known" if is_known else "failed"
         if not is_known:
             self._later(token_refresh_failed, error=reason)
             log.warning(
