@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -183,6 +183,10 @@ class TokenCipher:
         .. versionadded:: 1.0
         """
         return self.keyring_for(key).ids
+
+    def tenant_of(self, key: TokenKey) -> Hashable:  # noqa: ARG002 - for subclasses
+        """Return whose keys the token of a key has; here those of all."""
+        return None
 
     def keyring_to_seal(self, key: TokenKey) -> Keyring:
         """Return the keys for a new token of a key; there is one to seal with."""

@@ -71,9 +71,13 @@ class TenantCipher(TokenCipher):
             raise ConfigurationError("seconds is how long keys are remembered; 0 for not at all.")
         super().__init__(allow_plaintext=allow_plaintext)
         self._keys_for = keys_for
-        self._tenant_of = tenant_of or _user_of
+        self._told_tenant_of = tenant_of or _user_of
         self._seconds = seconds
         self._remembered = PerProcess(partial(_Remembered, maxsize))
+
+    def tenant_of(self, key: TokenKey) -> Hashable:
+        """Return whose keys the token of a key has."""
+        return self._told_tenant_of(key)
 
     def key_ids(self, key: TokenKey | None = None) -> tuple[str, ...]:
         """Return the ids of a tenant's keys, as of a token's key; none are everybody's."""
@@ -83,12 +87,12 @@ class TenantCipher(TokenCipher):
         """Return the keys for the token of a key, as the function has given them."""
         if key is None:
             raise ConfigurationError("A TenantCipher has no keys for all tokens.")
-        found = self._remembered.get().get(self._tenant_of(key), clock.monotonic())
+        found = self._remembered.get().get(self.tenant_of(key), clock.monotonic())
         return self._asked(key) if found is None else found.keyring
 
     def keyring_to_seal(self, key: TokenKey) -> Keyring:
         """Return the keys of a tenant, who may have got one since there were none."""
-        found = self._remembered.get().get(self._tenant_of(key), clock.monotonic())
+        found = self._remembered.get().get(self.tenant_of(key), clock.monotonic())
         keyring = self._asked(key) if found is None or not found.keyring.ids else found.keyring
         if not keyring.ids:
             raise ConfigurationError(
@@ -100,7 +104,7 @@ class TenantCipher(TokenCipher):
     def renewed(self, key: TokenKey, keyring: Keyring) -> Keyring:
         """Ask the function again, unless it was asked a moment ago: it may know a new key."""
         now = clock.monotonic()
-        found = self._remembered.get().get(self._tenant_of(key), now)
+        found = self._remembered.get().get(self.tenant_of(key), now)
         if found is not None and now < found.since + _AGAIN:
             return found.keyring
         return self._asked(key) if found is not None else keyring
@@ -115,7 +119,7 @@ class TenantCipher(TokenCipher):
         found = Known(Keyring((keys,) if isinstance(keys, str | bytes) else tuple(keys or ())), now)
         # Whoever has no keys may be given some at any time.
         seconds = self._seconds if found.keyring.ids else min(self._seconds, _AGAIN)
-        self._remembered.get().put(self._tenant_of(key), found, now + seconds)
+        self._remembered.get().put(self.tenant_of(key), found, now + seconds)
         return found.keyring
 
 
