@@ -11,7 +11,7 @@ from .keeping import keep_fresh
 from .observing import LogMetrics, observe
 from .purging import Purge, purge
 from .records import RecordDetails, StoredRecord, record_details, stored_records
-from .resealing import Resealed, reseal
+from .resealing import Resealed, reseal, reseal_file
 from .revocation import Revocation, revoke_tokens
 from .states import STATES, RecordState, access_token_end, state_of
 
@@ -44,6 +44,7 @@ __all__ = [
     "purge",
     "record_details",
     "reseal",
+    "reseal_file",
     "revoke_tokens",
     "state_of",
     "statistics",

@@ -14,7 +14,7 @@ from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.options import checked_seconds
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.wrapper import StoreWrapper
-from ..errors import ConfigurationError, FlaskDanceNoSQLError
+from ..errors import BackendUnavailable, ConfigurationError, FlaskDanceNoSQLError
 from ..process import PerProcess
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,16 @@ def _class_of(store: TokenStore) -> str:
     while isinstance(store, StoreWrapper):
         store = store.inner
     return type(store).__name__
+
+
+def _place_of(store: TokenStore) -> Hashable:
+    """Return where a store is, or what names it alone where only a request tells."""
+    try:
+        return store.place
+    except BackendUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 - it may be an application's function, for a tenant
+        return id(store)
 
 
 class Question:
@@ -156,8 +166,8 @@ class Questions:
         try:
             with app.app_context():
                 # Several backends may have one place.
-                shared, is_new = self._question(store.place)
-                if is_new:
+                shared, is_new = self._question(_place_of(store))
+                if is_new or shared is question:
                     try:
                         store.ping()
                         is_up = True

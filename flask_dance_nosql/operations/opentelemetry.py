@@ -18,7 +18,7 @@ _FEATURE = "OpenTelemetryMetrics"
 NAME = "flask_dance_nosql"
 """The name of the meter and the tracer, and how the names of all metrics begin."""
 
-_GOOD = ("ok", "refreshed", "adopted", "busy", "VersionConflict")
+_GOOD = ("ok", "refreshed", "adopted", "busy", "known", "removed", "VersionConflict")
 
 
 def _imported(module: str) -> Any:

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -17,17 +16,15 @@ from ..consumer.backend.store.document import TokenKey
 from ..consumer.backend.store.values import Token
 from ..consumer.refresh.attempt import Refresh
 from ..consumer.refresh.flights import RETRY_SECONDS
-from ..consumer.refresh.remembered import failure_of, may_be_tried, one_more
+from ..consumer.refresh.remembered import may_be_tried
 from ..consumer.refusal import Refusal
 from ..consumer.token_endpoint import TokenEndpoint
 from ..consumer.transport import quiet
 from ..errors import (
-    BackendError,
     BackendUnavailable,
     FlaskDanceNoSQLError,
     TokenRefreshError,
     TokenRevoked,
-    VersionConflict,
 )
 from .due import Due, KeptFresh, fingerprint, unpacked
 from .pace import Pace, Wait
@@ -201,7 +198,7 @@ class Worker:
             adopt=lambda _: None,
             is_forced=True,
             wait=0.0,
-            remember=partial(self._remember, slot),
+            heeds_failures=True,
         )
         try:
             refresh.run()
@@ -225,20 +222,6 @@ class Worker:
             if seconds > self._patience or self._holds > _MOST_HOLDS:
                 self._give_up("the provider asks to wait")
         return not self._is_out
-
-    def _remember(self, slot: TokenSlot, stored: StoredToken, refusal: Refusal) -> None:
-        """Keep a failure with the token, unless a login came meanwhile.
-
-        That a provider asks to wait says nothing of the token, which is tried again.
-        """
-        if refusal.retry_after is not None:
-            return
-        try:
-            slot.keep_failure(stored, one_more(failure_of(stored), refusal))
-        except VersionConflict:
-            return
-        except BackendError as error:
-            log.warning("How a refresh has failed is not kept. %s", error)
 
     def _store_takes(self) -> bool:
         """Wait while the store refuses refreshed tokens. Returns whether it takes them.

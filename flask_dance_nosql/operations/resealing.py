@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from ..consumer.backend.base import BlueprintLike, StoredToken
 from ..consumer.backend.cipher.sealed import SealedStore
+from ..consumer.backend.file.backend import FileBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import Record, TokenStore
 from ..consumer.backend.store.document import TokenDocument, TokenKey
@@ -101,6 +103,47 @@ def reseal(
                 _look_at(whole, store, record, result, dry_run=dry_run)
             if told is not None:
                 told()
+    return result
+
+
+def reseal_file(
+    backend: FileBackend, blueprint: BlueprintLike, *, dry_run: bool = False
+) -> Resealed:
+    """Seal the token of a :class:`~flask_dance_nosql.consumer.backend.FileBackend` likewise.
+
+    A file has neither a version nor a lock. What another process has stored is seen up to the
+    moment of the write, as in a refresh.
+
+    Args:
+        backend: The backend, with a cipher.
+        blueprint: The blueprint whose token it is.
+        dry_run: Whether to write nothing; default: no.
+
+    Returns:
+        What was found and done, of one record at most.
+
+    Raises:
+        ConfigurationError: If there is no cipher, or it has no key.
+        BackendUnavailable: If the file can't be read or written.
+
+    .. versionadded:: 1.0
+    """
+    cipher, key, result = backend.cipher, TokenKey(blueprint.name), Resealed()
+    if cipher is None:
+        raise ConfigurationError("The FileBackend has no cipher. Give it cipher=TokenCipher().")
+    current = cipher.key_ids(key)[:1]
+    with left_if_it_fails(key, result.left):
+        result.records = 1
+        stored = FileBackend(backend.filepath).get(blueprint)
+        if stored is None:
+            result.records = 0
+        elif current == (cipher.key_id_of(stored),):
+            result.current = 1
+        else:
+            token = cipher.open(key, stored)
+            if not dry_run:
+                backend.slot(blueprint).write(token, StoredToken(token))
+            result.resealed = 1
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +16,10 @@ from flask_dance_nosql.cli import tokens
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     BaseBackend,
+    FileBackend,
     MemoryBackend,
     MovingBackend,
+    SessionBackend,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
@@ -82,6 +85,27 @@ def test_reseal() -> None:
         "github: 3 records, 3 sealed with the current key, 0 with it already, 0 ended\n"
     )
     assert "0 sealed with the current key, 3 with it already" in run(app, "reseal").output
+
+
+def test_reseal_of_files_and_sessions(tmp_path: Path) -> None:
+    """A file is sealed anew, once; sessions and other parts are said to be out of reach."""
+    path, cipher = tmp_path / "token.json", TokenCipher(NEW, [OLD])
+    app = app_with(
+        two_keys(MemoryStore()), FileBackend(path, cipher=cipher), SessionBackend(cipher=cipher)
+    )
+    blueprint = OAuth2ConsumerBlueprint("gitlab", __name__)
+    FileBackend(path, cipher=TokenCipher(OLD)).set(blueprint, {"access_token": SECRET})
+    result = run(app, "reseal", "--shard", "2/2")
+    assert "This was a part" in result.stderr
+    assert "gitlab: 0 records" in result.stdout
+    result = run(app, "reseal")
+    assert "gitlab: 1 records, 1 sealed with the current key" in result.stdout
+    assert result.stderr.startswith("google: tokens are in visitors' sessions")
+    assert "This was a part" not in result.stderr
+    assert result.exit_code == 0
+    assert FileBackend(path, cipher=TokenCipher(NEW)).get(blueprint) == {"access_token": SECRET}
+    result = run(app_with(MemoryBackend(), FileBackend(path, cipher=cipher)), "reseal", "--json")
+    assert json.loads(result.stdout)[0]["current"] == 1
 
 
 def test_reseal_as_json() -> None:

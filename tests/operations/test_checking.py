@@ -37,6 +37,7 @@ from flask_dance_nosql.consumer.backend.redis.store import RedisStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.contrib.github import make_github_blueprint
 from flask_dance_nosql.contrib.gitlab import make_gitlab_blueprint
+from flask_dance_nosql.errors import BackendUnavailable
 from flask_dance_nosql.operations import check_stores, prepare_stores
 from tests.backend.places import document
 from tests.backend.sqla.models import Base, OAuth, Plain, User
@@ -646,6 +647,29 @@ class TestRecords:
         assert bad["missing key"].message.startswith("1 token ")
         assert "1 token could not be had: there are none" in bad["keys of tenants"].message
         assert problems(backend).keys() == bad.keys() - {"fallback key"}
+
+    @pytest.mark.parametrize(
+        ("error", "questions"),
+        [(BackendUnavailable("open", "key service"), 1), (ValueError("a secret"), 3)],
+    )
+    def test_key_service_that_is_down(self, store: Any, error: Exception, questions: int) -> None:
+        """It is asked once in a walk, and a function that fails for a tenant once for each."""
+        cipher = TenantCipher(lambda _: TokenCipher.generate_key())
+        backend = UserScopedBackend(store, cipher=cipher)
+        for number in range(9):
+            backend.store.save(document(TokenKey("github", str(number))))
+        asked = []
+
+        def keys_for(key: TokenKey) -> str:
+            asked.append(key)
+            raise error
+
+        def tenant_of(key: TokenKey) -> int:
+            return int(key.user_id or 0) % 3
+
+        bad = problems(UserScopedBackend(store, cipher=TenantCipher(keys_for, tenant_of)))
+        assert bad["keys of tenants"].message.startswith("The keys for 9 tokens could not be had")
+        assert len(asked) == questions
 
     def test_two_that_move(self, store: Any) -> None:
         """Of two backends both are checked, each with its key; findings say of which they are."""

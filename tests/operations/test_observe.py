@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -25,7 +26,14 @@ from flask_dance_nosql.consumer.backend import (
 )
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.metrics import Metrics
-from flask_dance_nosql.errors import BackendUnavailable, MissingDependency, TokenRevoked
+from flask_dance_nosql.consumer.token_endpoint import TokenEndpoint
+from flask_dance_nosql.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    MissingDependency,
+    TokenRefreshError,
+    TokenRevoked,
+)
 from flask_dance_nosql.operations.observing import LogMetrics, MeasuredStore, observe
 from flask_dance_nosql.operations.opentelemetry import OpenTelemetryMetrics
 
@@ -130,6 +138,50 @@ def test_failures_are_told(rotating: RotatingProvider) -> None:
         site.call()
     assert heard.told["cache", "miss"] == 1
     assert heard.told["store", "load", "BackendUnavailable"] == 1
+
+
+def outcome_of(
+    site: Observed, act: Callable[[], object], error: type[Exception] | None = None
+) -> str:
+    """Return the one outcome of refreshes that something has, which may end in an error."""
+    heard = Heard()
+    observe(site.app, heard)
+    with nullcontext() if error is None else pytest.raises(error):
+        act()
+    [outcome] = [told[-1] for told in heard.told if told[0] == "refresh"]
+    return outcome
+
+
+def test_outcomes_of_refreshes(rotating: RotatingProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None but a token that somebody else has got is told as one; an outage is never that."""
+    site = Observed(rotating, expires_at=time.time() + 30)
+    rotating.failing = (503, "down")
+    assert outcome_of(site, site.call) == "failed"
+    assert outcome_of(site, site.call) == "known"
+    site.backend.set(site.blueprint, rotating.grant("bob"))
+    assert outcome_of(site, site.call, TokenRefreshError) == "failed"
+    assert outcome_of(site, site.call, TokenRefreshError) == "known"
+    rotating.failing = None
+    site.backend.set(site.blueprint, rotating.grant("eve"))
+    with site.app.test_request_context():
+        session = site.blueprint.session
+        assert session.token is not None
+        site.backend.delete(site.blueprint)
+        gone = outcome_of(site, lambda: session.get("api"), TokenRevoked)
+        assert gone == "removed"
+    site.backend.set(site.blueprint, rotating.grant("joe"))
+    with site.app.test_request_context():
+        session = site.blueprint.session
+        assert session.token is not None
+        assert outcome_of(site, site.call) == "refreshed"
+        assert outcome_of(site, lambda: session.get("api")) == "adopted"
+
+    def refuse(*_: Any) -> None:
+        raise ConfigurationError("a setting")
+
+    site.backend.set(site.blueprint, rotating.grant("kim"))
+    monkeypatch.setattr(TokenEndpoint, "refresh", refuse)
+    assert outcome_of(site, site.call, ConfigurationError) == "error"
 
 
 class Failing(Metrics):

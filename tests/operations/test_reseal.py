@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import cachelib
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
+    FileBackend,
     MovingBackend,
     RefreshFailure,
     Shard,
@@ -29,7 +31,7 @@ from flask_dance_nosql.errors import (
     ConfigurationError,
     TokenDecryptError,
 )
-from flask_dance_nosql.operations.resealing import reseal
+from flask_dance_nosql.operations.resealing import reseal, reseal_file
 from flask_dance_nosql.testing import make_document
 
 from .places import EVERY_KIND, key_of, store_of_kind
@@ -315,3 +317,22 @@ def test_a_record_that_can_not_be_written(error: Exception, is_left: bool) -> No
     else:
         with pytest.raises(BackendUnavailable):
             reseal(rotating(store))
+
+
+def test_a_file(tmp_path: Path) -> None:
+    """The token of a file is sealed with the new key, once; a dry run writes nothing."""
+    path, blueprint = tmp_path / "token.json", OAuth2ConsumerBlueprint("acme", __name__)
+    new = FileBackend(path, cipher=TokenCipher(NEW, [OLD]))
+    assert reseal_file(new, blueprint).records == 0
+    FileBackend(path, cipher=TokenCipher(OLD)).set(blueprint, {"access_token": "at"})
+    before = path.read_bytes()
+    assert reseal_file(new, blueprint, dry_run=True).resealed == 1
+    assert path.read_bytes() == before
+    assert reseal_file(new, blueprint).resealed == 1
+    assert FileBackend(path, cipher=TokenCipher(NEW)).get(blueprint) == {"access_token": "at"}
+    assert reseal_file(new, blueprint).current == 1
+    FileBackend(path, cipher=TokenCipher(TokenCipher.generate_key())).set(blueprint, {"a": "b"})
+    left = reseal_file(new, blueprint).left
+    assert [each.key for each in left] == [TokenKey("acme")]
+    with pytest.raises(ConfigurationError, match="no cipher"):
+        reseal_file(FileBackend(path), blueprint)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ...errors import CorruptToken, TokenDecryptError
+from ...errors import BackendUnavailable, CorruptToken, TokenDecryptError
 from .cipher.envelopes import is_sealed
 from .cipher.sealed import sealed_in
 from .store.base import TokenStore
-from .store.document import TokenDocument
+from .store.document import TokenDocument, TokenKey
 from .store.findings import (
     Finding,
     guarded,
@@ -73,6 +73,9 @@ class _Counts:
         # By id; where each tenant has keys, by what the key is to the token's tenant.
         self._used: Counter[str] = Counter()
         self._without_keys: Counter[str] = Counter()
+        # Why keys could not be had: those of any tenant, and those of one.
+        self._outage: str | None = None
+        self._refused: dict[Hashable, str] = {}
 
     def add(self, record: TokenDocument | CorruptToken) -> None:
         """Count one more."""
@@ -93,10 +96,9 @@ class _Counts:
             return
         key_id, ids = cipher.key_id_of(record.token), self._ids
         if ids == ():
-            try:
-                ids = cipher.key_ids(record.key)
-            except Exception as error:  # noqa: BLE001 - it is the application's function
-                self._without_keys[reason_of(error)] += 1
+            ids, reason = self._ids_of_tenant(cipher, record.key)
+            if reason is not None:
+                self._without_keys[reason] += 1
                 return
             if not ids:
                 self._without_keys["there are none"] += 1
@@ -110,6 +112,26 @@ class _Counts:
                 cipher.open(record.key, record.token)
             except TokenDecryptError:
                 self._damaged += 1
+
+    def _ids_of_tenant(
+        self, cipher: TokenCipher, key: TokenKey
+    ) -> tuple[tuple[str, ...], str | None]:
+        """Return the ids of the keys for a token, or why there are none: each is asked for once.
+
+        A service that does not answer is not asked again in this walk, by no tenant's token: each
+        question may take as long as its time limit.
+        """
+        reason, tenant = self._outage, None
+        try:
+            if reason is None:
+                tenant = cipher.tenant_of(key)
+                reason = self._refused.get(tenant)
+            return (cipher.key_ids(key) if reason is None else ()), reason
+        except BackendUnavailable as error:
+            self._outage = reason = reason_of(error)
+        except Exception as error:  # noqa: BLE001 - it is the application's function
+            reason = self._refused[tenant] = reason_of(error)
+        return (), reason
 
     def findings(self, is_whole: bool) -> Iterator[Finding]:
         """Yield how the records are."""

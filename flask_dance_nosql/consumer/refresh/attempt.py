@@ -33,7 +33,7 @@ from ..signals import (
 from ..token import TokenStatus, ends_later, renewed
 from ..token_endpoint import TokenEndpoint
 from .flights import LEASE_SECONDS, Flights, Turn
-from .remembered import failure_of, may_be_tried, one_more
+from .remembered import failure_of, keep_failure, may_be_tried, one_more
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ class Refresh:
         is_forced: Whether it is refreshed whatever is said of its end: the API has refused it.
         wait: How many seconds to wait for somebody else's refresh; by default as long as it may
             take, and for a token that works not at all.
-        remember: Is called under the lease with what could not be refreshed, and why. It also says
-            that what is remembered counts: a token whose next try is later is left alone.
+        heeds_failures: Whether a token whose next try is later, by what is kept with it, is left
+            alone. A request, whose user waits for it, tries all the same.
     """
 
     blueprint: RefreshingBlueprint
@@ -90,14 +90,14 @@ class Refresh:
     adopt: Callable[[StoredToken], object]
     is_forced: bool = False
     wait: float | None = None
-    remember: Callable[[StoredToken, Refusal], object] | None = None
+    heeds_failures: bool = False
 
     def __post_init__(self) -> None:
         self._flights = self.blueprint.flights
         self._began, self._began_at = time.monotonic(), clock.timestamp()
         self._announcements: list[Callable[[], object]] = []
-        # What becomes of it, for metrics: as long as nothing else is said, somebody else's token.
-        self._outcome = "adopted"
+        # What becomes of it, for metrics: whatever ends it unforeseen is an error.
+        self._outcome = "error"
 
     def run(self) -> StoredToken:
         """Refresh, or wait for who does, and return the token to go on with.
@@ -118,6 +118,7 @@ class Refresh:
     def _run(self) -> StoredToken:
         failure = self._failure((self.held.token or {})["refresh_token"])
         if self._works and failure and not failure.has_ended:
+            self._outcome = "known"
             return self.held
         with self._flights.turn(self.slot, self._wait) as turn:
             if turn != "ours":
@@ -147,13 +148,15 @@ class Refresh:
         with slot.lease(LEASE_SECONDS, self._wait) as is_leased:
             for _ in range(_ROUNDS):
                 stored = slot.read(fresh=True)
-                if stored.token is None or (self.remember and not may_be_tried(stored)):
+                if stored.token is None or (self.heeds_failures and not may_be_tried(stored)):
+                    self._outcome = "removed" if stored.token is None else "known"
                     return stored
                 current = flights.newest(slot, stored.token, self._began)
                 if current is None:
                     self._end(stored, Refusal(_REMOVED))
                     continue
                 if self._is_fresh(stored, current):
+                    self._outcome = "adopted"
                     return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
@@ -276,10 +279,9 @@ class Refresh:
 
     def _fail(self, stored: StoredToken, refusal: Refusal, *, is_known: bool) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
-        if self.remember is not None:
-            self.remember(stored, refusal)
-        reason, self._outcome = refusal.reason, "failed"
+        reason, self._outcome = refusal.reason, "known" if is_known else "failed"
         if not is_known:
+            keep_failure(self.slot, stored, refusal)
             self._later(token_refresh_failed, error=reason)
             log.warning(
                 "A token of provider %r could not be refreshed: %s", self.blueprint.name, reason

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from datetime import timedelta
 
 from ... import clock
-from ..backend.base import StoredToken
+from ...errors import FlaskDanceNoSQLError, VersionConflict
+from ..backend.base import StoredToken, TokenSlot
 from ..backend.store.document import RefreshFailure
 from ..refusal import Refusal
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 86400.0
@@ -47,3 +51,23 @@ def one_more(before: RefreshFailure | None, refusal: Refusal) -> RefreshFailure:
         reason=refusal.reason,
         needs_login=refusal.has_ended or refusal.is_definite,
     )
+
+
+def keep_failure(slot: TokenSlot, stored: StoredToken, refusal: Refusal) -> None:
+    """Keep with a token that it could not be refreshed, unless a login came meanwhile.
+
+    That a provider asks to wait says nothing of the token. A failure before the time of the next
+    try is one of the same outage, and adds nothing, unless it says that only a login helps. What a
+    store raises is logged: a token that still works is used all the same.
+    """
+    before = failure_of(stored)
+    is_news = before is None or (refusal.is_definite and not before.needs_login)
+    if refusal.retry_after is not None or not (is_news or may_be_tried(stored)):
+        return
+    try:
+        slot.keep_failure(stored, one_more(before, refusal))
+    except VersionConflict:
+        return
+    except Exception as error:  # noqa: BLE001 - a store or a cipher may raise anything
+        told = str(error) if isinstance(error, FlaskDanceNoSQLError) else type(error).__name__
+        log.warning("How a refresh has failed is not kept. %s", told)

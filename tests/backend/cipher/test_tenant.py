@@ -175,3 +175,30 @@ def test_no_keys_are_everybodys(service: Service) -> None:
     cipher = TenantCipher(service)
     assert cipher.key_ids() == ()
     assert repr(cipher) == "<TenantCipher allow_plaintext=False>"
+
+
+def test_a_tenant_who_gets_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who had none has them at the next login, and is read with them a second later."""
+    keys: dict[str | None, str] = {}
+    asked: list[TokenKey] = []
+
+    def keys_for(key: TokenKey) -> str | None:
+        asked.append(key)
+        return keys.get(key.user_id)
+
+    cipher, key, now = TenantCipher(keys_for), TokenKey("acme", "ann"), 1000.0
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    with pytest.raises(ConfigurationError, match="without keys"):
+        cipher.seal(key, {"access_token": "at"})
+    assert len(asked) == 1
+    keys["ann"] = TokenCipher.generate_key()
+    sealed = cipher.seal(key, {"access_token": "at"})
+    assert cipher.open(key, sealed) == {"access_token": "at"}
+    assert len(asked) == 2
+    other = TenantCipher(keys_for)
+    del keys["ann"]
+    assert other.key_ids(key) == ()
+    keys["ann"] = TokenCipher.generate_key()
+    assert other.key_ids(key) == ()
+    now += 1.0
+    assert len(other.key_ids(key)) == 1

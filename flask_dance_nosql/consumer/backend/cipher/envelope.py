@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -110,7 +110,7 @@ class TokenCipher:
         Raises:
             ConfigurationError: If there is no key, or one that can't be used.
         """
-        keyring = self.keyring_for(key)
+        keyring = self.keyring_to_seal(key)
         text = _encode(token)
         # Whole groups of three bytes: no two texts in base64 then stand for the same envelope.
         text += b" " * ((2 - len(text)) % 3)
@@ -183,6 +183,14 @@ class TokenCipher:
         .. versionadded:: 1.0
         """
         return self.keyring_for(key).ids
+
+    def tenant_of(self, key: TokenKey) -> Hashable:  # noqa: ARG002 - for subclasses
+        """Return whose keys the token of a key has; here those of all."""
+        return None
+
+    def keyring_to_seal(self, key: TokenKey) -> Keyring:
+        """Return the keys for a new token of a key; there is one to seal with."""
+        return self.keyring_for(key)
 
     def renewed(self, key: TokenKey, keyring: Keyring) -> Keyring:  # noqa: ARG002 - for subclasses
         """Return the keys for the token of a key when those that are known do not open it."""

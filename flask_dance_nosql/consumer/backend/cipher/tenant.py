@@ -12,7 +12,6 @@ from .... import clock
 from ....errors import ConfigurationError
 from ....process import PerProcess
 from ..store.document import TokenKey
-from ..store.values import Token
 from .envelope import TokenCipher
 from .keyring import Keyring
 
@@ -32,7 +31,8 @@ class TenantCipher(TokenCipher):
     The function is where a key management service comes in: it gets the key of a tenant unwrapped
     there. It is called when a tenant's first token is sealed or opened, in the thread that does it,
     again when ``seconds`` have passed, and when a token has a key that it did not return, but then
-    once a second at most. Several threads may call it at the same time.
+    once a second at most. That there are none is remembered for a second, and not at all when a
+    token is sealed. Several threads may call it at the same time.
 
     If it returns nothing, or raises a :exc:`LookupError`, the tenant has no keys: its tokens can't
     be opened, which is a ``TokenDecryptError``, and none can be sealed, which is a
@@ -71,18 +71,13 @@ class TenantCipher(TokenCipher):
             raise ConfigurationError("seconds is how long keys are remembered; 0 for not at all.")
         super().__init__(allow_plaintext=allow_plaintext)
         self._keys_for = keys_for
-        self._tenant_of = tenant_of or _user_of
+        self._told_tenant_of = tenant_of or _user_of
         self._seconds = seconds
         self._remembered = PerProcess(partial(_Remembered, maxsize))
 
-    def seal(self, key: TokenKey, token: Token) -> Token:
-        """Return a token's sealed form, as :class:`TokenCipher` does."""
-        if not self.keyring_for(key).ids:
-            raise ConfigurationError(
-                f"The user {key.user_id!r} is of a tenant without keys: the function of the "
-                "TenantCipher has returned none."
-            )
-        return super().seal(key, token)
+    def tenant_of(self, key: TokenKey) -> Hashable:
+        """Return whose keys the token of a key has."""
+        return self._told_tenant_of(key)
 
     def key_ids(self, key: TokenKey | None = None) -> tuple[str, ...]:
         """Return the ids of a tenant's keys, as of a token's key; none are everybody's."""
@@ -92,13 +87,24 @@ class TenantCipher(TokenCipher):
         """Return the keys for the token of a key, as the function has given them."""
         if key is None:
             raise ConfigurationError("A TenantCipher has no keys for all tokens.")
-        found = self._remembered.get().get(self._tenant_of(key), clock.monotonic())
+        found = self._remembered.get().get(self.tenant_of(key), clock.monotonic())
         return self._asked(key) if found is None else found.keyring
+
+    def keyring_to_seal(self, key: TokenKey) -> Keyring:
+        """Return the keys of a tenant, who may have got one since there were none."""
+        found = self._remembered.get().get(self.tenant_of(key), clock.monotonic())
+        keyring = self._asked(key) if found is None or not found.keyring.ids else found.keyring
+        if not keyring.ids:
+            raise ConfigurationError(
+                f"The user {key.user_id!r} is of a tenant without keys: the function of the "
+                "TenantCipher has returned none."
+            )
+        return keyring
 
     def renewed(self, key: TokenKey, keyring: Keyring) -> Keyring:
         """Ask the function again, unless it was asked a moment ago: it may know a new key."""
         now = clock.monotonic()
-        found = self._remembered.get().get(self._tenant_of(key), now)
+        found = self._remembered.get().get(self.tenant_of(key), now)
         if found is not None and now < found.since + _AGAIN:
             return found.keyring
         return self._asked(key) if found is not None else keyring
@@ -111,7 +117,9 @@ class TenantCipher(TokenCipher):
         except LookupError:
             keys = None
         found = Known(Keyring((keys,) if isinstance(keys, str | bytes) else tuple(keys or ())), now)
-        self._remembered.get().put(self._tenant_of(key), found, now + self._seconds)
+        # Whoever has no keys may be given some at any time.
+        seconds = self._seconds if found.keyring.ids else min(self._seconds, _AGAIN)
+        self._remembered.get().put(self.tenant_of(key), found, now + seconds)
         return found.keyring
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+from flask import has_request_context
 from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, exc, make_url, select
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
@@ -82,7 +83,8 @@ class Transactions:
         """The name of the tenant, or an empty text if there are none."""
         if self._tenant is None:
             return ""
-        name: Any = self._tenant()
+        with _told():
+            name: Any = self._tenant()
         if not isinstance(name, str) or not name:
             kind = type(name).__name__
             raise ConfigurationError(f"tenant= returns the name of a tenant as text, not a {kind}.")
@@ -110,8 +112,11 @@ class Transactions:
         return self._current().get_bind(self._mapper, clause=self._writing).dialect
 
     @contextmanager
-    def read(self, *, fresh: bool = False) -> Iterator[Connection]:
-        """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go."""
+    def read(self, *, fresh: bool = False, enters: bool = True) -> Iterator[Connection]:
+        """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go.
+
+        One that does not ``enter`` is no tenant's: it is for what is asked of the server only.
+        """
         session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing if fresh else self._reading)
         engine = self._own_engine(session, bind) if self._commit else None
@@ -121,7 +126,8 @@ class Transactions:
         with engine.connect() as connection, _any_text(connection):
             # SQLite reads so by itself, and the option would cost two statements there.
             level = "AUTOCOMMIT" if self._on_begin is None else "READ COMMITTED"
-            self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
+            if enters:
+                self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
             yield connection
 
     @contextmanager
@@ -184,7 +190,8 @@ class Transactions:
         if options:
             connection.execution_options(**options)
         if self._on_begin is not None:
-            self._on_begin(connection)
+            with _told():
+                self._on_begin(connection)
 
     def is_own(self, connection: Connection) -> bool:
         """Whether a connection is one of the store's own."""
@@ -201,6 +208,21 @@ class Transactions:
         if known is not None:
             names = [self._mapper.get_property_by_column(column).key for column in columns]
             session.expire(known, names)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what to do where a function for the tenant needs a request, and there is none."""
+    try:
+        yield
+    except (AttributeError, LookupError, RuntimeError) as error:
+        if has_request_context():
+            raise
+        raise ConfigurationError(
+            "tenant= or on_begin= can't tell the tenant without a request "
+            f"({type(error).__name__}). Commands and jobs have an app context only. See 'Tenants' "
+            "in the documentation of SQLAlchemy for how to run them for a tenant."
+        ) from error
 
 
 def _engine_of(url: str) -> Engine:

@@ -110,7 +110,7 @@ class RefreshFailure(msgspec.Struct, frozen=True, kw_only=True):
     """How refreshes of a token have failed since the last that succeeded.
 
     Args:
-        count: How many have failed.
+        count: How many have failed. Those of requests before ``next_try`` are not counted.
         since: When the first of them failed, as aware UTC time; of a grant that has ended, when
             that was found out.
         next_try: When :doc:`keep-fresh </keeping-alive>` tries again, as aware UTC time.
