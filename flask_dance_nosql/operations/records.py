@@ -193,16 +193,19 @@ def walk(
 
     That of a backend's own blueprint is opened by that backend.
     """
-    places: dict[str, list[AppStore]] = {}
-    for each in stores:
-        places.setdefault(each.backend.store.place, []).append(each)
-    for backends in places.values():
+    every = [(each, each.backend.store.listings) for each in stores]
+    walked: set[str] = set()
+    # The one that lists the most comes first: it has all that others have in common with it.
+    for (other, _), listings in sorted(every, key=lambda each: len(each[1]), reverse=True):
+        if not walked.isdisjoint(listings):
+            continue
+        walked |= listings
+        backends = [each for each, its in every if not its.isdisjoint(listings)]
         readers = {
             name: (backend, blueprint)
             for backend, blueprints in reversed(backends)
             for name, blueprint in blueprints.items()
         }
-        other = backends[0].backend
         for stored in _unopened(other.store).records(provider, user_id, shard):
             backend, blueprint = readers.get(stored.provider, (other, None))
             yield Found(backend, blueprint, _opened(backend.store, stored), stored)

@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     MovingBackend,
+    SQLAlchemyBackend,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
@@ -26,14 +29,17 @@ from flask_dance_nosql.consumer.backend.store.shard import Shard
 from flask_dance_nosql.operations import (
     LogMetrics,
     access_token_end,
+    check_stores,
     observe,
     record_details,
+    revoke_tokens,
     state_of,
     statistics,
     stored_records,
 )
 from flask_dance_nosql.testing import make_document
 
+from ..backend.sqla.test_models import Credential, Family, OldToken, Secret, Token
 from ..consumer.conftest import make_app
 from ..fleet import DAY, Fleet, blueprint_of, failed, fleet, kept, rotating, small_fleet
 
@@ -273,3 +279,25 @@ def test_records_of_what_is_measured() -> None:
     with app.app_context():
         (record,) = stored_records()
     assert record.sealed_by == TokenCipher(key).key_ids()[0]
+
+
+@pytest.mark.parametrize("models", [(Token, Secret), (Secret, Credential), (OldToken, Token)])
+def test_models_that_share_a_table(sqlite_engine: Engine, models: tuple[Any, Any]) -> None:
+    """Records of each model are told, and each once, though one may have the rows of another."""
+    Family.metadata.create_all(sqlite_engine)
+    with Session(sqlite_engine) as session:
+        backends = [SQLAlchemyBackend(model, session, user_id=lambda: 1) for model in models]
+        blueprints = [
+            blueprint_of(name, backend, "http://127.0.0.1:1")
+            for name, backend in zip(("acme", "other"), backends, strict=True)
+        ]
+        for name, backend in zip(("acme", "other"), backends, strict=True):
+            backend.store.save(make_document(TokenKey(name, "1")))
+        assert backends[0].store.place != backends[1].store.place
+        with make_app(*blueprints).app_context():
+            assert sorted(each.provider for each in stored_records()) == ["acme", "other"]
+            assert statistics().total.records == 2
+            assert len(list(revoke_tokens(user_id="1", dry_run=True))) == 2
+            for report in check_stores():
+                [told] = [each.message for each in report.findings if each.name == "records"]
+                assert told == "1 record was read."
