@@ -70,8 +70,8 @@ def purge(
         dead_for: Remove tokens whose access token ended so long ago, and which have no refresh
             token; ``None``, the default, for none.
         older_than: Of all these, only records that were last written so long ago or, where a grant
-            has ended, of those that have ended so long ago; those for which that can't be read are
-            not removed then. ``None``, the default, for any.
+            has ended, of those that have ended so long ago; those for which that can't be read, or
+            is not kept, are not removed then. ``None``, the default, for any.
         dry_run: Whether to count only.
 
     Raises:
@@ -117,14 +117,11 @@ def _reason(found: Found, dead_for: timedelta | None) -> Useless | None:
 def _is_old(found: Found, age: timedelta | None) -> bool:
     if age is None:
         return True
-    stored, record = found.stored, found.record
-    if not isinstance(stored, TokenDocument):
-        return False
-    failure, since = stored.refresh_failure, stored.updated_at
-    if failure is not None and isinstance(record, TokenDocument) and record.grant_ended:
+    record, since = found.record, found.updated_at
+    if isinstance(record, TokenDocument) and record.grant_ended and record.refresh_failure:
         # What is left of a grant has the date at which its token was written.
-        since = failure.since
-    return clock.now() - since >= age
+        since = record.refresh_failure.since
+    return since is not None and clock.now() - since >= age
 
 
 def _remove(found: Found) -> bool:

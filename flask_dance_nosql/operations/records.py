@@ -20,7 +20,7 @@ from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import Token
 from ..consumer.token import can_be_refreshed, granted_scope
 from ..errors import CorruptToken
-from .found import sealed_stores
+from .found import keeps_updates, sealed_stores
 from .states import WEEK, RecordState, access_token_end, state_of
 
 _MAX_NAME = 60
@@ -71,6 +71,13 @@ class Found(NamedTuple):
     def key_id(self) -> str | None:
         """The id of the key that it is sealed with; ``None`` if it is not, or can't be read."""
         return key_id_of(self.stored.token) if isinstance(self.stored, TokenDocument) else None
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When it was last written; ``None`` if that can't be read, or is not kept."""
+        if not isinstance(self.stored, TokenDocument) or not keeps_updates(self.backend.store):
+            return None
+        return _known(self.stored.updated_at)
 
     def state(self, within: timedelta = WEEK) -> RecordState:
         """Return how it stands, see :func:`state_of`."""
@@ -251,7 +258,7 @@ def _summary(found: Found, within: timedelta) -> dict[str, Any]:
     if isinstance(stored, TokenDocument):
         told["kept_until"] = stored.expires_at
         told["created_at"] = _known(stored.created_at)
-        told["updated_at"] = _known(stored.updated_at)
+        told["updated_at"] = found.updated_at
     if isinstance(record, CorruptToken):
         return {**told, "reason": str(record)}
     failure = record.refresh_failure

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session
 
 from flask_dance_nosql import clock
+from flask_dance_nosql.accounts.erasure import export_user
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     MovingBackend,
@@ -23,6 +24,7 @@ from flask_dance_nosql.consumer.backend import (
     TokenKey,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.sqla import OAuthConsumerMixin
 from flask_dance_nosql.consumer.backend.store.base import Record
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.shard import Shard
@@ -30,7 +32,9 @@ from flask_dance_nosql.operations import (
     LogMetrics,
     access_token_end,
     check_stores,
+    keep_fresh,
     observe,
+    purge,
     record_details,
     revoke_tokens,
     state_of,
@@ -301,3 +305,35 @@ def test_models_that_share_a_table(sqlite_engine: Engine, models: tuple[Any, Any
             for report in check_stores():
                 [told] = [each.message for each in report.findings if each.name == "records"]
                 assert told == "1 record was read."
+
+
+class Dateless(OAuthConsumerMixin, Family):
+    """A model as those of Flask-Dance are: without a date of the last write."""
+
+    __tablename__ = "dateless"
+    user_id: Mapped[int | None]
+
+
+def test_a_date_that_is_not_kept(sqlite_engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """The date of the first write is not taken for that of the last."""
+    Family.metadata.create_all(sqlite_engine)
+    with Session(sqlite_engine) as session:
+        backend = SQLAlchemyBackend(Dateless, session, user_id=lambda: 1)
+        blueprint = blueprint_of("acme", backend, "http://127.0.0.1:1", auto_refresh=True)
+        then = clock.now() - timedelta(days=300)
+        for user_id, more in (("1", {"refresh_token": "rt"}), ("2", {})):
+            token = {"access_token": "at", "expires_at": 5.0, **more}
+            backend.store.save(
+                replace(make_document(TokenKey("acme", user_id), token), created_at=then)
+            )
+        with make_app(blueprint).app_context():
+            assert [(each.created_at, each.updated_at) for each in stored_records()] == [
+                (then, None),
+                (then, None),
+            ]
+            assert [each["updated_at"] for each in export_user("1")["accounts"]] == [None]
+            assert keep_fresh(dry_run=True)["acme"].due == 0
+            assert "does not keep when tokens were written" in caplog.text
+            dead = {"dead_for": timedelta(days=1), "dry_run": True}
+            assert purge(**dead, older_than=timedelta(days=30)).removed == {"dead": 0}
+            assert purge(**dead).removed == {"dead": 1}
