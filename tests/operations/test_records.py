@@ -16,10 +16,12 @@ from sqlalchemy.orm import Mapped, Session
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.accounts.erasure import export_user
+from flask_dance_nosql.cli import tokens
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     MovingBackend,
     SQLAlchemyBackend,
+    TenantCipher,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
@@ -334,6 +336,32 @@ def test_a_date_that_is_not_kept(sqlite_engine: Engine, caplog: pytest.LogCaptur
             assert [each["updated_at"] for each in export_user("1")["accounts"]] == [None]
             assert keep_fresh(dry_run=True)["acme"].due == 0
             assert "does not keep when tokens were written" in caplog.text
-            dead = {"dead_for": timedelta(days=1), "dry_run": True}
+            dead: dict[str, Any] = {"dead_for": timedelta(days=1), "dry_run": True}
             assert purge(**dead, older_than=timedelta(days=30)).removed == {"dead": 0}
             assert purge(**dead).removed == {"dead": 1}
+
+
+def test_keys_of_tenants() -> None:
+    """They are counted by what they are to their tenants: there may be many of them."""
+    store, first, second = MemoryStore(), TokenCipher.generate_key(), TokenCipher.generate_key()
+    keys = {"1": [second, first], "2": [first], "4": [second]}
+    for user_id in ("1", "2", "3", "4"):
+        sealing = UserScopedBackend(store, cipher=TokenCipher(first))
+        sealing.store.save(make_document(TokenKey("acme", user_id)))
+    cipher = TenantCipher(lambda key: keys.get(key.user_id or ""), allow_plaintext=True)
+    backend = UserScopedBackend(store, cipher=cipher)
+    backend.store.save(make_document(TokenKey("acme", "1", "A1")))
+    store.save(make_document(TokenKey("acme", "5")))
+    app = make_app(blueprint_of("acme", backend, "http://acme.test"))
+    wanted = {"current": 2, "fallback": 1, "missing": 2, "plain": 1}
+    with app.app_context():
+        found = statistics()
+    assert (found.total.sealed_by, found.keys) == (wanted, {})
+    printed = app.test_cli_runner().invoke(tokens, ["stats"]).stdout
+    rows = [line.split(maxsplit=2) for line in printed.splitlines()[-4:]]
+    assert rows == [
+        ["current", "2", "of its tenant"],
+        ["fallback", "1", "of its tenant"],
+        ["missing", "2", "not at hand"],
+        ["plain", "1", "-"],
+    ]

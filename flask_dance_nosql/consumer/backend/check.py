@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...errors import CorruptToken, TokenDecryptError
-from .cipher.envelopes import is_sealed
+from .cipher.envelopes import is_sealed, use_of
 from .cipher.sealed import sealed_in
 from .store.base import TokenStore
 from .store.document import TokenDocument
@@ -101,8 +101,7 @@ class _Counts:
             if not ids:
                 self._without_keys["there are none"] += 1
                 return
-            use = "missing" if key_id not in ids else "fallback" if ids.index(key_id) else "current"
-            self._used[use] += bool(key_id)
+            self._used[use_of(key_id, ids)] += bool(key_id)
         elif key_id:
             self._used[key_id] += 1
         if ids is not None and (not key_id or key_id in ids):
@@ -128,7 +127,7 @@ class _Counts:
             yield ok("unreadable records", "All can be read.")
         if self._cipher is None:
             if self._sealed:
-                message = f"{several(self._sealed, 'token')} are encrypted; there is no cipher."
+                message = f"{several(self._sealed, 'token is', 'tokens are')} encrypted; there is no cipher."
                 yield problem("cipher", message, "Give the backend the cipher that sealed them.")
         elif self._can_open:
             yield from self._of_cipher(self._cipher, is_whole)
