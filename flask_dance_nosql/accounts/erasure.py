@@ -154,6 +154,8 @@ def export_user(user_id: Any) -> dict[str, Any]:
             if document is None:
                 continue
             account = _exported(document, blueprint)
+            if "updated_at" not in backend.store.kept_fields:
+                account["updated_at"] = None
         accounts.append(account)
     return {"user_id": text, "accounts": accounts}
 

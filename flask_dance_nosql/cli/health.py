@@ -6,14 +6,19 @@ import click
 
 from ..operations.checking import QUICK, check_stores, prepare_stores
 from .command import command
-from .options import chosen_stores, json_option, print_json, provider_option
+from .options import chosen_stores, json_option, print_json
 
 _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _WORDS = {"ok": "OK", "warning": "WARNING", "problem": "PROBLEM"}
 
 
+_store_option = click.option(
+    "--provider", metavar="NAME", help="Only the store of this provider; all of that."
+)
+
+
 @command("check")
-@provider_option
+@_store_option
 @click.option("--quick", is_flag=True, help=f"Look at {QUICK:,} records of each store only.")
 @json_option
 def check(provider: str | None, quick: bool, as_json: bool) -> None:
@@ -37,7 +42,7 @@ def check(provider: str | None, quick: bool, as_json: bool) -> None:
 
 
 @command("prepare")
-@provider_option
+@_store_option
 @json_option
 def prepare(provider: str | None, as_json: bool) -> None:
     """Create the tables and indexes that stores need.

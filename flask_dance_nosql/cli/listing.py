@@ -43,6 +43,10 @@ _COLUMNS = {
 }
 
 
+# What stands in place of a key's id in the counts.
+_ROLES = {"plain": "", "unknown": "", "current": "of its tenant", "fallback": "of its tenant"}
+
+
 @command("list")
 @provider_option
 @user_option
@@ -146,5 +150,4 @@ def stats(provider: str | None, within: timedelta, shard: Shard | None, as_json:
 
 def _keys(total: Counts, keys: dict[str, str]) -> Iterator[tuple[str, int, str]]:
     for key in [*keys, *(each for each in sorted(total.sealed_by) if each not in keys)]:
-        role = "" if key in ("plain", "unknown") else "not at hand"
-        yield key, total.sealed_by[key], keys.get(key, role)
+        yield key, total.sealed_by[key], keys.get(key, _ROLES.get(key, "not at hand"))

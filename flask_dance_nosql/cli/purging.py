@@ -26,7 +26,9 @@ from .options import (
 @command("purge")
 @click.option("--ended", is_flag=True, help="Remove records whose own time is up.")
 @click.option(
-    "--needs-login", is_flag=True, help="Remove what is left of grants that providers have ended."
+    "--needs-login",
+    is_flag=True,
+    help="Remove what is left, without a token, of grants that providers have ended.",
 )
 @click.option(
     "--unreadable",

@@ -75,11 +75,11 @@ def check_stores(
     every = app_stores()
     reports = []
     for each in every if stores is None else stores:
-        place = _place(each.backend)
+        listings = _listings(each.backend)
         others = {
             name
             for other in every
-            if other.backend is not each.backend and _place(other.backend) == place
+            if not listings.isdisjoint(_listings(other.backend))
             for name in other.blueprints
         }
         found = each.backend.check(sample=sample, except_providers=others - each.blueprints.keys())
@@ -137,8 +137,8 @@ def _accounts(store: AppStore) -> Iterator[Finding]:
                 yield ok(f"accounts of {name}", "The store can keep them apart.")
 
 
-def _place(backend: UserScopedBackend) -> object:
+def _listings(backend: UserScopedBackend) -> frozenset[str]:
     try:
-        return backend.store.place
+        return backend.store.listings
     except Exception:  # noqa: BLE001 - what is wrong with it, its check tells
-        return id(backend)
+        return frozenset()

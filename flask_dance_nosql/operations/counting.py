@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import get_args
 
 import msgspec
 
 from ..consumer.app_backends import app_stores
+from ..consumer.backend.cipher.envelopes import KeyUse, use_of
 from ..consumer.backend.store.shard import Shard
 from .found import sealed_stores
-from .records import walk
+from .records import Found, walk
 from .states import STATES, WEEK
 
 PLAIN = "plain"
@@ -27,7 +29,9 @@ class Counts(msgspec.Struct, kw_only=True):
         records: All of them.
         states: How many of them stand how, see :data:`RecordState`: a number for each state.
         sealed_by: How many are sealed with which key: a number for each id of a key, for
-            ``"plain"``, and for ``"unknown"`` where that can't be read.
+            ``"plain"``, and for ``"unknown"`` where that can't be read. Where each tenant has keys,
+            by what the key is to its tenant in place of its id: ``"current"``, ``"fallback"``, or
+            ``"missing"``.
 
     .. versionadded:: 1.0
     """
@@ -86,10 +90,9 @@ def statistics(
     providers: dict[str, Counts] = {}
     total = Counts()
     for each in walk(stores, provider, shard=shard):
-        key = (PLAIN if each.key_id is None else each.key_id) if each.is_document else UNKNOWN
-        state = each.state(within)
+        state, key = each.state(within), _key_of(each)
         for counts in (providers.setdefault(each.record.provider, Counts()), total):
-            counts.add(state, key or UNKNOWN)
+            counts.add(state, key)
     keys: dict[str, str] = {}
     for store in (sealed for backend, _ in stores for sealed in sealed_stores(backend.store)):
         for number, key in enumerate(store.cipher.key_ids()):
@@ -102,3 +105,18 @@ def statistics(
         total=total,
         keys=keys,
     )
+
+
+def _key_of(found: Found) -> str:
+    """Return what a record is counted under: the id of its key, or what stands for it."""
+    key_id = found.key_id
+    if not found.is_document or found.key is None or key_id == "":
+        return UNKNOWN
+    if key_id is None:
+        return PLAIN
+    ciphers = [sealed.cipher for sealed in sealed_stores(found.backend.store)]
+    if all(each.key_ids() for each in ciphers):
+        return key_id
+    # There may be as many keys as there are tenants, and none is everybody's.
+    uses = [use_of(key_id, each.key_ids(found.key)) for each in ciphers]
+    return min(uses, key=get_args(KeyUse).index)

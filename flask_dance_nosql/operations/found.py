@@ -96,6 +96,11 @@ def store_of(place: UserScopedBackend | TokenStore) -> TokenStore:
     )
 
 
+def keeps_updates(store: TokenStore) -> bool:
+    """Whether a store keeps when records are written. Others give them another date."""
+    return "updated_at" in store.kept_fields
+
+
 def sealed_stores(store: TokenStore) -> list[SealedStore]:
     """Return what has a cipher in a store: of two between which tokens move, the leader's first."""
     stores = [store.inner, store.follower] if isinstance(store, MovingStore) else [store]

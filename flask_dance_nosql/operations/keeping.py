@@ -21,6 +21,7 @@ from ..consumer.backend.store.shard import Shard
 from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..errors import ConfigurationError
 from .due import PLAIN, Due, KeptFresh, look_through
+from .found import keeps_updates
 from .pace import Wait
 from .refreshing import MOST_THREADS, Run, Worker, shown
 
@@ -30,7 +31,7 @@ RATE = 5.0
 """How many refreshes a second a provider is asked for, unless it is said otherwise."""
 
 IDLE = timedelta(days=30)
-"""After how many seconds without a write a token is refreshed, unless it is said otherwise."""
+"""After what time without a write a token is refreshed, unless it is said otherwise."""
 
 PATIENCE = 300.0
 """How many seconds a provider that asks to wait, or a store that is away, is waited for."""
@@ -172,6 +173,11 @@ def _found(
     counts: dict[str, KeptFresh],
 ) -> list[Run]:
     """Read through a backend, and return what is due. What it has failed at is counted."""
+    keeps = not isinstance(backend, UserScopedBackend) or keeps_updates(backend.store)
+    if idle is not None and not keeps:
+        names = ", ".join(blueprints)
+        log.warning("The store of %s does not keep when tokens were written: none is idle.", names)
+        idle = None
     runs = {
         name: Run(backend, blueprint, Due(within, idle, counts.setdefault(name, KeptFresh())))
         for name, blueprint in blueprints.items()

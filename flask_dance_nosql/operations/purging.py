@@ -14,7 +14,7 @@ from ..consumer.backend.base import StoredToken
 from ..consumer.backend.store.document import TokenDocument
 from ..consumer.backend.store.shard import Shard
 from ..consumer.token import can_be_refreshed
-from ..errors import CorruptToken, VersionConflict
+from ..errors import ConfigurationError, CorruptToken, VersionConflict
 from .records import Found, walk
 from .states import access_token_end, is_oauth1
 
@@ -63,19 +63,21 @@ def purge(
         user_id: Only this user's; ``None`` for all.
         shard: Only this part of each store; ``None`` for all.
         ended: Whether to remove records whose own time is up. MongoDB and Redis do that themselves.
-        needs_login: Whether to remove those that are left of a grant that its provider has ended.
-            Their users are without a token already, and are no longer told why.
+        needs_login: Whether to remove those that are left of a grant that its provider has ended,
+            which are without a token: their users are no longer told why. A record that
+            :func:`state_of` calls ``needs-login`` for another refusal, and that has its token
+            still, is not removed.
         unreadable: Whether to remove those that can't be read or decrypted. Where only a key is
             missing, they could be read again with it.
         dead_for: Remove tokens whose access token ended so long ago, and which have no refresh
             token; ``None``, the default, for none.
         older_than: Of all these, only records that were last written so long ago or, where a grant
-            has ended, of those that have ended so long ago; those for which that can't be read are
-            not removed then. ``None``, the default, for any.
+            has ended, of those that have ended so long ago; those for which that can't be read, or
+            is not kept, are not removed then. ``None``, the default, for any.
         dry_run: Whether to count only.
 
     Raises:
-        ValueError: If nothing is chosen.
+        ConfigurationError: If nothing is chosen.
         BackendUnavailable: If a store did not answer. What is removed is removed.
 
     .. versionadded:: 1.0
@@ -83,7 +85,9 @@ def purge(
     chosen = {"ended": ended, "needs-login": needs_login, "unreadable": unreadable}
     chosen["dead"] = dead_for is not None
     if not any(chosen.values()):
-        raise ValueError("Nothing to remove is chosen.")
+        raise ConfigurationError(
+            "Nothing to remove is chosen: ended, needs_login, unreadable or dead_for."
+        )
     done = Purge(removed=Counter({name: 0 for name, is_wanted in chosen.items() if is_wanted}))
     for found in walk(app_stores(), provider, user_id, shard):
         done.read += 1
@@ -117,14 +121,11 @@ def _reason(found: Found, dead_for: timedelta | None) -> Useless | None:
 def _is_old(found: Found, age: timedelta | None) -> bool:
     if age is None:
         return True
-    stored, record = found.stored, found.record
-    if not isinstance(stored, TokenDocument):
-        return False
-    failure, since = stored.refresh_failure, stored.updated_at
-    if failure is not None and isinstance(record, TokenDocument) and record.grant_ended:
+    record, since = found.record, found.updated_at
+    if isinstance(record, TokenDocument) and record.grant_ended and record.refresh_failure:
         # What is left of a grant has the date at which its token was written.
-        since = failure.since
-    return clock.now() - since >= age
+        since = record.refresh_failure.since
+    return since is not None and clock.now() - since >= age
 
 
 def _remove(found: Found) -> bool:

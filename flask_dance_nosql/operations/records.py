@@ -20,7 +20,7 @@ from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import Token
 from ..consumer.token import can_be_refreshed, granted_scope
 from ..errors import CorruptToken
-from .found import sealed_stores
+from .found import keeps_updates, sealed_stores
 from .states import WEEK, RecordState, access_token_end, state_of
 
 _MAX_NAME = 60
@@ -71,6 +71,13 @@ class Found(NamedTuple):
     def key_id(self) -> str | None:
         """The id of the key that it is sealed with; ``None`` if it is not, or can't be read."""
         return key_id_of(self.stored.token) if isinstance(self.stored, TokenDocument) else None
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When it was last written; ``None`` if that can't be read, or is not kept."""
+        if not isinstance(self.stored, TokenDocument) or not keeps_updates(self.backend.store):
+            return None
+        return _known(self.stored.updated_at)
 
     def state(self, within: timedelta = WEEK) -> RecordState:
         """Return how it stands, see :func:`state_of`."""
@@ -193,16 +200,19 @@ def walk(
 
     That of a backend's own blueprint is opened by that backend.
     """
-    places: dict[str, list[AppStore]] = {}
-    for each in stores:
-        places.setdefault(each.backend.store.place, []).append(each)
-    for backends in places.values():
+    every = [(each, each.backend.store.listings) for each in stores]
+    walked: set[str] = set()
+    # The one that lists the most comes first: it has all that others have in common with it.
+    for (other, _), listings in sorted(every, key=lambda each: len(each[1]), reverse=True):
+        if not walked.isdisjoint(listings):
+            continue
+        walked |= listings
+        backends = [each for each, its in every if not its.isdisjoint(listings)]
         readers = {
             name: (backend, blueprint)
             for backend, blueprints in reversed(backends)
             for name, blueprint in blueprints.items()
         }
-        other = backends[0].backend
         for stored in _unopened(other.store).records(provider, user_id, shard):
             backend, blueprint = readers.get(stored.provider, (other, None))
             yield Found(backend, blueprint, _opened(backend.store, stored), stored)
@@ -248,7 +258,7 @@ def _summary(found: Found, within: timedelta) -> dict[str, Any]:
     if isinstance(stored, TokenDocument):
         told["kept_until"] = stored.expires_at
         told["created_at"] = _known(stored.created_at)
-        told["updated_at"] = _known(stored.updated_at)
+        told["updated_at"] = found.updated_at
     if isinstance(record, CorruptToken):
         return {**told, "reason": str(record)}
     failure = record.refresh_failure

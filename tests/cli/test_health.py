@@ -153,6 +153,9 @@ def test_model_that_is_not_prepared(sqlite_engine: sqlalchemy.Engine) -> None:
     with Session(sqlite_engine) as session:
         backend = SQLAlchemyBackend(OAuth, session)
         app.register_blueprint(make_github_blueprint("id", "secret", backend=backend))
-        assert run(app, "check")[0] == 1
+        code, text = run(app, "check")
+        assert code == 1
+        assert "PROBLEM  table flask_dance_oauth: There is no such table." in text
+        assert "could not be told" not in text
         assert "made: table flask_dance_oauth; table flask_dance_locks" in run(app, "prepare")[1]
         assert run(app, "check")[0] == 0

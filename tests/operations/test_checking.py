@@ -592,7 +592,8 @@ class TestRecords:
         UserScopedBackend(store, cipher=TokenCipher(key)).store.save(document(ADA))
         wrong = UserScopedBackend(store, cipher=TokenCipher(TokenCipher.generate_key()))
         assert problems(wrong).keys() == {"missing key"}
-        assert "cipher" in problems(UserScopedBackend(store))
+        message = problems(UserScopedBackend(store))["cipher"].message
+        assert message == "1 token is encrypted; there is no cipher."
 
     def test_damaged(self, store: Any) -> None:
         """A sealed token in another's record is found."""

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import TokenKey
-from flask_dance_nosql.operations import keep_fresh, purge, purging
+from flask_dance_nosql.errors import ConfigurationError
+from flask_dance_nosql.operations import keep_fresh, purge, purging, stored_records
 from flask_dance_nosql.testing import make_document
 
 from ..fleet import Fleet, failed, fleet, kept, rotating, small_fleet
@@ -61,7 +62,7 @@ def test_all_choices_at_once(small_fleet: Fleet) -> None:
 
 def test_nothing_without_a_choice(small_fleet: Fleet) -> None:
     """Who chooses nothing is told."""
-    with small_fleet.app.app_context(), pytest.raises(ValueError, match="chosen"):
+    with small_fleet.app.app_context(), pytest.raises(ConfigurationError, match="chosen"):
         purge()
 
 
@@ -119,6 +120,14 @@ def test_a_grant_that_has_just_ended(small_fleet: Fleet) -> None:
         with time_machine.travel(start + timedelta(days=31), tick=False):
             done = purge(**purged, older_than=timedelta(days=30))
     assert done.removed == {"needs-login": 1}
+
+
+def test_a_token_whose_refresh_was_refused_stays(small_fleet: Fleet) -> None:
+    """It may work still, and be refreshed after its application is mended at the provider."""
+    small_fleet.put("acme", "fay", refreshes=True, failure=failed(needs_login=True))
+    with small_fleet.app.app_context():
+        assert [each.state for each in stored_records(user_id="fay")] == ["needs-login"]
+        assert purge(user_id="fay", needs_login=True).removed == {"needs-login": 0}
 
 
 def test_only_of_a_provider(small_fleet: Fleet) -> None:

@@ -11,29 +11,41 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Engine
+from sqlalchemy.orm import Mapped, Session
 
 from flask_dance_nosql import clock
+from flask_dance_nosql.accounts.erasure import export_user
+from flask_dance_nosql.cli import tokens
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     MovingBackend,
+    SQLAlchemyBackend,
+    TenantCipher,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.sqla import OAuthConsumerMixin
 from flask_dance_nosql.consumer.backend.store.base import Record
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.shard import Shard
 from flask_dance_nosql.operations import (
     LogMetrics,
     access_token_end,
+    check_stores,
+    keep_fresh,
     observe,
+    purge,
     record_details,
+    revoke_tokens,
     state_of,
     statistics,
     stored_records,
 )
 from flask_dance_nosql.testing import make_document
 
+from ..backend.sqla.test_models import Credential, Family, OldToken, Secret, Token
 from ..consumer.conftest import make_app
 from ..fleet import DAY, Fleet, blueprint_of, failed, fleet, kept, rotating, small_fleet
 
@@ -273,3 +285,83 @@ def test_records_of_what_is_measured() -> None:
     with app.app_context():
         (record,) = stored_records()
     assert record.sealed_by == TokenCipher(key).key_ids()[0]
+
+
+@pytest.mark.parametrize("models", [(Token, Secret), (Secret, Credential), (OldToken, Token)])
+def test_models_that_share_a_table(sqlite_engine: Engine, models: tuple[Any, Any]) -> None:
+    """Records of each model are told, and each once, though one may have the rows of another."""
+    Family.metadata.create_all(sqlite_engine)
+    with Session(sqlite_engine) as session:
+        backends = [SQLAlchemyBackend(model, session, user_id=lambda: 1) for model in models]
+        blueprints = [
+            blueprint_of(name, backend, "http://127.0.0.1:1")
+            for name, backend in zip(("acme", "other"), backends, strict=True)
+        ]
+        for name, backend in zip(("acme", "other"), backends, strict=True):
+            backend.store.save(make_document(TokenKey(name, "1")))
+        assert backends[0].store.place != backends[1].store.place
+        with make_app(*blueprints).app_context():
+            assert sorted(each.provider for each in stored_records()) == ["acme", "other"]
+            assert statistics().total.records == 2
+            assert len(list(revoke_tokens(user_id="1", dry_run=True))) == 2
+            for report in check_stores():
+                [told] = [each.message for each in report.findings if each.name == "records"]
+                assert told == "1 record was read."
+
+
+class Dateless(OAuthConsumerMixin, Family):
+    """A model as those of Flask-Dance are: without a date of the last write."""
+
+    __tablename__ = "dateless"
+    user_id: Mapped[int | None]
+
+
+def test_a_date_that_is_not_kept(sqlite_engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """The date of the first write is not taken for that of the last."""
+    Family.metadata.create_all(sqlite_engine)
+    with Session(sqlite_engine) as session:
+        backend = SQLAlchemyBackend(Dateless, session, user_id=lambda: 1)
+        blueprint = blueprint_of("acme", backend, "http://127.0.0.1:1", auto_refresh=True)
+        then = clock.now() - timedelta(days=300)
+        for user_id, more in (("1", {"refresh_token": "rt"}), ("2", {})):
+            token = {"access_token": "at", "expires_at": 5.0, **more}
+            backend.store.save(
+                replace(make_document(TokenKey("acme", user_id), token), created_at=then)
+            )
+        with make_app(blueprint).app_context():
+            assert [(each.created_at, each.updated_at) for each in stored_records()] == [
+                (then, None),
+                (then, None),
+            ]
+            assert [each["updated_at"] for each in export_user("1")["accounts"]] == [None]
+            assert keep_fresh(dry_run=True)["acme"].due == 0
+            assert "does not keep when tokens were written" in caplog.text
+            dead: dict[str, Any] = {"dead_for": timedelta(days=1), "dry_run": True}
+            assert purge(**dead, older_than=timedelta(days=30)).removed == {"dead": 0}
+            assert purge(**dead).removed == {"dead": 1}
+
+
+def test_keys_of_tenants() -> None:
+    """They are counted by what they are to their tenants: there may be many of them."""
+    store, first, second = MemoryStore(), TokenCipher.generate_key(), TokenCipher.generate_key()
+    keys = {"1": [second, first], "2": [first], "4": [second]}
+    for user_id in ("1", "2", "3", "4"):
+        sealing = UserScopedBackend(store, cipher=TokenCipher(first))
+        sealing.store.save(make_document(TokenKey("acme", user_id)))
+    cipher = TenantCipher(lambda key: keys.get(key.user_id or ""), allow_plaintext=True)
+    backend = UserScopedBackend(store, cipher=cipher)
+    backend.store.save(make_document(TokenKey("acme", "1", "A1")))
+    store.save(make_document(TokenKey("acme", "5")))
+    app = make_app(blueprint_of("acme", backend, "http://acme.test"))
+    wanted = {"current": 2, "fallback": 1, "missing": 2, "plain": 1}
+    with app.app_context():
+        found = statistics()
+    assert (found.total.sealed_by, found.keys) == (wanted, {})
+    printed = app.test_cli_runner().invoke(tokens, ["stats"]).stdout
+    rows = [line.split(maxsplit=2) for line in printed.splitlines()[-4:]]
+    assert rows == [
+        ["current", "2", "of its tenant"],
+        ["fallback", "1", "of its tenant"],
+        ["missing", "2", "not at hand"],
+        ["plain", "1", "-"],
+    ]

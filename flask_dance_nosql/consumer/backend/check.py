@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...errors import BackendUnavailable, CorruptToken, TokenDecryptError
-from .cipher.envelopes import is_sealed
+from .cipher.envelopes import is_sealed, use_of
 from .cipher.sealed import sealed_in
 from .store.base import TokenStore
 from .store.document import TokenDocument, TokenKey
@@ -40,7 +40,10 @@ def checked(
     if isinstance(store, MovingStore):
         return list(store.each_named(lambda each: checked(each, sample, except_providers)))
     found = list(guarded("store", store.checks))
-    if is_answered(found):
+    has_table = not any(
+        each.name.startswith("table") and each.status == "problem" for each in found
+    )
+    if is_answered(found) and has_table:
         found += guarded("records", partial(_walk, store, sample, except_providers))
     return found
 
@@ -103,8 +106,7 @@ class _Counts:
             if not ids:
                 self._without_keys["there are none"] += 1
                 return
-            use = "missing" if key_id not in ids else "fallback" if ids.index(key_id) else "current"
-            self._used[use] += bool(key_id)
+            self._used[use_of(key_id, ids)] += bool(key_id)
         elif key_id:
             self._used[key_id] += 1
         if ids is not None and (not key_id or key_id in ids):
@@ -142,16 +144,18 @@ class _Counts:
         if self._unreadable:
             message = f"{several(self._unreadable, 'record')} can't be read as token documents."
             advice = (
-                "See the log for which they are. Mend them, or delete them: the application raises "
-                "CorruptToken for their owners until they log in again."
+                "List them by: flask tokens list --state unreadable. Remove what can't be mended "
+                "by: flask tokens purge --unreadable. The application raises CorruptToken for "
+                "their owners until they log in again."
             )
             yield problem("unreadable records", message, advice)
         else:
             yield ok("unreadable records", "All can be read.")
         if self._cipher is None:
             if self._sealed:
-                message = f"{several(self._sealed, 'token')} are encrypted; there is no cipher."
-                yield problem("cipher", message, "Give the backend the cipher that sealed them.")
+                are = several(self._sealed, "token is", "tokens are")
+                advice = "Give the backend the cipher that sealed them."
+                yield problem("cipher", f"{are} encrypted; there is no cipher.", advice)
         elif self._can_open:
             yield from self._of_cipher(self._cipher, is_whole)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from collections.abc import Sequence
+from typing import Literal, TypeGuard
 
 import msgspec
 
 from ..store.values import Token
+
+KeyUse = Literal["current", "fallback", "missing"]
+"""What a key is to a token that it has sealed."""
 
 FIELD = "sealed"
 FORMAT = b"\x01"
@@ -36,3 +40,10 @@ def key_id_of(token: object) -> str | None:
         return ""
     is_known = len(header) == HEADER_SIZE and header.startswith(FORMAT)
     return header[len(FORMAT) :].hex() if is_known else ""
+
+
+def use_of(key_id: str | None, ids: Sequence[str]) -> KeyUse:
+    """Return what the key with an id is, among those that :meth:`TokenCipher.key_ids` returns."""
+    if key_id not in ids:
+        return "missing"
+    return "fallback" if ids.index(key_id) else "current"

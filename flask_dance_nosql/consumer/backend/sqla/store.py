@@ -87,8 +87,16 @@ class SQLAlchemyStore(SQLErrors):
 
     @property
     def place(self) -> str:
-        """The server, database and schema that the session writes to now, and the table."""
-        return self._transactions.place
+        """The server, database and schema that the session writes to now, the table and model."""
+        # Models that share a table have no rows in common, unless one is based on the other.
+        kinds = self._columns.kinds[:1]
+        return "/".join((self._transactions.place, *map(repr, kinds)))
+
+    @property
+    def listings(self) -> frozenset[str]:
+        """The place, and those of the models below this one in its table."""
+        place = self._transactions.place
+        return frozenset(f"{place}/{kind!r}" for kind in self._columns.kinds) or super().listings
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row, by one statement."""

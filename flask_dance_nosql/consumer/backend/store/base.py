@@ -83,6 +83,17 @@ class TokenStore(Abilities, DriverErrors, ABC):
         """
         return type(self).__name__
 
+    @property
+    def listings(self) -> frozenset[str]:
+        """The names of what :meth:`records` lists, by which two that list the same are told.
+
+        Of two stores that have one in common, the one that has more of them lists all that the
+        other one lists. The default is the :attr:`place` alone.
+
+        .. versionadded:: 1.0
+        """
+        return frozenset((self.place,))
+
     @abstractmethod
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert a document, or replace the one with its key, and return it as stored.

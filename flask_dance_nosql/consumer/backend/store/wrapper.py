@@ -21,6 +21,11 @@ class StoreWrapper(TokenStore):
         """The place of the other store."""
         return self.inner.place
 
+    @property
+    def listings(self) -> frozenset[str]:
+        """What the other store lists."""
+        return self.inner.listings
+
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store."""
         return self.loaded_by(self.inner.load, key)
