@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from ..consumer.backend.store.shard import Shard
@@ -11,16 +9,16 @@ from ..errors import ConfigurationError
 from ..operations.found import sealed_stores
 from ..operations.resealing import Resealed, reseal
 from .command import command
-from .left import shown, tell_left
 from .options import (
     chosen_stores,
-    counted,
     dry_run_option,
     json_option,
     print_json,
+    progress,
     provider_option,
     shard_option,
 )
+from .results import end, print_left, shown
 
 
 @command("reseal")
@@ -40,15 +38,17 @@ def reseal_command(provider: str | None, shard: Shard | None, dry_run: bool, as_
         raise ConfigurationError("No backend of the app has a cipher. See 'Key rotation'.")
     found = []
     for backend, blueprints in chosen:
-        with counted(f"Resealing {', '.join(blueprints)}") as told:
+        with progress(f"Resealing {', '.join(blueprints)}") as told:
             result = reseal(backend, provider, shard, dry_run=dry_run, told=told)
         found.append((list(blueprints), result))
     if as_json:
-        print_json([{"blueprints": names, **shown(result)} for names, result in found])
+        print_json(
+            [{"blueprints": names, **shown(result, dry_run=dry_run)} for names, result in found]
+        )
     else:
         for names, result in found:
             _tell(names, result, dry_run=dry_run)
-    sys.exit(any(result.left for _, result in found))
+    end(failed=any(result.left for _, result in found))
 
 
 def _tell(blueprints: list[str], result: Resealed, *, dry_run: bool) -> None:
@@ -58,4 +58,4 @@ def _tell(blueprints: list[str], result: Resealed, *, dry_run: bool) -> None:
         f"{', '.join(blueprints)}: {result.records} records, "
         + ", ".join(f"{count} {what}" for what, count in counts.items())
     )
-    tell_left(result.left)
+    print_left(result.left)
