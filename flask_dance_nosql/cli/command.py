@@ -6,12 +6,14 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from ..errors import FlaskDanceNoSQLError
+from ..consumer.backend.store import base, errors
+from ..errors import CorruptToken, FlaskDanceNoSQLError
 
 log = logging.getLogger("flask_dance_nosql")
 
@@ -32,12 +34,34 @@ class Group(AppGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with _told_once(ctx):
+                return super().invoke(ctx)
         except _OF_CLICK:
             raise
         except Exception as error:  # noqa: BLE001 - drivers, and code of yours, may raise anything
             what = f"{ctx.command_path} {ctx.invoked_subcommand} failed"
             raise click.ClickException(told(error, what)) from None
+
+
+@contextmanager
+def _told_once(ctx: click.Context) -> Iterator[None]:
+    """Leave out of the log that records can't be read, which commands list or count themselves.
+
+    With ``--verbose`` it is shown.
+    """
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return bool(ctx.meta.get(_VERBOSE)) or not isinstance(about, CorruptToken)
+
+    logs = (base.log, errors.log)
+    for each in logs:
+        each.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        for each in logs:
+            each.removeFilter(is_shown)
 
 
 def _be_verbose(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import Any
 
@@ -13,21 +12,23 @@ from ..consumer.backend.moving import MovingBackend
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.store.base import TokenStore
 from ..consumer.backend.store.shard import Shard
+from ..errors import BackendError, BackendUnavailable
 from ..operations.comparing import Compared, Place, compare_tokens
 from ..operations.copying import Copied, copy_tokens
 from ..operations.found import store_of
 from .command import command, told
-from .left import shown, tell_left
 from .options import (
     chosen_stores,
-    counted,
+    confirm,
     dry_run_option,
     json_option,
     print_json,
+    progress,
     provider_option,
     shard_option,
     yes_option,
 )
+from .results import end, print_left, shown
 
 
 @command("copy")
@@ -68,31 +69,33 @@ def copy_command(
 ) -> None:
     """Copy tokens to another database, while the application works.
 
-    What the target has in a newer form stays. It may be stopped and run again, and passes over what
-    is there. The exit code is 1 if records are left or, with --verify, if the stores differ.
+    The tables and indexes that the target needs are created. What it has in a newer form stays. It
+    may be stopped and run again, and passes over what is there. The exit code is 1 if records are
+    left or, with --verify, if the stores differ.
     """
     if delete_extra and (not verify or dry_run):
         raise click.UsageError("--delete-extra goes with --verify, and not with --dry-run.")
     pairs = _pairs(source, target, provider, verify=verify)
-    if delete_extra and not yes:
-        _ask()
+    if delete_extra:
+        confirm("Remove from the target what the source has not?", yes=yes)
     found: list[tuple[str, Copied | Compared]] = []
     for name, here, there in pairs:
-        with counted(f"{'Comparing' if verify else 'Copying'} {name}") as told:
+        with progress(f"{'Comparing' if verify else 'Copying'} {name}") as told:
             result: Copied | Compared
             if verify:
                 result = compare_tokens(
                     here, there, provider, shard, delete_extra=delete_extra, told=told
                 )
             else:
+                _make_ready(there, dry_run=dry_run)
                 result = copy_tokens(here, there, provider, shard, dry_run=dry_run, told=told)
         found.append((name, result))
     if as_json:
-        print_json([{"source": name, **shown(result)} for name, result in found])
+        print_json([{"source": name, **shown(result, dry_run=dry_run)} for name, result in found])
     else:
         for name, result in found:
             _tell(name, result, dry_run=dry_run)
-    sys.exit(any(_is_failure(result) for _, result in found))
+    end(failed=any(_is_failure(result) for _, result in found))
 
 
 def _pairs(
@@ -157,10 +160,20 @@ def _require_known(source: Place, name: str, provider: str | None) -> None:
         )
 
 
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("--delete-extra removes tokens. Without a terminal it needs --yes.")
-    click.confirm("Remove from the target what the source has not?", abort=True, err=True)
+def _make_ready(target: Place, *, dry_run: bool) -> None:
+    """Create the tables and indexes that a target needs, or see whether it can be read."""
+    store = store_of(target)
+    if not dry_run:
+        store.prepare()
+        return
+    try:
+        next(iter(store.records()), None)
+    except BackendUnavailable:
+        raise
+    except BackendError as error:
+        raise click.ClickException(
+            f"{error} Its tables may be missing. A dry run creates none; the copy does."
+        ) from None
 
 
 def _is_failure(result: Copied | Compared) -> bool:
@@ -173,11 +186,11 @@ def _tell(name: str, result: Copied | Compared, *, dry_run: bool) -> None:
             f"{name}: {result.same} the same, {result.missing} missing or outdated in the target, "
             f"{result.newer} newer there, {result.extra} there only ({result.removed} removed)"
         )
-        tell_left(result.differences, "different")
+        print_left(result.differences, "DIFFERENT")
     else:
         click.echo(
             f"{name}: {result.records} records, {result.copied} "
             f"{'to be copied' if dry_run else 'copied'}, {result.same} there already, "
             f"{result.newer} newer there, {result.ended} ended"
         )
-    tell_left(result.left)
+    print_left(result.left)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -19,16 +18,19 @@ from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError
 from ..operations.due import KeptFresh
 from ..operations.keeping import RATE, keep_fresh, require_known
-from ..operations.refreshing import shown
+from ..operations.refreshing import shown as shown_error
 from .command import command
 from .options import (
     DURATION,
     DURATION_OR_OFF,
     dry_run_option,
     json_option,
+    print_json_line,
+    progress,
     provider_option,
     shard_option,
 )
+from .results import end, shown
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SLOWEST, _FASTEST = 1 / 86400, 1e6
@@ -99,7 +101,7 @@ def keep_fresh_command(
         while True:
             has_failed = True
             try:
-                with counting() as tell:
+                with progress("Refreshing") as tell:
                     counts = keep_fresh(
                         within=within,
                         idle=idle,
@@ -112,15 +114,14 @@ def keep_fresh_command(
                         tell=tell,
                     )
                 has_failed = any(each.has_failed for each in counts.values())
-                _show(counts, as_json=as_json)
+                _show(counts, as_json=as_json, dry_run=dry_run)
             except Exception as error:
                 if loop is None or isinstance(error, ConfigurationError | BrokenPipeError):
                     raise
-                log.error("This round has failed. %s", shown(error))  # noqa: TRY400 - a traceback may be secret
+                log.error("This round has failed. %s", shown_error(error))  # noqa: TRY400 - a traceback may be secret
             if loop is None or stop.wait(loop.total_seconds()):
                 break
-    if has_failed:
-        sys.exit(1)
+    end(failed=has_failed)
 
 
 def _rates(given: tuple[tuple[str | None, float], ...]) -> tuple[float, dict[str, float]]:
@@ -138,9 +139,9 @@ def _rates(given: tuple[tuple[str | None, float], ...]) -> tuple[float, dict[str
     return general, named
 
 
-def _show(counts: dict[str, KeptFresh], *, as_json: bool) -> None:
+def _show(counts: dict[str, KeptFresh], *, as_json: bool, dry_run: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(counts).decode())
+        print_json_line({name: shown(each, dry_run=dry_run) for name, each in counts.items()})
         return
     for provider, each in sorted(counts.items()):
         named = msgspec.structs.asdict(each).items()
@@ -170,24 +171,3 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def counting() -> Iterator[Callable[[int], object]]:
-    """Give what counts tokens, on the standard error stream if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    mutex = threading.Lock()
-    with ExitStack() as stack:
-        bars: list[Any] = []
-
-        def tell(due: int) -> None:
-            with mutex:
-                if bars:
-                    bars[0].update(1)
-                elif due:
-                    bar = click.progressbar(length=due, label="Refreshing", file=sys.stderr)
-                    bars.append(stack.enter_context(bar))
-
-        yield tell

@@ -23,12 +23,14 @@ from .options import (
     json_option,
     print_json,
     print_json_line,
+    progress,
     provider_option,
     shard_option,
     user_argument,
     user_option,
     within_option,
 )
+from .results import end
 from .table import print_table, text_of
 
 _COLUMNS = {
@@ -95,8 +97,7 @@ def show(
         click.echo("There is nothing.", err=True)
     for each in () if as_json else found:
         click.echo("\n".join(_shown(each)) + "\n")
-    if not found:
-        click.get_current_context().exit(1)
+    end(failed=not found)
 
 
 def _shown(record: RecordDetails) -> Iterator[str]:
@@ -135,7 +136,8 @@ def _shown(record: RecordDetails) -> Iterator[str]:
 def stats(provider: str | None, within: timedelta, shard: Shard | None, as_json: bool) -> None:
     """Count the tokens of each provider, how they stand, and by which keys they are sealed."""
     chosen_stores(provider)
-    found = statistics(provider, shard, within)
+    with progress("Counting") as told:
+        found = statistics(provider, shard, within, told)
     if as_json:
         print_json(found)
         return

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -15,8 +15,6 @@ import msgspec
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import id_text
-
-T = TypeVar("T")
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 # There are dates so long ago, and so long hence, and threads can wait so long.
@@ -156,23 +154,32 @@ def print_json_line(value: Any) -> None:
 
 
 @contextmanager
-def progress(items: Iterable[T], label: str) -> Iterator[Iterable[T]]:
-    """Count items that are worked on, on the standard error stream if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield items
-        return
-    with click.progressbar(items, label=label, show_pos=True, file=sys.stderr) as bar:
-        yield bar
-
-
-@contextmanager
-def counted(label: str) -> Iterator[Callable[[], object] | None]:
+def progress(label: str) -> Iterator[Callable[..., None]]:
     """Give a function that counts what is done, on the standard error stream if it is a terminal.
 
-    Where it is none, that is ``None``.
+    It is called after each; before the first, it may be called with how many there are. Threads
+    may share it.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield lambda _=0: None
         return
-    with click.progressbar(iter(()), label=label, show_pos=True, file=sys.stderr) as bar:
-        yield partial(bar.update, 1)
+    mutex = threading.Lock()
+    bars: list[Any] = []
+    with ExitStack() as stack:
+
+        def step(expected: int = 0) -> None:
+            with mutex:
+                if not bars:
+                    # A generator does not say how many there are.
+                    bar: Any = click.progressbar(
+                        (_ for _ in ()),
+                        length=expected or None,
+                        label=label,
+                        show_pos=True,
+                        file=sys.stderr,
+                    )
+                    bars.append(stack.enter_context(bar))
+                if not expected:
+                    bars[0].update(1)
+
+        yield step

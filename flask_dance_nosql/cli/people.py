@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
-from ..accounts.erasure import Erasure, export_user, forget_user
+from ..accounts.erasure import ErasedAccount, Erasure, export_user, forget_user
 from ..consumer.backend.store.shard import Shard
 from ..errors import ErasureIncomplete
-from ..operations import revoke_tokens
+from ..operations import Revocation, revoke_tokens, stored_records
 from .command import command
 from .options import (
     chosen_stores,
@@ -29,7 +29,7 @@ from .options import (
     user_option,
     yes_option,
 )
-from .table import text_of
+from .results import end, print_records, shown
 
 
 @command("revoke")
@@ -60,25 +60,33 @@ def revoke(
         where = "all providers" if provider is None else f"provider {provider!r}"
         confirm(f"Revoke and remove the tokens of {whose} at {where}?", yes=yes)
     counted: Counter[str] = Counter()
-    with progress(revoke_tokens(provider, user_id, shard, dry_run=dry_run), "Revoking") as each_one:
-        for each in each_one:
-            counted["found"] += 1
-            counted["removed"] += each.is_removed
-            counted["doubtful"] += each.reason is not None
-            if as_json:
-                print_json_line(each)
-            elif dry_run or each.reason is not None:
-                parts = (each.provider, each.user_id, each.account)
-                whose = "  ".join(text_of(part) for part in parts)
-                click.echo(whose if each.reason is None else f"{whose}  {each.reason}")
+    with progress("Revoking") as step:
+        done = _counted(revoke_tokens(provider, user_id, shard, dry_run=dry_run), counted, step)
+        if as_json:
+            for each in done:
+                print_json_line(shown(each, dry_run=dry_run))
+        else:
+            told = (each for each in done if dry_run or each.reason is not None)
+            rows = ((each.provider, each.user_id, each.account, each.reason) for each in told)
+            print_records(rows, "REASON")
     found, doubtful = counted["found"], counted["doubtful"]
     if dry_run:
         click.echo(f"{found} would be revoked.", err=True)
     else:
-        told = f"{counted['removed']} removed, {found - doubtful} confirmed by their providers."
-        click.echo(told, err=True)
-    if doubtful:
-        click.get_current_context().exit(1)
+        confirmed = f"{found - doubtful} confirmed by their providers"
+        click.echo(f"{counted['removed']} removed, {confirmed}.", err=True)
+    end(failed=doubtful > 0)
+
+
+def _counted(
+    every: Iterable[Revocation], counted: Counter[str], step: Callable[[], object]
+) -> Iterator[Revocation]:
+    for each in every:
+        counted["found"] += 1
+        counted["removed"] += each.is_removed
+        counted["doubtful"] += each.reason is not None
+        step()
+        yield each
 
 
 @command("forget")
@@ -91,13 +99,13 @@ def forget(user_id: str, no_revoke: bool, dry_run: bool, yes: bool, as_json: boo
     """Remove everything of a user from all stores, and end the grants at the providers."""
     chosen_stores()
     if dry_run:
-        accounts = export_user(user_id)["accounts"]
+        every = (ErasedAccount(it.provider, it.account) for it in stored_records(user_id=user_id))
+        found = sorted(every, key=lambda each: (each.provider, each.account or ""))
         if as_json:
-            print_json({"user_id": user_id, "found": _named(accounts)})
+            print_json(shown(Erasure(user_id, found=tuple(found)), dry_run=True))
         else:
-            for each in accounts:
-                click.echo(f"{text_of(each['provider'])}  {text_of(each['account'])}")
-            click.echo(f"{len(accounts)} would be removed.", err=True)
+            print_records((each.provider, user_id, each.account) for each in found)
+            click.echo(f"{len(found)} would be removed.", err=True)
         return
     confirm(f"Remove everything of user {user_id!r}?", yes=yes)
     try:
@@ -109,18 +117,13 @@ def forget(user_id: str, no_revoke: bool, dry_run: bool, yes: bool, as_json: boo
     _tell(erasure, as_json=as_json)
 
 
-def _named(accounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: each[name] for name in ("provider", "account")} for each in accounts]
-
-
 def _tell(erasure: Erasure, *, as_json: bool) -> None:
     if as_json:
-        print_json(erasure)
+        print_json(shown(erasure, dry_run=False))
         return
     click.echo(f"{len(erasure.removed)} removed, {len(erasure.revoked)} ended at their providers.")
-    for each in erasure.not_revoked:
-        account = "" if each.account is None else f", account {text_of(each.account)}"
-        click.echo(f"Not ended at {text_of(each.provider)}{account}: {each.reason}.")
+    left = ((it.provider, erasure.user_id, it.account, it.reason) for it in erasure.not_revoked)
+    print_records(left, "NOT ENDED")
 
 
 @command("export")

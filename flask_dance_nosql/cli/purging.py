@@ -16,11 +16,13 @@ from .options import (
     dry_run_option,
     json_option,
     print_json,
+    progress,
     provider_option,
     shard_option,
     user_option,
     yes_option,
 )
+from .results import end, shown
 
 
 @command("purge")
@@ -80,19 +82,21 @@ def purge(
         what = ", ".join(name for name, is_chosen in chosen.items() if is_chosen)
         more = " A missing key would make them readable again." if unreadable else ""
         confirm(f"Remove {what}?{more}", yes=yes)
-    done = purge_records(
-        provider,
-        user_id,
-        shard,
-        ended=ended,
-        needs_login=needs_login,
-        unreadable=unreadable,
-        dead_for=dead_for,
-        older_than=older_than,
-        dry_run=dry_run,
-    )
+    with progress("Purging") as told:
+        done = purge_records(
+            provider,
+            user_id,
+            shard,
+            ended=ended,
+            needs_login=needs_login,
+            unreadable=unreadable,
+            dead_for=dead_for,
+            older_than=older_than,
+            dry_run=dry_run,
+            told=told,
+        )
     if as_json:
-        print_json(done)
+        print_json(shown(done, dry_run=dry_run))
     else:
         verb = "would be removed" if dry_run else "removed"
         for reason, count in done.removed.items():
@@ -101,5 +105,4 @@ def purge(
             click.echo(f"kept, since they were written meanwhile: {done.kept}")
         if done.left:
             click.echo(f"left, since it can't be read whose they are: {done.left}")
-    if done.left:
-        click.get_current_context().exit(1)
+    end(failed=bool(done.left))

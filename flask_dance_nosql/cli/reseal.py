@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import click
@@ -16,15 +15,15 @@ from ..errors import ConfigurationError
 from ..operations.found import sealed_stores
 from ..operations.resealing import Resealed, reseal, reseal_file
 from .command import command
-from .left import shown, tell_left
 from .options import (
-    counted,
     dry_run_option,
     json_option,
     print_json,
+    progress,
     provider_option,
     shard_option,
 )
+from .results import end, print_left, shown
 
 
 @command("reseal")
@@ -47,13 +46,15 @@ def reseal_command(provider: str | None, shard: Shard | None, dry_run: bool, as_
             + ". See 'Key rotation'."
         )
     if as_json:
-        print_json([{"blueprints": names, **shown(result)} for names, result in found])
+        print_json(
+            [{"blueprints": names, **shown(result, dry_run=dry_run)} for names, result in found]
+        )
     else:
         for names, result in found:
             _tell(names, result, dry_run=dry_run)
     for line in _out_of_reach(provider, shard):
         click.echo(line, err=True)
-    sys.exit(any(result.left for _, result in found))
+    end(failed=any(result.left for _, result in found))
 
 
 def _resealed(
@@ -62,7 +63,7 @@ def _resealed(
     for backend, blueprints in app_backends():
         names = [name for name in blueprints if provider in (None, name)]
         if isinstance(backend, UserScopedBackend) and names and sealed_stores(backend.store):
-            with counted(f"Resealing {', '.join(blueprints)}") as told:
+            with progress(f"Resealing {', '.join(blueprints)}") as told:
                 result = reseal(backend, provider, shard, dry_run=dry_run, told=told)
             yield list(blueprints), result
         elif isinstance(backend, FileBackend) and backend.cipher is not None:
@@ -93,4 +94,4 @@ def _tell(blueprints: list[str], result: Resealed, *, dry_run: bool) -> None:
         f"{', '.join(blueprints)}: {result.records} records, "
         + ", ".join(f"{count} {what}" for what, count in counts.items())
     )
-    tell_left(result.left)
+    print_left(result.left)

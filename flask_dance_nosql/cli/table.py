@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import click
@@ -15,16 +15,26 @@ _MAX_WIDTH = 40
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows below each other, in columns; there may be any number of rows."""
+    """Print rows below each other, in columns; there may be any number of rows.
+
+    If what gives the rows fails, those before are printed.
+    """
     texts = ([text_of(value) for value in row] for row in rows)
-    first = list(islice(texts, _LOOKED_AT))
-    widths = [
-        min(_MAX_WIDTH, max(len(cell) for cell in column))
-        for column in zip(headings, *first, strict=True)
-    ]
-    for row in chain([headings], first, texts):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    first: list[Sequence[str]] = [headings]
+    try:
+        first.extend(islice(texts, _LOOKED_AT))
+    finally:
+        columns = zip(*first, strict=True)
+        widths = [min(_MAX_WIDTH, max(map(len, column))) for column in columns]
+        for row in first:
+            _print_row(row, widths)
+    for row in texts:
+        _print_row(row, widths)
+
+
+def _print_row(row: Sequence[str], widths: Sequence[int]) -> None:
+    cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+    click.echo("  ".join(cells).rstrip())
 
 
 def text_of(value: Any) -> str:

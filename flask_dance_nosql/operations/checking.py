@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from ..consumer.app_backends import AppStore, app_stores
 from ..consumer.backend.scoped import UserScopedBackend
-from ..consumer.backend.store.findings import Finding, ok, problem
+from ..consumer.backend.store.findings import PREPARE, Finding, ok, problem
+from ..consumer.backend.store.shard import Shard
 from ..errors import ConfigurationError
+from .found import Told
 
 QUICK = 1000
 """How many records of each store a quick check looks at."""
@@ -46,7 +48,8 @@ class Preparation:
     Attributes:
         backend: The name of its class.
         blueprints: The names of the blueprints that have it.
-        made: What was missing or wrong before, and is there now; none if all was there.
+        made: What was missing or wrong before, and is there now or, in a dry run, would be; none
+            if all was there.
         left: What is still a problem: such as an index with other options, which stays.
 
     .. versionadded:: 1.0
@@ -59,7 +62,11 @@ class Preparation:
 
 
 def check_stores(
-    stores: Iterable[AppStore] | None = None, *, sample: int | None = None
+    stores: Iterable[AppStore] | None = None,
+    *,
+    sample: int | None = None,
+    shard: Shard | None = None,
+    told: Told | None = None,
 ) -> list[StoreReport]:
     """Check stores of the current app, as :meth:`UserScopedBackend.check` does.
 
@@ -69,6 +76,8 @@ def check_stores(
     Args:
         stores: Which; ``None``, the default, for all.
         sample: Look at so many records of each only; ``None``, the default, at all.
+        shard: Look at this part of the records of each only; ``None``, the default, at all.
+        told: Called after each record; ``None``, the default, for nothing.
 
     .. versionadded:: 1.0
     """
@@ -82,19 +91,27 @@ def check_stores(
             if not listings.isdisjoint(_listings(other.backend))
             for name in other.blueprints
         }
-        found = each.backend.check(sample=sample, except_providers=others - each.blueprints.keys())
+        found = each.backend.check(
+            sample=sample,
+            except_providers=others - each.blueprints.keys(),
+            shard=shard,
+            told=told,
+        )
         found += _accounts(each)
         reports.append(StoreReport(type(each.backend).__name__, list(each.blueprints), found))
     return reports
 
 
-def prepare_stores(stores: Iterable[AppStore] | None = None) -> list[Preparation]:
+def prepare_stores(
+    stores: Iterable[AppStore] | None = None, *, dry_run: bool = False
+) -> list[Preparation]:
     """Create what stores of the current app need in their databases: tables and indexes.
 
     It may be done again; what is there stays as it is.
 
     Args:
         stores: Which; ``None``, the default, for all.
+        dry_run: Whether to create nothing, and to tell what would be made; default: no.
 
     Raises:
         BackendUnavailable: If a server did not answer.
@@ -108,8 +125,11 @@ def prepare_stores(stores: Iterable[AppStore] | None = None) -> list[Preparation
         # A store that needs no preparation asks nothing of its server.
         backend.store.ping()
         before = _not_ok(backend)
-        backend.store.prepare()
-        after = _not_ok(backend)
+        if dry_run:
+            after = {n: each for n, each in before.items() if not each.advice.startswith(PREPARE)}
+        else:
+            backend.store.prepare()
+            after = _not_ok(backend)
         made = [name for name in before if name not in after]
         left = [each for each in after.values() if each.status == "problem"]
         done.append(Preparation(type(backend).__name__, list(blueprints), made, left))

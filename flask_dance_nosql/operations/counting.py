@@ -11,7 +11,7 @@ import msgspec
 from ..consumer.app_backends import app_stores
 from ..consumer.backend.cipher.envelopes import KeyUse, use_of
 from ..consumer.backend.store.shard import Shard
-from .found import sealed_stores
+from .found import Told, sealed_stores
 from .records import Found, walk
 from .states import STATES, WEEK
 
@@ -70,6 +70,7 @@ def statistics(
     provider: str | None = None,
     shard: Shard | None = None,
     within: timedelta = WEEK,
+    told: Told | None = None,
 ) -> Statistics:
     """Count the records of the stores of the current app.
 
@@ -79,6 +80,7 @@ def statistics(
         provider: Only this provider's; ``None`` for all.
         shard: Only this part of each store; ``None`` for all.
         within: As of :func:`state_of`.
+        told: Called after each record; ``None``, the default, for nothing.
 
     Raises:
         BackendUnavailable: If a store did not answer.
@@ -93,6 +95,8 @@ def statistics(
         state, key = each.state(within), _key_of(each)
         for counts in (providers.setdefault(each.record.provider, Counts()), total):
             counts.add(state, key)
+        if told is not None:
+            told()
     keys: dict[str, str] = {}
     for store in (sealed for backend, _ in stores for sealed in sealed_stores(backend.store)):
         for number, key in enumerate(store.cipher.key_ids()):

@@ -77,7 +77,8 @@ def keep_fresh(
         stop: Ends it early when it is set: refreshes that have begun are ended, and what they have
             got is stored. An interrupt sets it, and a second one ends it at once.
         wait: Waits, for tests; by default for ``stop``.
-        tell: Is called with how many are to be tried, and afterwards for each with 0.
+        tell: Is called with how many are to be tried, if there is any, and afterwards for each
+            with 0.
 
     Returns:
         For each blueprint that can refresh its tokens, what was found and done. A store that does
@@ -100,7 +101,8 @@ def keep_fresh(
     if dry_run:
         return counts
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined] # a proxy's own
-    tell(sum(len(run.items) for run in runs))
+    if expected := sum(len(run.items) for run in runs):
+        tell(expected)
     workers = []
     for run in runs:
         name = run.blueprint.name

@@ -15,6 +15,7 @@ from ..consumer.backend.store.document import TokenDocument
 from ..consumer.backend.store.shard import Shard
 from ..consumer.token import can_be_refreshed
 from ..errors import ConfigurationError, CorruptToken, VersionConflict
+from .found import Told
 from .records import Found, walk
 from .states import access_token_end, is_oauth1
 
@@ -53,6 +54,7 @@ def purge(
     dead_for: timedelta | None = None,
     older_than: timedelta | None = None,
     dry_run: bool = False,
+    told: Told | None = None,
 ) -> Purge:
     """Remove records that are of no use any more, and nothing that was not chosen.
 
@@ -75,6 +77,7 @@ def purge(
             has ended, of those that have ended so long ago; those for which that can't be read, or
             is not kept, are not removed then. ``None``, the default, for any.
         dry_run: Whether to count only.
+        told: Called after each record; ``None``, the default, for nothing.
 
     Raises:
         ConfigurationError: If nothing is chosen.
@@ -91,6 +94,8 @@ def purge(
     done = Purge(removed=Counter({name: 0 for name, is_wanted in chosen.items() if is_wanted}))
     for found in walk(app_stores(), provider, user_id, shard):
         done.read += 1
+        if told is not None:
+            told()
         reason = _reason(found, dead_for)
         if reason is None or not chosen[reason] or not _is_old(found, older_than):
             continue

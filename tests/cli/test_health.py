@@ -63,6 +63,9 @@ def test_check_and_prepare(app: Flask) -> None:
     assert "MongoBackend of github\n  OK       ping: The server answers." in text
     assert "  PROBLEM  index expires_at: There is no index" in text
     assert "           Run: flask tokens prepare\n" in text
+    code, text = run(app, "prepare", "--dry-run")
+    assert (code, "github: to be made: index expires_at; index user_id" in text) == (0, True)
+    assert run(app, "check")[0] == 1
     code, text = run(app, "prepare")
     assert code == 0
     assert text.splitlines() == [
@@ -159,3 +162,20 @@ def test_model_that_is_not_prepared(sqlite_engine: sqlalchemy.Engine) -> None:
         assert "could not be told" not in text
         assert "made: table flask_dance_oauth; table flask_dance_locks" in run(app, "prepare")[1]
         assert run(app, "check")[0] == 0
+
+
+def test_parts_of_a_check(app: Flask) -> None:
+    """Each record is in one of them, and none says what only all of them can."""
+    with app.app_context():
+        backend = app.blueprints["gitlab"].backend  # type: ignore[attr-defined]
+        for user in "1234":
+            backend.store.save(document(TokenKey("gitlab", user), {"access_token": SECRET}))
+    total = 0
+    for number in (1, 2):
+        part = ("--shard", f"{number}/2", "--provider", "gitlab", "--json")
+        [report] = json.loads(run(app, "check", *part)[1])
+        found = {each["name"]: each["message"] for each in report["findings"]}
+        assert "and there are more" in found["records"]
+        assert "fallback key" not in found
+        total += int(found["records"].split()[0])
+    assert total == 4

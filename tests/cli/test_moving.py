@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import Engine, inspect
+from sqlalchemy.orm import Session
 
 from flask_dance_nosql.cli import tokens
 from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
@@ -20,6 +22,7 @@ from flask_dance_nosql.consumer.backend import (
     MemoryBackend,
     MovingBackend,
     SessionBackend,
+    SQLAlchemyBackend,
     TokenCipher,
     TokenKey,
     UserScopedBackend,
@@ -27,6 +30,8 @@ from flask_dance_nosql.consumer.backend import (
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.operations.found import LISTED
 from flask_dance_nosql.testing import make_document
+
+from ..backend.sqla.models import OAuth
 
 OLD, NEW = (TokenCipher.generate_key() for _ in range(2))
 SECRET = "at-very-secret"
@@ -120,7 +125,9 @@ def test_reseal_as_json() -> None:
     [left] = told["left"]
     assert (left["provider"], left["user_id"], left["account"]) == ("github", "plain", None)
     assert "it is not encrypted" in left["reason"]
-    assert "  left: 'github plain -': " in run(app_with(backend), "reseal").output
+    _, heading, line = run(app_with(backend), "reseal").output.splitlines()
+    assert heading.split() == ["PROVIDER", "USER", "ACCOUNT", "LEFT"]
+    assert line.startswith("github    plain  -        ")
 
 
 def test_a_thousand_of_what_is_left_are_printed() -> None:
@@ -131,8 +138,8 @@ def test_a_thousand_of_what_is_left_are_printed() -> None:
         store.save(make_document(TokenKey("github", f"plain-{number}")))
     result = run(app_with(backend), "reseal")
     assert result.exit_code == 1
-    assert result.output.count("  left: ") == LISTED + 1
-    assert result.output.endswith("  left: 5 others\n")
+    assert result.output.count("github    plain-") == LISTED
+    assert result.output.endswith("... and 5 others\n")
     [told] = json.loads(run(app_with(backend), "reseal", "--json").stdout)
     assert (len(told["left"]), told["left_total"]) == (LISTED, LISTED + 5)
 
@@ -160,6 +167,23 @@ def test_copy(target: MemoryStore, to: str) -> None:
     assert [each.token for each in target.scan()] == [{"access_token": SECRET}] * 3
 
 
+def test_copy_creates_what_the_target_lacks(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new database needs no preparation; a dry run creates nothing, and says so."""
+    with Session(sqlite_engine) as session:
+        place = SQLAlchemyBackend(OAuth, session, user_id=lambda: 1)
+        module = ModuleType("places")
+        module.__dict__.update(fresh=place)
+        monkeypatch.setitem(sys.modules, "places", module)
+        app = app_with(backend_of(MemoryStore()))
+        dry = run(app, "copy", "--to", "places:fresh", "--dry-run")
+        assert (dry.exit_code, "A dry run creates none" in dry.output) == (1, True)
+        assert not inspect(sqlite_engine).has_table(OAuth.__tablename__)
+        result = run(app, "copy", "--to", "places:fresh")
+        assert (result.exit_code, "3 copied" in result.output) == (0, True)
+
+
 def test_copy_from_another_store(target: MemoryStore) -> None:
     """The source may be another one than the app's."""
     target.save(make_document(TokenKey("github", "1"), {"access_token": SECRET}))
@@ -185,14 +209,15 @@ def test_verify_tells_what_differs(target: MemoryStore) -> None:
     to = ("copy", "--to", "places:target")
     result = run(app, *to, "--verify")
     assert (result.exit_code, "3 missing" in result.output) == (1, True)
-    assert "  different: 'github 0 -': the target has none\n" in result.output
+    assert "PROVIDER  USER  ACCOUNT  DIFFERENT\n" in result.output
+    assert "github    0     -        the target has none\n" in result.output
     run(app, *to)
     assert run(app, *to, "--verify").exit_code == 0
     target.save(make_document(TokenKey("github", "extra"), {"access_token": SECRET}))
     [told] = json.loads((found := run(app, *to, "--verify", "--json")).stdout)
     assert (found.exit_code, told["extra"], told["differences"][0]["user_id"]) == (1, 1, "extra")
     refused = run(app, *to, "--verify", "--delete-extra")
-    assert (refused.exit_code, "needs --yes" in refused.output) == (2, True)
+    assert (refused.exit_code, "add --yes" in refused.output) == (2, True)
     assert run(app, *to, "--verify", "--delete-extra", "--yes").exit_code == 0
     assert {each.user_id for each in target.scan()} == {"0", "1", "2"}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ from flask_dance_nosql.consumer.backend import (
 )
 from flask_dance_nosql.consumer.backend.sqla import SQLAlchemyStore
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+from flask_dance_nosql.operations import keep_fresh
 
 from ..consumer.conftest import make_app
 from ..fleet import (
@@ -54,7 +56,12 @@ ROWS: dict[str, list[list[str]]] = {
     "revoke": [["--provider", "acme"], ["--user", "ann"]],
     "forget": [["ann"], ["bob", "--no-revoke"], ["dan"]],
     "export": [["ann"], ["dan"]],
-    "copy": [["--to", "tests.cli.test_secrets:other_place"]],
+    "copy": [
+        ["--to", "tests.cli.test_secrets:other_place"],
+        ["--to", "tests.cli.test_secrets:other_place", "--verify"],
+        ["--to", "tests.cli.test_secrets:other_place", "--verify", "--delete-extra"],
+    ],
+    "keep-fresh": [[], ["--within", "1d", "--loop", "1d"]],
     "purge": [["--ended", "--needs-login", "--unreadable", "--dead-for", "1d"]],
 }
 """The arguments of commands that need some, but for the flags below."""
@@ -141,6 +148,19 @@ class Seen:
         """Return in which calls a secret is to be seen, and in which form."""
         wanted = forms(secrets)
         return [(call, it) for call, text in self.text.items() for it in wanted if it in text]
+
+
+@pytest.fixture(autouse=True)
+def one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is done in a loop be done once."""
+
+    def once(*, stop: threading.Event, **options: Any) -> Any:
+        try:
+            return keep_fresh(stop=stop, **options)
+        finally:
+            stop.set()
+
+    monkeypatch.setattr("flask_dance_nosql.cli.keep_fresh.keep_fresh", once)
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import BackendUnavailable, CorruptToken, TokenDecryptError
 from .cipher.envelopes import is_sealed, use_of
@@ -24,6 +24,7 @@ from .store.findings import (
     warning,
 )
 from .store.moving import MovingStore
+from .store.shard import Shard
 from .store.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
@@ -33,34 +34,41 @@ _RESEAL = "Run: flask tokens reseal"
 _LOST = "Put the key among the fallbacks. If it is lost, the owners of the tokens log in again."
 
 
-def checked(
-    store: TokenStore, sample: int | None = None, except_providers: Collection[str] = ()
-) -> list[Finding]:
-    """Return what a check of a store finds; the arguments are those of ``check()``."""
+class Wanted(NamedTuple):
+    """Which records to look at: the arguments of ``check()``."""
+
+    sample: int | None = None
+    except_providers: Collection[str] = ()
+    shard: Shard | None = None
+    told: Callable[[], object] | None = None
+
+
+def checked(store: TokenStore, wanted: Wanted) -> list[Finding]:
+    """Return what a check of a store finds."""
     if isinstance(store, MovingStore):
-        return list(store.each_named(lambda each: checked(each, sample, except_providers)))
+        return list(store.each_named(lambda each: checked(each, wanted)))
     found = list(guarded("store", store.checks))
     has_table = not any(
         each.name.startswith("table") and each.status == "problem" for each in found
     )
     if is_answered(found) and has_table:
-        found += guarded("records", partial(_walk, store, sample, except_providers))
+        found += guarded("records", partial(_walk, store, wanted))
     return found
 
 
-def _walk(
-    store: TokenStore, sample: int | None, except_providers: Collection[str]
-) -> Iterator[Finding]:
+def _walk(store: TokenStore, wanted: Wanted) -> Iterator[Finding]:
     """Read the records once, as they are stored, and yield how they are."""
     sealed = sealed_in(store)
     counts = _Counts(None if sealed is None else sealed.cipher)
     while isinstance(store, StoreWrapper):
         store = store.inner
-    records = iter(store.records())
-    for record in records if sample is None else islice(records, sample):
-        if record.provider not in except_providers:
+    records = iter(store.records(None, None, wanted.shard))
+    for record in islice(records, wanted.sample):
+        if record.provider not in wanted.except_providers:
             counts.add(record)
-    is_whole = sample is None or next(records, None) is None
+        if wanted.told is not None:
+            wanted.told()
+    is_whole = wanted.shard is None and next(records, None) is None
     yield from counts.findings(is_whole)
 
 

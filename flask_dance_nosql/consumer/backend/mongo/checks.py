@@ -9,7 +9,7 @@ from typing import Any
 import pymongo.errors
 
 from .... import clock
-from ..store.findings import Finding, guarded, ok, problem, skew, untold, warning
+from ..store.findings import PREPARE, Finding, guarded, ok, problem, skew, untold, warning
 from .source import Collections
 
 Answer = Mapping[str, Any]
@@ -18,7 +18,6 @@ Keys = tuple[tuple[str, Any], ...]
 EXPIRY: Keys = (("expires_at", 1),)
 LISTING: Keys = (("user_id", 1), ("provider", 1))
 _NO_COLLECTION = 26
-_PREPARE = "Run: flask tokens prepare"
 _AGAIN = "Drop the index, then run: flask tokens prepare"
 
 
@@ -53,7 +52,7 @@ def _expiry(same: list[Answer]) -> Finding:
     name = "index expires_at"
     if not same:
         message = "There is no index on expires_at, so that expired records stay for ever."
-        return problem(name, message, _PREPARE)
+        return problem(name, message, PREPARE)
     # Two of the same keys differ in their options, and the first that is right is enough.
     if any(each.get("expireAfterSeconds") == 0 and not _is_part(each) for each in same):
         return ok(name, "Expired records are removed.")
@@ -78,7 +77,7 @@ def _listing(same: list[Answer]) -> Finding:
             "There is no index on user_id and provider, so that a listing of one user's tokens "
             "reads all records."
         )
-        return problem(name, message, _PREPARE)
+        return problem(name, message, PREPARE)
     unique = [each for each in same if each.get("unique")]
     if unique:
         message = (

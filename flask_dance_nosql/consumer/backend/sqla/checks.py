@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Inspector, Table, exc, false, func, inspect, select, text
 
 from ..store.findings import (
+    PREPARE,
     Finding,
     guarded,
     lock_probed,
@@ -100,7 +101,7 @@ class Checks:
 
     def _tables(self) -> Iterator[Finding]:
         table, locks = self._columns.table, self._locks.table.name
-        name, advice = f"table {table.name}", "Run: flask tokens prepare"
+        name, advice = f"table {table.name}", PREPARE
         with self._connection() as connection:
             inspector, schema = inspect(connection), self._schema(connection)
             if inspector.has_table(table.name, schema):

@@ -16,6 +16,9 @@ from .entries import PROBE
 
 Status = Literal["ok", "warning", "problem"]
 
+PREPARE = "Run: flask tokens prepare"
+"""The beginning of the advice on what a preparation creates."""
+
 # How long the record of a probe lasts, should the process die in the middle of it.
 _PROBE_SECONDS = 60
 _SKEW_WARNING, _SKEW_PROBLEM = 5.0, 30.0
