@@ -88,7 +88,9 @@ class GuardedMetrics(Metrics):
             found = labels
             with self._guard():
                 measuring = self._metrics.measure(name, **labels)
-                found = measuring.__enter__()
+                given: Any = measuring.__enter__()
+                # What an override does not yield is no reason to fail either.
+                found = given if isinstance(given, dict) else labels
 
                 def leave(*error: Any) -> None:
                     # What the block has raised comes back out, and is raised by the block itself.

@@ -18,6 +18,17 @@ _FEATURE = "OpenTelemetryMetrics"
 NAME = "flask_dance_nosql"
 """The name of the meter and the tracer, and how the names of all metrics begin."""
 
+BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""The bounds of the histograms in seconds, unless a view of the application says otherwise."""
+
+_TIMERS = {
+    "store": "Operations of the store",
+    "refresh": "Refreshes, with what was waited for them",
+    "wait": "What refreshes have waited for their turn",
+}
 _GOOD = ("ok", "refreshed", "adopted", "busy", "known", "removed", "VersionConflict")
 
 
@@ -57,8 +68,10 @@ class OpenTelemetryMetrics(Metrics):
             "cache": meter.create_counter(f"{NAME}.cache", "1", "Readings of the cache"),
         }
         self._timers = {
-            "store": meter.create_histogram(f"{NAME}.store", "s", "Operations of the store"),
-            "refresh": meter.create_histogram(f"{NAME}.refresh", "s", "Refreshes, and waits"),
+            name: meter.create_histogram(
+                f"{NAME}.{name}", "s", what, explicit_bucket_boundaries_advisory=BUCKETS
+            )
+            for name, what in _TIMERS.items()
         }
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,10 +37,12 @@ from flask_dance_nosql.errors import (
     TokenRefreshError,
     TokenRevoked,
 )
-from flask_dance_nosql.operations.observing import LogMetrics, MeasuredStore, observe
+from flask_dance_nosql.operations.observing import LogMetrics, observe
 from flask_dance_nosql.operations.opentelemetry import OpenTelemetryMetrics
 
+from ..calls import way_of
 from ..rotating import RotatingProvider
+from ..topologies import wait_until
 from .many import PROVIDER, app_of, blueprint_of
 
 USER = "ann-who-is-a-user"
@@ -212,6 +217,22 @@ class Failing(Metrics):
             raise RuntimeError("a secret is in here")
 
 
+class YieldsNothing(Heard):
+    """Metrics whose override forgets the labels."""
+
+    @contextmanager
+    def measure(self, name: str, **labels: str) -> Iterator[Any]:
+        """Do something around the block."""
+        yield
+
+
+def test_measure_that_yields_nothing(rotating: RotatingProvider) -> None:
+    """Requests go on."""
+    site = Observed(rotating)
+    observe(site.app, YieldsNothing())
+    assert site.call() == 200
+
+
 @pytest.mark.parametrize("method", ["count", "time", "begin", "end"])
 def test_metrics_that_fail(
     rotating: RotatingProvider, caplog: pytest.LogCaptureFixture, method: str
@@ -258,16 +279,80 @@ def test_apps_are_told_apart(rotating: RotatingProvider) -> None:
     assert heard.told["cache", "hit"] == 1
 
 
-def test_unused_it_is_not_there(rotating: RotatingProvider) -> None:
-    """Without metrics no store is wrapped, and no module of them but the interface is loaded."""
-    site = Observed(rotating)
-    store: Any = site.backend.store
-    kinds = []
-    while store is not None:
-        kinds.append(type(store))
-        store = getattr(store, "inner", None)
-    assert MeasuredStore not in kinds
-    assert len(kinds) == 3
+def test_waits_are_told(rotating: RotatingProvider) -> None:
+    """What a thread waits for another one's refresh is told apart from what a refresh takes."""
+    site, heard = Observed(rotating), Heard()
+    observe(site.app, heard)
+    rotating.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(site.call)
+        assert rotating.at_the_gate.wait(10)
+        second = pool.submit(site.call)
+        # It has come so far that it needs the turn.
+        wait_until(lambda: heard.told["cache", "hit"] == 2, "the second has read")
+        rotating.gate.set()
+        assert first.result() == second.result() == 200
+    assert heard.told["wait", "", "refreshed"] == 1
+    assert heard.told["wait", "", "adopted"] == 1
+
+
+def test_unused_it_is_not_there() -> None:
+    """Without metrics a process loads no module of them but the interface, and a read none."""
+    program = """
+import sys
+from flask import Flask
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
+from flask_dance_nosql.consumer.backend import LocalCache, UserScopedBackend
+from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
+
+backend = UserScopedBackend(MemoryStore(), user_id=1, cache=LocalCache())
+blueprint = OAuth2ConsumerBlueprint("acme", __name__, client_id="id", backend=backend)
+app = Flask(__name__)
+app.register_blueprint(blueprint)
+with app.app_context():
+    backend.set(blueprint, {"access_token": "at"})
+    assert backend.get(blueprint) == {"access_token": "at"}
+print(*[name for name in sys.modules if "operations" in name or "opentelemetry" in name])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_unused_it_calls_nothing(rotating: RotatingProvider) -> None:
+    """Without metrics, a cached read calls no function of them, and with them it calls some."""
+    site = Observed(rotating, expires_at=4e9)
+
+    def files_of_a_read() -> set[str]:
+        return {Path(name).name for name in way_files(read)} & {"metrics.py", "observing.py"}
+
+    def read() -> None:
+        assert site.backend.get(site.blueprint) is not None
+
+    with site.app.test_request_context():
+        read()
+        assert files_of_a_read() == set()
+        plain = way_of(read).calls
+        observe(site.app, Heard())
+        assert files_of_a_read() == {"metrics.py", "observing.py"}
+        assert way_of(read).calls > plain
+
+
+def way_files(work: Callable[[], object]) -> set[str]:
+    """Return the files of the package whose functions are called."""
+    found: set[str] = set()
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "call":
+            found.add(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return found
 
 
 def test_log_line(rotating: RotatingProvider, caplog: pytest.LogCaptureFixture) -> None:
@@ -309,7 +394,7 @@ def test_opentelemetry(rotating: RotatingProvider) -> None:
         for metric in scope.metrics
     }
     assert names == {
-        f"flask_dance_nosql.{name}" for name in ("events", "cache", "store", "refresh")
+        f"flask_dance_nosql.{name}" for name in ("events", "cache", "store", "refresh", "wait")
     }
     shown = f"{data.to_json()} {[span.to_json() for span in spans.values()]}"
     assert not [secret for secret in (USER, "rt-ann", "at-ann", "client-secret") if secret in shown]

@@ -20,7 +20,6 @@ from ...errors import (
 from ..backend.base import NOTHING, StoredToken, TokenSlot, digest_of, issued_digest
 from ..backend.store.values import Token
 from ..context import app_of_context
-from ..metrics import current_metrics
 from ..refusal import MISSING, Refusal
 from ..signals import (
     token_deleted,
@@ -33,6 +32,7 @@ from ..signals import (
 from ..token import TokenStatus, ends_later, renewed
 from ..token_endpoint import TokenEndpoint
 from .flights import LEASE_SECONDS, Flights, Turn
+from .measured import Measured
 from .remembered import failure_of, keep_failure, may_be_tried, one_more
 from .rescue import Exchange, Refreshed
 
@@ -96,8 +96,7 @@ class Refresh:
         self._flights = self.blueprint.flights
         self._began, self._began_at = time.monotonic(), clock.timestamp()
         self._announcements: list[Callable[[], object]] = []
-        # What becomes of it, for metrics: whatever ends it unforeseen is an error.
-        self._outcome = "error"
+        self._measured = Measured()
 
     def run(self) -> StoredToken:
         """Refresh, or wait for who does, and return the token to go on with.
@@ -105,22 +104,15 @@ class Refresh:
         A token that still works is waited for by nobody. For one that has ended it raises
         ``TokenRefreshError``, ``TokenRevoked`` or whatever the backend raises.
         """
-        metrics = current_metrics()
-        if metrics is None:
+        with self._measured.running(self.blueprint):
             return self._run()
-        backend = type(self.blueprint.backend).__name__
-        with metrics.measure("refresh", provider=self.blueprint.name, backend=backend) as labels:
-            try:
-                return self._run()
-            finally:
-                labels["outcome"] = self._outcome
 
     def _run(self) -> StoredToken:
         failure = self._failure((self.held.token or {})["refresh_token"])
         if self._works and failure and not failure.has_ended:
-            self._outcome = "known"
+            self._measured.outcome = "known"
             return self.held
-        with self._flights.turn(self.slot, self._wait) as turn:
+        with self._measured.waiting(self._flights.turn(self.slot, self._wait)) as turn:
             if turn != "ours":
                 return self._without_turn(turn)
             try:
@@ -144,25 +136,25 @@ class Refresh:
         return result
 
     def _under_lease(self) -> StoredToken:  # noqa: PLR0911 - the ways in which it ends
-        slot, flights = self.slot, self._flights
-        with slot.lease(LEASE_SECONDS, self._wait) as is_leased:
+        slot, flights, waiting = self.slot, self._flights, self._measured.waiting
+        with waiting(slot.lease(LEASE_SECONDS, self._wait)) as is_leased:
             for _ in range(_ROUNDS):
                 stored = slot.read(fresh=True)
                 if stored.token is None or (self.heeds_failures and not may_be_tried(stored)):
-                    self._outcome = "removed" if stored.token is None else "known"
+                    self._measured.outcome = "removed" if stored.token is None else "known"
                     return stored
                 current = flights.newest(slot, stored.token, self._began)
                 if current is None:
                     self._end(stored, Refusal(_REMOVED))
                     continue
                 if self._is_fresh(stored, current):
-                    self._outcome = "adopted"
+                    self._measured.outcome = "adopted"
                     return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
                 sent = current["refresh_token"]
                 # Another owner's record, or another copy of a cookie, may hold the same one.
-                with flights.locks.held(digest_of(sent), self._wait) as turn:
+                with waiting(flights.locks.held(digest_of(sent), self._wait)) as turn:
                     if turn != "ours":
                         return self._without_turn(turn)
                     if self._has_moved(stored, current):
@@ -210,7 +202,7 @@ class Refresh:
         exchange = self._flights.remember(self.slot, sent, issued)
         result = self._store(stored, digest_of(sent), exchange)
         self._later(token_refreshed)
-        self._outcome = "refreshed"
+        self._measured.outcome = "refreshed"
         return result
 
     def _keep(self, stored: StoredToken, current: Token) -> StoredToken:
@@ -270,7 +262,7 @@ class Refresh:
             except VersionConflict:
                 continue
             break
-        reason, self._outcome = refusal.reason, "ended"
+        reason, self._measured.outcome = refusal.reason, "ended"
         self._flights.rescue.settle_slot(self.slot)
         self._later(token_refresh_failed, error=reason)
         self._later(token_deleted)
@@ -279,7 +271,7 @@ class Refresh:
 
     def _fail(self, stored: StoredToken, refusal: Refusal, *, is_known: bool) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
-        reason, self._outcome = refusal.reason, "known" if is_known else "failed"
+        reason, self._measured.outcome = refusal.reason, "known" if is_known else "failed"
         if not is_known:
             keep_failure(self.slot, stored, refusal)
             self._later(token_refresh_failed, error=reason)
@@ -294,13 +286,13 @@ class Refresh:
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""
         # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
-        reason, self._outcome = _OWN if turn == "own" else _TOO_LONG, "busy"
+        reason, self._measured.outcome = _OWN if turn == "own" else _TOO_LONG, "busy"
         error = TokenRefreshError(self.blueprint.name, reason)
         return self.held if self._works else self._known(error)
 
     def _without_refresh(self, error: Exception) -> StoredToken:
         """Go on with the token at hand although something has failed, else raise its error."""
-        self._outcome = "error"
+        self._measured.outcome = "error"
         if not self._works:
             return self._known(error)
         log.warning(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, ClassVar
 
 import bson.errors
@@ -163,21 +163,25 @@ class MongoStore(ListedStore):
         user_id: str | None = None,
         shard: Shard | None = None,
     ) -> Iterator[Record]:
-        """Yield what is stored, by the index on user and provider; a part of it by each ``_id``."""
+        """Yield what is stored, in batches of 500 in the order of ``_id``; a part by each ``_id``.
+
+        A caller may take longer for a batch than the ten minutes after which servers end a cursor.
+        """
         fields = {"user_id": user_id, "provider": provider}
         wanted: dict[str, Any] = {name: it for name, it in fields.items() if it is not None}
         # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
         collection = self._at.wanted
         if shard is None:
-            pages = iter([collection.find(wanted, batch_size=SCAN_BATCH)])
-        else:
-            every_id = collection.find(wanted, projection=["_id"], batch_size=SCAN_BATCH)
-            ids = (each["_id"] for each in every_id if shard.has(str(each["_id"])))
-            chunks = iter(lambda: list(islice(ids, SCAN_BATCH)), [])
-            pages = (collection.find({"_id": {"$in": chunk}}) for chunk in chunks)
-        for found in chain.from_iterable(pages):
-            yield self._record(found)
+            for found in _in_order(collection, wanted):
+                yield self._record(found)
+            return
+        every_id = _in_order(collection, wanted, ["_id"])
+        ids = (each["_id"] for each in every_id if shard.has(str(each["_id"])))
+        while chunk := list(islice(ids, SCAN_BATCH)):
+            part = collection.find({"_id": {"$in": chunk}}, batch_size=SCAN_BATCH + 1)
+            for found in list(part):
+                yield self._record(found)
 
     def _record(self, found: dict[str, Any]) -> Record:
         """Return what a scan has found, or the error if it is no document of its ``_id``."""
@@ -322,6 +326,27 @@ class MongoStore(ListedStore):
         ):
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
+
+
+def _in_order(
+    collection: Collection[dict[str, Any]],
+    wanted: dict[str, Any],
+    projection: list[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield what is found in the order of ``_id``, going on by it if the cursor has ended."""
+    after: dict[str, Any] = {"$gte": ""}
+    while True:
+        found = collection.find({**wanted, "_id": after}, projection, batch_size=SCAN_BATCH)
+        try:
+            for each in found.sort("_id", 1):
+                # What the caller does with the one before may take long.
+                after = {"$gt": each["_id"]}
+                yield each
+            break
+        except pymongo.errors.CursorNotFound:
+            continue
+    # A comparison finds nothing of another type: what somebody else has put there.
+    yield from list(collection.find({**wanted, "_id": {"$not": {"$gte": ""}}}, projection))
 
 
 def _of_user(user_id: str, provider: str | None = None) -> str:
