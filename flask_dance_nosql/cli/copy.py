@@ -73,10 +73,11 @@ def copy_command(
     may be stopped and run again, and passes over what is there. The exit code is 1 if records are
     left or, with --verify, if the stores differ.
     """
-    if delete_extra and (not verify or dry_run):
-        raise click.UsageError("--delete-extra goes with --verify, and not with --dry-run.")
+    if delete_extra and not verify:
+        raise click.UsageError("--delete-extra goes with --verify.")
+    removes = delete_extra and not dry_run
     pairs = _pairs(source, target, provider, verify=verify)
-    if delete_extra:
+    if removes:
         confirm("Remove from the target what the source has not?", yes=yes)
     found: list[tuple[str, Copied | Compared]] = []
     for name, here, there in pairs:
@@ -84,7 +85,7 @@ def copy_command(
             result: Copied | Compared
             if verify:
                 result = compare_tokens(
-                    here, there, provider, shard, delete_extra=delete_extra, told=told
+                    here, there, provider, shard, delete_extra=removes, told=told
                 )
             else:
                 _make_ready(there, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""What a store keeps of documents."""
+"""What a store keeps of documents, and where."""
 
 from __future__ import annotations
 
@@ -13,7 +13,29 @@ _KEPT = frozenset(
 
 
 class Abilities:
-    """Says what a :class:`TokenStore` keeps; one that keeps less than all overrides it."""
+    """Says what a :class:`TokenStore` keeps, and where; one that keeps less overrides it."""
+
+    @property
+    def place(self) -> str:
+        """The name of this store in a cache that several stores share.
+
+        Two stores with the same records have the same place, in every process, and no others. Make
+        it of the server's address as it was configured, the database and the table. It is asked for
+        at each cached read, so it must be quick, and it must hold nothing secret. The default is
+        the name of the class.
+        """
+        return type(self).__name__
+
+    @property
+    def listings(self) -> frozenset[str]:
+        """The names of what :meth:`records` lists, by which two that list the same are told.
+
+        Of two stores that have one in common, the one that has more of them lists all that the
+        other one lists. The default is the :attr:`place` alone.
+
+        .. versionadded:: 1.0
+        """
+        return frozenset((self.place,))
 
     @property
     def kept_fields(self) -> frozenset[str]:

@@ -72,28 +72,6 @@ class TokenStore(Abilities, DriverErrors, ABC):
         """
         return self.load(key)
 
-    @property
-    def place(self) -> str:
-        """The name of this store in a cache that several stores share.
-
-        Two stores with the same records have the same place, in every process, and no others. Make
-        it of the server's address as it was configured, the database and the table. It is asked for
-        at each cached read, so it must be quick, and it must hold nothing secret. The default is
-        the name of the class.
-        """
-        return type(self).__name__
-
-    @property
-    def listings(self) -> frozenset[str]:
-        """The names of what :meth:`records` lists, by which two that list the same are told.
-
-        Of two stores that have one in common, the one that has more of them lists all that the
-        other one lists. The default is the :attr:`place` alone.
-
-        .. versionadded:: 1.0
-        """
-        return frozenset((self.place,))
-
     @abstractmethod
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert a document, or replace the one with its key, and return it as stored.
