@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from flask_dance_nosql import clock
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     MovingBackend,
@@ -273,3 +274,22 @@ def test_records_of_what_is_measured() -> None:
     with app.app_context():
         (record,) = stored_records()
     assert record.sealed_by == TokenCipher(key).key_ids()[0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_key_that_one_backend_still_seals_with(order: int) -> None:
+    """It is a current one, though it is a fallback of another backend, whichever comes first."""
+    old, new = (TokenCipher.generate_key() for _ in range(2))
+    ciphers = [TokenCipher(new, [old]), TokenCipher(old)][::order]
+    blueprints = [
+        OAuth2ConsumerBlueprint(
+            name,
+            __name__,
+            client_id="id",
+            backend=UserScopedBackend(MemoryStore(), user_id=1, cipher=cipher),
+        )
+        for name, cipher in zip(("acme", "globex"), ciphers, strict=True)
+    ]
+    with make_app(*blueprints).app_context():
+        found = statistics().keys
+    assert found == {TokenCipher(key).key_ids()[0]: "current" for key in (old, new)}
