@@ -109,10 +109,11 @@ def _read(blueprint: Any, account: str | None) -> Connection | None:
 def _state_of(blueprint: Any, token: Token, failure: RefreshFailure | None) -> State:
     if isinstance(blueprint, OAuth1ConsumerBlueprint):
         return "connected" if token.get("oauth_token") else "ended"
-    # By this process or, as the failure that is kept with the token tells, by another one.
-    was_refused = blueprint.flights.was_refused(token) or (failure and failure.needs_login)
-    if can_be_refreshed(token) and blueprint.refresh_url and not was_refused:
-        return "connected"
+    if can_be_refreshed(token) and blueprint.refresh_url:
+        # By this process or, as the failure that is kept with the token tells, by another one.
+        was_refused = blueprint.flights.was_refused(token) or (failure and failure.needs_login)
+        if not was_refused:
+            return "connected"
     status = token_status(token, _SOON, token.get("expires_in"))
     states: dict[str, State] = {"active": "connected", "expiring": "expiring"}
     return states.get(status, "ended")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from flask_dance_nosql import clock
 from flask_dance_nosql.consumer.backend import RedisBackend, UserScopedBackend
 from flask_dance_nosql.consumer.backend.cache.local import LocalCache
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
@@ -19,6 +20,7 @@ from flask_dance_nosql.contrib.github import make_github_blueprint
 from flask_dance_nosql.contrib.gitlab import make_gitlab_blueprint
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
 from flask_dance_nosql.operations import HealthCheck
+from flask_dance_nosql.operations.health import Question
 from tests.forking import in_child, needs_fork
 
 
@@ -208,3 +210,16 @@ def test_wrong_numbers(options: dict[str, Any]) -> None:
     """A limit that is no number of seconds is refused at once."""
     with pytest.raises(ConfigurationError, match="seconds"):
         HealthCheck(**options)
+
+
+def test_answer_that_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as none, for who comes after it, too."""
+    now = 1000.0
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    late, right = Question(2.0), Question(2.0)
+    now += 2.0
+    right.end(True)
+    now += 0.1
+    late.end(True)
+    assert right.wait()
+    assert not late.wait()

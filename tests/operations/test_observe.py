@@ -27,6 +27,7 @@ from flask_dance_nosql.consumer.backend import (
     TokenKey,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.store.entries import KINDS
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.metrics import Metrics
 from flask_dance_nosql.consumer.token_endpoint import TokenEndpoint
@@ -37,7 +38,7 @@ from flask_dance_nosql.errors import (
     TokenRefreshError,
     TokenRevoked,
 )
-from flask_dance_nosql.operations.observing import LogMetrics, observe
+from flask_dance_nosql.operations.observing import LogMetrics, _provider_of, observe
 from flask_dance_nosql.operations.opentelemetry import OpenTelemetryMetrics
 
 from ..calls import way_of
@@ -420,3 +421,19 @@ def test_opentelemetry_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, module)
     with pytest.raises(MissingDependency, match=r"opentelemetry-api.*\[opentelemetry\]"):
         __import__(module)
+
+
+@pytest.mark.parametrize(
+    ("operation", "first", "provider"),
+    [
+        ("load", TokenKey("acme", "ann"), "acme"),
+        ("load", TokenKey(f"{KINDS[0]}acme", "ann"), "acme"),
+        ("acquire", TokenKey(f".linked.{KINDS[0]}acme", "ann"), "acme"),
+        ("linked", "acme", "acme"),
+        ("forget", "ann", ""),
+        ("ping", None, ""),
+    ],
+)
+def test_label_of_an_entry(operation: str, first: Any, provider: str) -> None:
+    """An entry and a lock have the provider that they are of, and no kind and no user."""
+    assert _provider_of(operation, () if first is None else (first,)) == provider

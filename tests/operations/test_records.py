@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, Session
 from flask_dance_nosql import clock
 from flask_dance_nosql.accounts.erasure import export_user
 from flask_dance_nosql.cli import tokens
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
 from flask_dance_nosql.consumer.backend import (
     LocalCache,
     MovingBackend,
@@ -365,3 +366,22 @@ def test_keys_of_tenants() -> None:
         ["missing", "2", "not at hand"],
         ["plain", "1", "-"],
     ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_key_that_one_backend_still_seals_with(order: int) -> None:
+    """It is a current one, though it is a fallback of another backend, whichever comes first."""
+    old, new = (TokenCipher.generate_key() for _ in range(2))
+    ciphers = [TokenCipher(new, [old]), TokenCipher(old)][::order]
+    blueprints = [
+        OAuth2ConsumerBlueprint(
+            name,
+            __name__,
+            client_id="id",
+            backend=UserScopedBackend(MemoryStore(), user_id=1, cipher=cipher),
+        )
+        for name, cipher in zip(("acme", "globex"), ciphers, strict=True)
+    ]
+    with make_app(*blueprints).app_context():
+        found = statistics().keys
+    assert found == {TokenCipher(key).key_ids()[0]: "current" for key in (old, new)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask_dance_nosql.consumer import token_deleted
 from flask_dance_nosql.consumer.backend import TokenKey, UserScopedBackend
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.consumer.backend.store.wrapper import StoreWrapper
@@ -87,3 +88,16 @@ def test_one_store_by_two_names(rotating: RotatingProvider) -> None:
     assert not rotating.live("acme")
     assert not rotating.live("other")
     assert list(store.records()) == []
+
+
+def test_signal_names_the_user(fleet: Fleet) -> None:
+    """What is told of a removal has the user's id, as after a request of theirs."""
+    users: list[object] = []
+
+    def receive(sender: object, user_id: object, **_: object) -> None:
+        users.append(user_id)
+
+    with token_deleted.connected_to(receive), fleet.app.app_context():
+        done = list(revoke_tokens("acme", "bob"))
+    assert len(done) == 1
+    assert users == ["bob"]

@@ -64,7 +64,7 @@ class Saving:
             # update. Any other reason raises the error again.
             return self._save(document, if_version, least)
         except (exc.OperationalError, exc.ProgrammingError) as error:
-            if "ON CONFLICT" not in str(error.orig):
+            if not _lacks_constraint(error.orig):
                 raise
             # The table lacks the constraint that the model has.
             self._may_upsert = False
@@ -182,3 +182,14 @@ class Saving:
         if len(rows) > 1:
             raise exc.IntegrityError(None, None, ValueError("the table lacks the constraint"))
         return rows[0] if rows else None
+
+
+def _lacks_constraint(error: object) -> bool:
+    """Whether a driver's error says that there is no constraint for an upsert.
+
+    PostgreSQL tells it by SQLSTATE 42P10, while its texts may be in any language. SQLite has a text
+    only.
+    """
+    # Of psycopg and of psycopg2.
+    codes = [getattr(error, name, None) for name in ("sqlstate", "pgcode")]
+    return "42P10" in codes or "ON CONFLICT" in str(error)
