@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
     # Parts of the classes that are documented.
     (
         r"py:class",
-        r"flask_dance_nosql\.consumer\.(backend\.(scoped_slot\.StoreBackend|store\.(abilities\.Abilities|errors\.DriverErrors))|oidc\.backchannel\..*)",
+        r"flask_dance_nosql\.consumer\.(backend\.(scoped_slot\.StoreBackend|store\.(abilities\.Abilities|listed\.ListedStore|errors\.DriverErrors))|oidc\.backchannel\..*)",
     ),
 ]
 
