@@ -28,6 +28,9 @@ $(VENV)/installed-%: $(METADATA) | $(BIN)/python
 demo: $(VENV)/installed-demo  ## Run the demo: a local provider, an app and a database (BACKEND=mongo|redis|sqla|file|session)
 	@exec $(BIN)/python -m examples.demo
 
+# With bytecode the package is compiled once, and not by each of the processes that tests start.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/installed-test  ## Run every test, against real servers too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 

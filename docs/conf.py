@@ -14,7 +14,12 @@ author = "Flask-Dance-NoSQL contributors"
 copyright = f"2026, {author}"
 release = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "growth_tables",
+]
 copybutton_prompt_text = "$ "
 exclude_patterns = ["_build"]
 
@@ -41,7 +46,7 @@ nitpick_ignore_regex = [
     # Parts of the classes that are documented.
     (
         r"py:class",
-        r"flask_dance_nosql\.consumer\.(backend\.scoped_slot\.StoreBackend|oidc\.backchannel\..*)",
+        r"flask_dance_nosql\.consumer\.(backend\.(scoped_slot\.StoreBackend|store\.(abilities\.Abilities|listed\.ListedStore|errors\.DriverErrors))|oidc\.backchannel\..*)",
     ),
 ]
 

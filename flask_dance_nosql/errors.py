@@ -6,6 +6,8 @@ to an operator. Errors of a database driver are kept as ``__cause__``.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FlaskDanceNoSQLError(Exception):
     """The root of all errors of this package."""
@@ -103,10 +105,12 @@ class CorruptToken(BackendError):
         reason: What is wrong with it, without its contents.
 
     Attributes:
+        key: The key that the record lies under, by which it can be removed, or ``None``.
         provider_user_id: The account at the provider that the record is linked to, if at least that
             can be read, or ``None``.
     """
 
+    key: Any = None
     provider_user_id: str | None = None
 
     def __init__(

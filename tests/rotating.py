@@ -97,9 +97,7 @@ class RotatingProvider:
         self._codes: dict[str, dict[str, Any]] = {}
         handler = type("Handler", (_Handler,), {"provider": self})
         self._server = _Server((HOST, 0), handler)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     @property
@@ -245,12 +243,21 @@ class RotatingProvider:
         """Return the requests to a path."""
         return [each for each in self.asked if urlsplit(each.path).path == path]
 
+    def headers(self, status: int) -> dict[str, str]:
+        """Return further headers of an answer with a status."""
+        return {}
+
+    def _serve(self) -> None:
+        while not self._is_over:
+            self._server.handle_request()
+
     def stop(self) -> None:
         """Stop answering."""
         self._is_over = True
         self.gate.set()
-        self._server.shutdown()
-        self._thread.join()
+        # It waits for the next connection, and looks then whether it is over.
+        with socket.create_connection((HOST, self._server.server_port)):
+            self._thread.join()
         self._server.server_close()
 
     def __enter__(self) -> Self:
@@ -343,6 +350,8 @@ class _Handler(BaseHTTPRequestHandler):
         odd = self.provider.odd
         self.send_header("Content-Type", "application/json" if odd is None else odd[1])
         self.send_header("Content-Length", str(len(text)))
+        for name, value in self.provider.headers(status).items():
+            self.send_header(name, value)
         if status == 302:
             self.send_header("Location", answer)
         if self.path == "/cookie":

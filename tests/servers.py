@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import uuid
@@ -42,7 +43,7 @@ class MongoServers:
         folder: For the servers' data.
     """
 
-    TESTS = 50
+    TESTS = 100
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,8 +63,11 @@ class MongoServers:
     def stop(self) -> None:
         """End the server, and remove its data."""
         if self._server is not None:
+            # It may take ten seconds to end when it is asked to, and nobody needs its data.
+            os.kill(self._server.pid, signal.SIGKILL)
             self._server.stop()
             shutil.rmtree(self._server.data_dir)
+            self._server = None
 
 
 @pytest.fixture(scope="session")

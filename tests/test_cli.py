@@ -9,6 +9,7 @@ import sys
 from configparser import ConfigParser
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -61,3 +62,26 @@ def test_generate_key_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.exit_code == 1
     assert result.output.startswith("Error: TokenCipher needs the package 'cryptography'.")
     assert "Flask-Dance-NoSQL[encryption]" in result.output
+
+
+VALUES = {"shard": "1/2", "limit": "5", "state": "working", "output": "no-such-folder/file"}
+ONCE = [
+    (name, option)
+    for name, command in sorted(tokens.commands.items())
+    for option in command.params
+    if isinstance(option, click.Option) and not option.is_flag and not option.multiple
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), ONCE, ids=[f"{name} {option.opts[0]}" for name, option in ONCE]
+)
+def test_no_option_is_given_twice(name: str, option: click.Option) -> None:
+    """Which of two values counts is not guessed."""
+    is_duration = option.type.name == "duration"
+    value = "1d" if is_duration else VALUES.get(str(option.name), "acme")
+    user = [each for each in tokens.commands[name].params if isinstance(each, click.Argument)]
+    call = [name, *(["ann"] if user else []), option.opts[0], value, f"{option.opts[0]}={value}"]
+    result = CliRunner().invoke(tokens, call)
+    assert result.exit_code == 2
+    assert f"{option.opts[0]} takes one value." in result.output

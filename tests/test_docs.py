@@ -41,9 +41,10 @@ PAGES = [
     *sorted((DOCS / "api").glob("*.rst")),
 ]
 
-RUN, SHELL, DATA, PLAIN = "python", "console", "json", ""
+RUN, SHELL, DATA, QUERY, PLAIN = "python", "console", "json", "promql", ""
 """Python runs. Of shell commands, make's targets and pip's extras must exist. JSON is compared with
-what is stored. A plain block, which only ``::`` makes, shows one URL."""
+what is stored. Queries name metrics that there are. A plain block, which only ``::`` makes, shows
+one URL."""
 
 MONGODB = "mongodb://localhost:27017"
 REDIS = "redis://localhost:6379"
@@ -185,7 +186,7 @@ def test_python_blocks_run(page: Path, run: Runner) -> None:
 def test_blocks_are_of_languages_that_are_checked(page: Path) -> None:
     """No block of code escapes these tests: each is of a language that one of them is about."""
     blocks = blocks_of(page)
-    assert {block.language for block in blocks} <= {RUN, SHELL, DATA, PLAIN}
+    assert {block.language for block in blocks} <= {RUN, SHELL, DATA, QUERY, PLAIN}
     written = re.findall(r"code-block::|^ *(?!\.\. ).*::$", page.read_text(), re.MULTILINE)
     assert len(blocks) == len(written)
     assert not list(document_of(page).findall(nodes.doctest_block))
@@ -223,6 +224,16 @@ def shell_commands(page: Path) -> list[str]:
     """Return the commands in a page's shell blocks, without prompt and remark."""
     lines = [block.text.splitlines() for block in blocks_of(page) if block.language == SHELL]
     return [line.removeprefix("$ ").split("#")[0] for block in lines for line in block]
+
+
+def test_queries_name_metrics() -> None:
+    """Each metric that a query asks for is one of those that are kept."""
+    queries = [b for page in PAGES for b in blocks_of(page) if b.language == QUERY]
+    text = " ".join(block.text for block in queries)
+    named = re.findall(r"flask_dance_nosql_([a-z]+)_(seconds|total)", text)
+    timed = {(name, "seconds") for name in ("refresh", "store", "wait")}
+    counted = {"cache", "events"}
+    assert set(named) == timed | {(name, "total") for name in counted}
 
 
 @every_page

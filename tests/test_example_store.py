@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from flask_dance_nosql.testing import (
     ServerDown,
     StoreConformance,
 )
+from flask_dance_nosql.testing.documents import thousand_tokens
 
 
 class TestSQLiteStore(StoreConformance, CorruptRecords, ServerDown):
@@ -27,6 +29,18 @@ class TestSQLiteStore(StoreConformance, CorruptRecords, ServerDown):
         store = SQLiteStore(str(tmp_path / "tokens.db"))
         store.prepare()
         return store
+
+    # It opens its file anew for each operation, and each write waits for a disk.
+
+    @pytest.fixture
+    def some_tokens(self) -> list[dict[str, Any]]:
+        """Return a tenth of the thousand tokens."""
+        return thousand_tokens()[::10]
+
+    @pytest.fixture
+    def writes_each(self) -> int:
+        """Return how often each thread writes at once."""
+        return 10
 
     @pytest.fixture
     def raw(self, store: TokenStore) -> Callable[[TokenKey, str], None]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from ..consumer.backend.store.document import RefreshFailure
 from ..consumer.backend.store.values import Token
 from ..consumer.oauth1 import OAuth1ConsumerBlueprint
+from ..consumer.refresh.remembered import failure_of
 from ..consumer.token import can_be_refreshed, scopes_of, token_status
 from ..errors import CorruptToken
 from .profile import known_profile
@@ -36,7 +38,7 @@ class Connection:
         since: When it was connected, as aware UTC time; ``None`` if the backend does not tell.
         renewed: When it was last refreshed or connected anew, likewise; ``None`` if it was not.
         is_in_use: Whether it is the one of several accounts with which calls are made.
-        can_be_chosen: Whether it is another of several accounts, and can be read.
+        can_be_chosen: Whether it is another of several accounts, and has a token that can be read.
 
     .. versionadded:: 1.0
     """
@@ -68,10 +70,12 @@ def connections_of(blueprint: Any) -> list[Connection]:
             replace(
                 each,
                 is_in_use=each.account == used,
-                can_be_chosen=each.account != used and each.state != "unreadable",
+                can_be_chosen=each.account != used and each.can_be_chosen,
             )
             for each in known
         ]
+    else:
+        known = [replace(each, can_be_chosen=False) for each in known]
     return sorted(known, key=lambda each: -each.since.timestamp() if each.since else 0.0)
 
 
@@ -82,30 +86,34 @@ def _read(blueprint: Any, account: str | None) -> Connection | None:
     except CorruptToken:
         return Connection(name, account, "unreadable", name=account)
     token, document = stored.token, stored.document
-    if token is None:
+    if token is None and (document is None or not document.grant_ended):
         return None
-    profile = known_profile(blueprint, token)
+    profile = None if token is None else known_profile(blueprint, token)
     since = None if document is None else document.created_at
     written = None if document is None else document.updated_at
     is_renewed = since is not None and written is not None and written - since > _SAME_TIME
     return Connection(
         name,
         account,
-        _state_of(blueprint, token),
+        # The provider has ended the grant, and a record is left to tell.
+        "ended" if token is None else _state_of(blueprint, token, failure_of(stored)),
         name=(profile and (profile.name or profile.email)) or account,
         picture=None if profile is None else profile.picture,
-        scopes=_scopes_in(token),
+        scopes=() if token is None else _scopes_in(token),
         since=since,
-        renewed=written if is_renewed else None,
+        renewed=written if is_renewed and token is not None else None,
+        can_be_chosen=token is not None,
     )
 
 
-def _state_of(blueprint: Any, token: Token) -> State:
+def _state_of(blueprint: Any, token: Token, failure: RefreshFailure | None) -> State:
     if isinstance(blueprint, OAuth1ConsumerBlueprint):
         return "connected" if token.get("oauth_token") else "ended"
-    is_refreshed = can_be_refreshed(token) and blueprint.refresh_url
-    if is_refreshed and not blueprint.flights.was_refused(token):
-        return "connected"
+    if can_be_refreshed(token) and blueprint.refresh_url:
+        # By this process or, as the failure that is kept with the token tells, by another one.
+        was_refused = blueprint.flights.was_refused(token) or (failure and failure.needs_login)
+        if not was_refused:
+            return "connected"
     status = token_status(token, _SOON, token.get("expires_in"))
     states: dict[str, State] = {"active": "connected", "expiring": "expiring"}
     return states.get(status, "ended")

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from flask import current_app, has_request_context
+from flask import has_request_context
 
-from .. import clock
+from ..consumer.app_backends import app_stores
 from ..consumer.backend.scoped import UserScopedBackend
 from ..consumer.backend.scoped_slot import StoreSlot
 from ..consumer.backend.store.document import TokenDocument, TokenKey
@@ -20,7 +20,7 @@ from ..consumer.oauth2 import OAuth2ConsumerBlueprint
 from ..consumer.oidc.blueprint import OIDCConsumerBlueprint
 from ..consumer.refresh.flights import flights_of
 from ..consumer.refresh.turns import revoke as revoke_slot
-from ..consumer.token import granted_scope
+from ..consumer.token import end_date, granted_scope
 from ..consumer.token_endpoint import TokenEndpoint
 from ..errors import BackendError, ConfigurationError, CorruptToken, ErasureIncomplete
 from .profile import AccountProfile, profile_in
@@ -28,7 +28,7 @@ from .profile import AccountProfile, profile_in
 log = logging.getLogger(__name__)
 
 UNREADABLE = "its record can't be read"
-_ENDED = "the time of its record is up"
+ENDED = "the time of its record is up"
 _NOT_ASKED = "it was not asked for"
 _UNCONFIRMED = "the provider has not confirmed it"
 _NO_BLUEPRINT = "the app has no blueprint of that name with this backend"
@@ -103,7 +103,7 @@ def forget_user(user_id: Any, revoke: bool = True) -> Erasure:
     .. versionadded:: 1.0
     """
     erasing = _Erasing(id_text(user_id), revoke)
-    backends, failures = _backends(), {}
+    backends, failures = app_stores(), {}
     # Several backends may have one store: each grant is revoked by its own blueprint first.
     for step in (erasing.end_own, erasing.erase):
         for backend, blueprints in backends:
@@ -139,7 +139,7 @@ def export_user(user_id: Any) -> dict[str, Any]:
     """
     text, accounts = id_text(user_id), []
     found: dict[tuple[str, TokenKey], tuple[UserScopedBackend, Any]] = {}
-    for backend, blueprints in _backends():
+    for backend, blueprints in app_stores():
         for key in backend.store.keys(None, text):
             # Of several backends with one store, that of the blueprint can read the record.
             name, blueprint = (backend.store.place, key), blueprints.get(key.provider)
@@ -154,6 +154,8 @@ def export_user(user_id: Any) -> dict[str, Any]:
             if document is None:
                 continue
             account = _exported(document, blueprint)
+            if "updated_at" not in backend.store.kept_fields:
+                account["updated_at"] = None
         accounts.append(account)
     return {"user_id": text, "accounts": accounts}
 
@@ -201,37 +203,7 @@ class _Erasing:
     def _end(self, backend: UserScopedBackend, key: TokenKey, blueprint: Any) -> None:
         """Revoke one grant if that is possible, and remove its record in any case."""
         slot = StoreSlot(backend, key, is_person=True)
-        if blueprint is None:
-            slot.erase()
-            self._found[key] = _NO_BLUEPRINT if self._revokes else _NOT_ASKED
-            return
-        is_over, reason = False, None
-        try:
-            endpoint, reason = self._endpoint(blueprint, slot)
-            is_over = revoke_slot(blueprint, endpoint, slot)
-        except BackendError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a setting of yours, or a receiver, may do anything
-            reason = f"it failed with {type(error).__name__}"
-            slot.erase()
-        self._found[key] = reason or (None if is_over else _UNCONFIRMED)
-
-    def _endpoint(self, blueprint: Any, slot: StoreSlot) -> tuple[TokenEndpoint | None, str | None]:
-        """Return where a token is revoked, or why it is not."""
-        if not self._revokes:
-            return None, _NOT_ASKED
-        try:
-            if slot.read(fresh=True).token is None:
-                return None, _ENDED
-        except CorruptToken:
-            return None, UNREADABLE
-        if not isinstance(blueprint, OAuth2ConsumerBlueprint):
-            return None, _OAUTH1
-        try:
-            blueprint.endpoint_url("revocation_url")
-        except ConfigurationError:
-            return None, _NO_ENDPOINT
-        return blueprint.session.token_endpoint(), None
+        self._found[key] = end_grant(blueprint, slot, revokes=self._revokes)
 
     def _forget_visitor(self, blueprint: Any) -> None:
         """Have the current request forget the user's token, too, if it is theirs."""
@@ -261,15 +233,48 @@ class _Erasing:
         )
 
 
-def _backends() -> list[tuple[UserScopedBackend, dict[str, Any]]]:
-    """Return the backends of the current app that keep users apart, each with its blueprints."""
-    found: dict[int, tuple[UserScopedBackend, dict[str, Any]]] = {}
-    for blueprint in current_app.extensions.get("flask_dance_nosql", {}):
-        backend = blueprint.backend
-        if isinstance(backend, UserScopedBackend):
-            _, blueprints = found.setdefault(id(backend), (backend, {}))
-            blueprints[blueprint.name] = blueprint
-    return list(found.values())
+def end_grant(blueprint: Any, slot: StoreSlot, *, revokes: bool = True) -> str | None:
+    """Revoke the grant of a slot if that is possible, and empty the slot in any case.
+
+    Returns:
+        Why the provider has not confirmed that the grant is over, as a part of a sentence, or
+        ``None`` if it has.
+
+    Raises:
+        BackendError: If the store did not do it.
+    """
+    if blueprint is None:
+        slot.erase()
+        return _NO_BLUEPRINT if revokes else _NOT_ASKED
+    is_over, reason = False, None
+    try:
+        endpoint, reason = _endpoint(blueprint, slot) if revokes else (None, _NOT_ASKED)
+        is_over = revoke_slot(blueprint, endpoint, slot)
+    except BackendError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a setting of yours, or a receiver, may do anything
+        reason = f"it failed with {type(error).__name__}"
+        slot.erase()
+    return reason or (None if is_over else _UNCONFIRMED)
+
+
+def _endpoint(blueprint: Any, slot: StoreSlot) -> tuple[TokenEndpoint | None, str | None]:
+    """Return where a token is revoked, or why it is not."""
+    try:
+        stored = slot.read(fresh=True)
+    except CorruptToken:
+        return None, UNREADABLE
+    if stored.token is None:
+        # Of a grant that the provider has ended nothing is left to revoke.
+        has_ended = stored.document is not None and stored.document.grant_ended
+        return None, None if has_ended else ENDED
+    if not isinstance(blueprint, OAuth2ConsumerBlueprint):
+        return None, _OAUTH1
+    try:
+        blueprint.endpoint_url("revocation_url")
+    except ConfigurationError:
+        return None, _NO_ENDPOINT
+    return blueprint.session.token_endpoint(), None
 
 
 def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:
@@ -280,9 +285,6 @@ def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:
             profile = profile_in(
                 document.provider, {"account_profile": {**claims, "id": claims["sub"]}}
             )
-    moment, end = clock.moment_of(document.token.get("expires_at")), None
-    with suppress(OverflowError, ValueError, OSError):
-        end = None if moment is None else datetime.fromtimestamp(moment, UTC)
     return {
         "provider": document.provider,
         "account": document.account or document.provider_user_id,
@@ -291,7 +293,7 @@ def _exported(document: TokenDocument, blueprint: Any) -> dict[str, Any]:
         "scopes": granted_scope(document.token),
         "created_at": _iso(document.created_at),
         "updated_at": _iso(document.updated_at),
-        "expires_at": _iso(end),
+        "expires_at": _iso(end_date(document.token)),
         "kept_until": _iso(document.expires_at),
     }
 

@@ -1,20 +1,23 @@
-"""The ``flask tokens`` commands."""
+"""The ``flask tokens`` commands: what operators do with stored tokens."""
 
 from __future__ import annotations
 
-import click
-from flask.cli import AppGroup
+from .command import Group, verbose_option
+from .copy import copy_command
+from .health import check, prepare
+from .keep_fresh import keep_fresh_command
+from .keys import generate_key
+from .listing import list_tokens, show, stats
+from .people import export, forget, revoke
+from .purging import purge
+from .reseal import reseal_command
 
-from ..errors import ConfigurationError
+tokens = Group("tokens", help="Work with OAuth tokens that are stored.", params=[verbose_option()])
 
-tokens = AppGroup("tokens", help="Work with OAuth tokens that are stored.")
-
-
-@tokens.command("generate-key", with_appcontext=False)
-def generate_key() -> None:
-    """Print a new key for FLASK_DANCE_TOKEN_KEY. Needs no app."""
-    try:
-        from ..consumer.backend import TokenCipher
-    except ConfigurationError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(TokenCipher.generate_key())
+_commands = (
+    *(list_tokens, show, stats, check, prepare),
+    *(generate_key, reseal_command, copy_command, keep_fresh_command),
+    *(revoke, forget, export, purge),
+)
+for _command in _commands:
+    tokens.add_command(_command)

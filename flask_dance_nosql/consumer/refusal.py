@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from oauthlib.oauth2.rfc6749.errors import CustomOAuth2Error
 from requests import RequestException, Response
 from requests.exceptions import InvalidJSONError
 
+from .. import clock
 from .backend.store.values import Token
 from .ended import CODES_BESIDE, CODES_WITHIN, EndedErrors, meaning_of
 from .redaction import MESSAGES, Redactor
@@ -24,6 +26,7 @@ _NO_ERROR = ("", "0", "false", "none", "null", "ok", "success", "no_error")
 _ACCESS, _REFRESH = "access_token", "refresh_token"
 # How far tokens are looked for within envelopes.
 _DEEPEST, _WIDEST = 5, 100
+_A_DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Refusal:
         has_ended: Whether the grant is good for nothing any more.
         is_definite: Whether asking again is of no use, and a new login may be.
         issued: The tokens that came with it all the same.
+        retry_after: After how many seconds the provider wants to be asked again, or ``None`` if it
+            does not say.
     """
 
     error: str
@@ -47,6 +52,7 @@ class Refusal:
     has_ended: bool = False
     is_definite: bool = False
     issued: Token = field(default_factory=dict, repr=False)
+    retry_after: float | None = None
 
     @property
     def reason(self) -> str:
@@ -176,6 +182,7 @@ def refusal_in(
             has_ended=has_ended,
             is_definite=is_definite,
             issued=issued_in(fields, response),
+            retry_after=retry_after_of(response),
         )
     redactor = redactor.knowing(fields)
     error, errors, message = fields.get("error"), fields.get("errors"), _first(fields, MESSAGES)
@@ -200,7 +207,27 @@ def refusal_in(
         has_ended=meaning == "ended",
         is_definite=is_told or meaning in ("ended", "refused"),
         issued=issued_in(fields, response),
+        retry_after=retry_after_of(response),
     )
+
+
+def retry_after_of(response: Response) -> float | None:
+    """Return after how many seconds a provider that can't answer now wants to be asked again.
+
+    It is ``None`` if the provider does not say so, and a day at most. Source: RFC 9110 section
+    10.2.3, RFC 6585 section 4.
+    """
+    text = str(response.headers.get("Retry-After", "")).strip()
+    if response.status_code not in (429, 503) or not text.isascii():
+        return None
+    if text.isdecimal():
+        seconds = float(text[:9])
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - clock.timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), _A_DAY)
 
 
 def nothing_in(response: Response) -> str:

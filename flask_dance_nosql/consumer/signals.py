@@ -90,6 +90,19 @@ token_refresh_failed = _signals.signal(
     """,
 )
 
+token_recovered = _signals.signal(
+    "token-recovered",
+    doc="""Sent with ``user_id`` when there is a new token in place of one of which it was stored
+    that it could not be refreshed, or that its grant had ended: after a refresh by anybody, or a
+    login, when the new token is stored.
+
+    Args:
+        failure (RefreshFailure): What was stored: how often, since when, and why.
+
+    .. versionadded:: 1.0
+    """,
+)
+
 token_save_failed = _signals.signal(
     "token-save-failed",
     doc="""Sent with ``user_id`` when a refreshed token could not be stored. It is kept in this

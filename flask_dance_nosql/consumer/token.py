@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from oauthlib.oauth2 import Client
@@ -53,6 +55,14 @@ def end_of(token: Token) -> float | None:
         lifetime = clock.seconds_of(token["expires_in"])
         return 0.0 if lifetime is not None and lifetime <= 0 else None
     return end if end != math.inf else None
+
+
+def end_date(token: Token) -> datetime | None:
+    """Return when a token ends, as aware UTC time; ``None`` if it does not say so, or no date."""
+    end = end_of(token)
+    with suppress(OverflowError, ValueError, OSError):
+        return None if end is None else datetime.fromtimestamp(end, UTC)
+    return None
 
 
 def ends_later(token: Token, other: Token, by: float = 0.0) -> bool:

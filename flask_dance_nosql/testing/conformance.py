@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from .. import clock
 from ..consumer.backend.store.base import SCAN_BATCH, TokenStore
-from ..consumer.backend.store.document import TokenDocument, TokenKey
+from ..consumer.backend.store.document import RefreshFailure, TokenDocument, TokenKey
+from ..consumer.backend.store.shard import Shard
 from ..errors import VersionConflict
 from .documents import KEY, TOKEN, at_once, hundred_pairs, make_document, same, thousand_tokens
 
@@ -288,6 +291,36 @@ class StoreConformance:
         for wrong in refused:
             with pytest.raises((TypeError, ValueError)):
                 list(store.scan(**wrong))
+
+    def test_records_are_all_that_is_stored(self, store: TokenStore, key: TokenKey) -> None:
+        """Records of parts are together what is stored, each in one part, those that ended too."""
+        keys = [msgspec.structs.replace(key, user_id=f"user {n}") for n in range(40)]
+        saved = {store.save(make_document(one, seconds=3600)).key for one in keys}
+        whole = [each for each in store.records() if isinstance(each, TokenDocument)]
+        assert len(whole) == 40
+        assert {each.key for each in whole} == saved
+        parts = [[each.key for each in store.records(shard=Shard(n, 3))] for n in (1, 2, 3)]
+        assert sorted(len(part) > 0 for part in parts) == [True] * 3
+        assert sorted(one.text for part in parts for one in part) == sorted(
+            one.text for one in saved
+        )
+        wanted = {"provider": key.provider, "user_id": "user 7"}
+        found = [each.key for n in (1, 2, 3) for each in store.records(**wanted, shard=Shard(n, 3))]
+        assert found == [keys[7]]
+
+    def test_a_failure_is_kept_until_the_next_save(self, store: TokenStore, key: TokenKey) -> None:
+        """How refreshes fail is kept with a document, and gone once one is saved without it."""
+        failure = RefreshFailure(
+            count=3, since=clock.now(), next_try=clock.now(), reason="temporarily_unavailable"
+        )
+        document = msgspec.structs.replace(make_document(key), refresh_failure=failure)
+        saved = store.save(document)
+        assert saved.refresh_failure == (failure if store.keeps_failures else None)
+        assert store.load(key) == saved
+        assert list(store.scan()) == [saved]
+        again = store.save(make_document(key), if_version=saved.version)
+        assert again.refresh_failure is None
+        assert store.load(key) == again
 
     def test_scan_follows_deletions(self, store: TokenStore) -> None:
         """What was deleted is no longer listed under its user."""

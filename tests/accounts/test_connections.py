@@ -31,6 +31,7 @@ from flask_dance_nosql.consumer.backend import (
     TokenKey,
     UserScopedBackend,
 )
+from flask_dance_nosql.consumer.backend.store.document import RefreshFailure
 from flask_dance_nosql.consumer.backend.store.memory import MemoryStore
 from flask_dance_nosql.contrib.github import make_github_blueprint
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
@@ -125,6 +126,15 @@ class Site:
         """Store what can't be opened any more."""
         other = self.backend(cipher=TokenCipher(TokenCipher.generate_key()))
         other.store.save(make_document(TokenKey(provider, "ann", account), TOKEN))
+
+    def end_grant(self, provider: str, account: str | None = None, **token: Any) -> None:
+        """Store what is left of a grant that its provider has ended."""
+        now = datetime.now(UTC)
+        failure = RefreshFailure(count=1, since=now, next_try=now, reason="no", needs_login=True)
+        document = make_document(TokenKey(provider, "ann", account), token)
+        self.acme.backend.store.save(  # type: ignore[attr-defined] # the store's
+            replace(document, refresh_failure=failure)
+        )
 
     def accounts(self) -> set[tuple[str, str | None, str | None]]:
         """Return whose accounts are stored."""
@@ -248,6 +258,37 @@ class TestShown:
         text = site.open()
         assert f"A {state}" in text
         assert ("Connect again" in text) == (state != "Connected")
+
+    @pytest.mark.parametrize(
+        ("left", "state"), [(-5, "Needs a new login"), (3600, "Ends soon")], ids=["over", "works"]
+    )
+    def test_a_refresh_that_another_process_was_refused(
+        self, site: Site, left: float, state: str
+    ) -> None:
+        """A token that is never refreshed again counts by the end of its access token."""
+        site.end_grant("acme", "A", **{**TOKEN, "expires_at": time.time() + left})
+        assert f"A {state}" in site.open()
+
+    def test_a_grant_that_its_provider_has_ended(self, site: Site) -> None:
+        """It needs a new login, which is a click away; there is no token to be used."""
+        site.connect("acme", "B")
+        site.end_grant("github")
+        site.end_grant("acme", "A")
+        text = site.open()
+        assert "GitHub Needs a new login" in text
+        assert "A Needs a new login" in text
+        assert "B In use Connected" in text
+        assert site.link("Connect again GitHub") == {
+            "path": ["/login/github"],
+            "next": ["/connections/"],
+            "retry": [""],
+        }
+        assert site.link("Connect again acme, A")["another"] == [""]
+        assert "Use this one acme, B" not in text
+        assert "Use this one acme, A" not in text
+        site.press("Disconnect acme, A")
+        site.press("Disconnect GitHub")
+        assert site.accounts() == {("acme", "ann", "B")}
 
     def test_renewed(self, site: Site) -> None:
         """When it was written last, if that was later than at first."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from flask_dance_nosql.consumer.backend import TokenStore
 
 from ..backend.places import store_at
 from ..backend.test_processes import Place, place_of
+from ..processes import Forked
 from ..rotating import RotatingProvider
 from .signer import BROWSERS, login, make_site, user_of_key
 
@@ -52,17 +51,9 @@ def users(tmp_path: Path) -> Path:
     return folder
 
 
-def begin(
-    task: str, place: Place, users: Path, provider: RotatingProvider
-) -> subprocess.Popen[str]:
+def begin(task: str, place: Place, users: Path, provider: RotatingProvider) -> Forked:
     """Begin a task in a process of its own."""
-    command = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "tests.accounts.signer"]
-    return subprocess.Popen(
-        [*command, task, *place, str(users), provider.url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    return Forked("tests.accounts.signer", task, *place, str(users), provider.url)
 
 
 def test_twenty_first_sign_ins_make_one_user(
@@ -71,13 +62,10 @@ def test_twenty_first_sign_ins_make_one_user(
     """2 processes x 10 browsers: one user is made and linked, and all are signed in as that one."""
     signers = [begin("sign", place, users, provider) for _ in range(2)]
     for signer in signers:
-        assert signer.stdout is not None
         assert signer.stdout.readline() == "ready\n"
     for signer in signers:
-        assert signer.stdin is not None
-        signer.stdin.write("go\n")
-        signer.stdin.flush()
-    outcomes = [line for each in signers for line in each.communicate(timeout=110)[0].splitlines()]
+        signer.go()
+    outcomes = [line for each in signers for line in each.communicate().splitlines()]
     [user] = [file.name for file in users.iterdir()]
     assert outcomes == [f"302 {user}"] * (2 * BROWSERS)
     [document] = store.scan()
@@ -90,7 +78,7 @@ def test_a_crash_before_the_link_is_mended(
 ) -> None:
     """A process that dies between making the user and linking: the next sign-in links that user."""
     with begin("die", place, users, provider) as dying:
-        assert dying.wait(60) == 9
+        assert dying.wait() == 9
     [made] = [file.name for file in users.iterdir()]
     assert list(store.scan()) == []
     assert login(make_site(store, users, provider.url, user_of_key(users))) == (302, made)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from flask_dance_nosql.consumer.backend import TokenStore
 from flask_dance_nosql.errors import AccountAlreadyLinked
 from flask_dance_nosql.testing import make_document
 
+from ..processes import Forked
 from .places import store_at
 from .writer import ACCOUNT, KEY, LEASE, LINKS, SAVES
 
@@ -59,19 +58,16 @@ def store(place: Place) -> Iterator[TokenStore]:
         yield opened
 
 
-def begin(task: str, place: Place) -> subprocess.Popen[str]:
+def begin(task: str, place: Place) -> Forked:
     """Begin a task in a process of its own."""
-    command = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "tests.backend.writer"]
-    return subprocess.Popen(
-        [*command, task, *place], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    return Forked("tests.backend.writer", task, *place)
 
 
 def test_no_write_of_any_process_is_lost(place: Place, store: TokenStore) -> None:
     """4 processes x 50 writes to one key: one document, its version exactly 200 higher."""
     start = store.save(make_document()).version
     writers = [begin("save", place) for _ in range(PROCESSES)]
-    outputs = [writer.communicate(timeout=110)[0] for writer in writers]
+    outputs = [writer.communicate() for writer in writers]
     versions = [int(version) for output in outputs for version in output.split()]
     assert sorted(versions) == list(range(start + 1, start + 1 + PROCESSES * SAVES))
     loaded = store.load(KEY)
@@ -83,7 +79,6 @@ def test_no_write_of_any_process_is_lost(place: Place, store: TokenStore) -> Non
 def test_lock_of_a_killed_process_is_free_after_its_lease(place: Place, store: TokenStore) -> None:
     """A holder that is killed keeps the lock until its lease ends, and no longer."""
     with begin("lock", place) as holder:
-        assert holder.stdout is not None
         answer, asked_at = holder.stdout.readline().split()
         assert answer == "taken"
         holder.kill()
@@ -98,13 +93,10 @@ def test_one_of_twenty_has_the_account(place: Place, store: TokenStore) -> None:
     """2 processes x 10 users link one account at once: one has it, and the others nothing."""
     linkers = [begin("link", place) for _ in range(2)]
     for linker in linkers:
-        assert linker.stdout is not None
         assert linker.stdout.readline() == "ready\n"
     for linker in linkers:
-        assert linker.stdin is not None
-        linker.stdin.write("go\n")
-        linker.stdin.flush()
-    found = [word for each in linkers for word in each.communicate(timeout=110)[0].split()]
+        linker.go()
+    found = [word for each in linkers for word in each.communicate().split()]
     assert sorted(found) == sorted([*["AccountAlreadyLinked"] * (2 * LINKS - 1), "linked"])
     [document] = store.scan()
     assert document.provider_user_id == ACCOUNT
@@ -116,7 +108,7 @@ def test_one_of_twenty_has_the_account(place: Place, store: TokenStore) -> None:
 def test_who_dies_while_linking_leaves_the_account_free(place: Place, store: TokenStore) -> None:
     """The next user can link an account whose entry was written and whose token was not."""
     with begin("die", place) as dying:
-        assert dying.wait(60) == 9
+        assert dying.wait() == 9
     assert store.load(KEY) is None
     other = replace(make_document(), user_id="43", provider_user_id=ACCOUNT)
     store.link(other)

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,25 +58,41 @@ SEALING_KEY = TokenCipher.generate_key()
 Raw = Callable[[TokenKey, str], None]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let each test of a class be with all that the class has around its store."""
+    if "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", metafunc.cls.ways, ids="-".join)
+
+
+# Whether tokens are sealed, and the cache: none, the one in memory, or Flask-Caching's on Redis.
+# What seals and what caches asks no store of which kind it is. So each is over each store once, and
+# all of them together are over the quickest store.
+EVERY_WAY = list(product(["plain", "sealed"], ["no cache", "LocalCache", "Flask-Caching"]))
+ONCE_EACH = [("plain", "no cache"), ("sealed", "LocalCache"), ("plain", "Flask-Caching")]
+WITH_ACCOUNTS = [("plain", "no cache"), ("sealed", "no cache")]
+
+
 class Conformance(StoreConformance):
     """The suite over a store as it is, with its tokens sealed, and with each kind of cache."""
+
+    ways = ONCE_EACH
 
     @pytest.fixture
     def bare(self) -> TokenStore:
         """Return the store as it is."""
         raise NotImplementedError
 
-    @pytest.fixture(params=["plain", "sealed"])
-    def sealing(self, request: pytest.FixtureRequest) -> Any:
+    @pytest.fixture
+    def sealing(self, way: tuple[str, str]) -> bool:
         """Whether tokens are sealed."""
-        return request.param == "sealed"
+        return way[0] == "sealed"
 
-    @pytest.fixture(params=["no cache", "LocalCache", "Flask-Caching"])
-    def cache(self, request: pytest.FixtureRequest) -> TokenCache | None:
-        """No cache, the one in memory, and one of Flask-Caching on Redis."""
-        if request.param == "no cache":
+    @pytest.fixture
+    def cache(self, way: tuple[str, str], request: pytest.FixtureRequest) -> TokenCache | None:
+        """The cache, if any."""
+        if way[1] == "no cache":
             return None
-        if request.param == "LocalCache":
+        if way[1] == "LocalCache":
             return LocalCache()
         return SharedCache(request.getfixturevalue("flask_cache").cache)
 
@@ -116,6 +133,8 @@ class Conformance(StoreConformance):
 class Accounts(AccountConformance):
     """The suite with an account in the key; to be the first base of a class."""
 
+    ways = WITH_ACCOUNTS
+
     @pytest.fixture
     def some_keys(self, is_bare: bool) -> list[tuple[TokenKey, TokenKey]]:
         """Return a hundred pairs of keys, or fewer."""
@@ -124,6 +143,8 @@ class Accounts(AccountConformance):
 
 class TestMemoryStore(Conformance):
     """The store in memory."""
+
+    ways = EVERY_WAY
 
     @pytest.fixture
     def bare(self) -> TokenStore:
@@ -391,6 +412,8 @@ class TestRedisSentinel(RedisConformance, ServerDown):
 class TestMemoryStoreAccounts(Accounts, TestMemoryStore):
     """The store in memory, with accounts."""
 
+    ways = EVERY_WAY
+
 
 class TestMongomockAccounts(Accounts, TestMongomock):
     """The MongoDB store on a mock, with accounts."""
@@ -419,6 +442,8 @@ class TestPostgreSQLAccounts(AccountModel, Accounts, TestPostgreSQL):
 
 class TestSQLiteAccountModel(AccountModel, TestSQLite):
     """The model with accounts on SQLite, for keys without one."""
+
+    ways = WITH_ACCOUNTS
 
 
 class TestFakeredisAccounts(Accounts, TestFakeredis):

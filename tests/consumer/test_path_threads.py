@@ -193,7 +193,7 @@ def give(site: Site, token: dict[str, Any], name: str) -> None:
 def kept(site: Site) -> dict[str, str]:
     """Return the refresh token of each user."""
     documents = site.blueprint.backend.store.scan()
-    return {each.user_id: each.token["refresh_token"] for each in documents}
+    return {each.user_id: each.token["refresh_token"] for each in documents if each.token}
 
 
 def stop_in_hook(site: Site, names: Names, stop: Callable[[], None]) -> None:

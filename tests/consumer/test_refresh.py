@@ -52,7 +52,7 @@ class FailingStore(MemoryStore):
     """A store that can be down, for everything or for what writes a document."""
 
     is_down = refuses_saves = refuses_locks = refuses_unlocks = False
-    before_delete: Callable[[], object] = staticmethod(lambda: None)
+    before_end: Callable[[], object] = staticmethod(lambda: None)
 
     def load(self, key: TokenKey) -> Any:
         self._check_up("load")
@@ -60,6 +60,8 @@ class FailingStore(MemoryStore):
 
     def save(self, document: Any, if_version: int | None = None) -> Any:
         self._check_up("save", self.refuses_saves)
+        if document.grant_ended:
+            self.before_end()
         return super().save(document, if_version)
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -69,10 +71,6 @@ class FailingStore(MemoryStore):
     def release(self, key: TokenKey, holder: str) -> None:
         self._check_up("release", self.refuses_unlocks)
         super().release(key, holder)
-
-    def delete(self, key: TokenKey, if_version: int | None = None) -> None:
-        self.before_delete()
-        super().delete(key, if_version)
 
     def _check_up(self, operation: str, is_refused: bool = False) -> None:
         if self.is_down or is_refused:
@@ -334,7 +332,7 @@ def test_login_while_a_revoked_token_is_dropped_survives(
     app = connect(blueprint, rotating.grant("lost"))
     rotating.grants["lost"].has_ended = True
     login = rotating.grant("new", expires_at=time.time() + 3600)
-    store.before_delete = lambda: blueprint.backend.set(blueprint, login)
+    store.before_end = lambda: blueprint.backend.set(blueprint, login)
     assert caller(app, blueprint)() == 200
     assert blueprint.backend.get(blueprint) == login
     assert sent == []

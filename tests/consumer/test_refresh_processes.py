@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +14,7 @@ from flask_dance_nosql.consumer.backend import TokenStore, UserScopedBackend
 
 from ..backend.places import store_at
 from ..backend.writer import KEY
+from ..processes import Forked
 from ..rotating import RotatingProvider
 from .conftest import make_refreshing
 
@@ -62,23 +60,15 @@ class Callers:
         self._place = place
         self._stack = ExitStack()
 
-    def begin(self, count: int, threads: int) -> list[subprocess.Popen[str]]:
+    def begin(self, count: int, threads: int) -> list[Forked]:
         """Start processes, and return them when all are ready."""
-        python = [sys.executable, "-W", "ignore::ResourceWarning"]
-        command = [*python, "-m", "tests.consumer.refresher", *self._arguments, str(threads)]
+        given = [*self._arguments, str(threads), *self._place]
         begun = []
         for _ in range(count):
-            process = subprocess.Popen(
-                [*command, *self._place],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "OAUTHLIB_INSECURE_TRANSPORT": "1"},
-            )
+            process = Forked("tests.consumer.refresher", *given)
             begun.append(self._stack.enter_context(process))
             self._stack.callback(process.kill)
         for process in begun:
-            assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         return begun
 
@@ -89,17 +79,15 @@ class Callers:
         self._stack.close()
 
 
-def go(processes: list[subprocess.Popen[str]]) -> None:
+def go(processes: list[Forked]) -> None:
     """Let processes call."""
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        process.go()
 
 
-def results_of(processes: list[subprocess.Popen[str]]) -> list[Any]:
+def results_of(processes: list[Forked]) -> list[Any]:
     """Return what came of all calls."""
-    outputs = [process.communicate(timeout=90)[0] for process in processes]
+    outputs = [process.communicate() for process in processes]
     return [result for output in outputs for result in json.loads(output)]
 
 

@@ -517,7 +517,9 @@ class TestAnswer:
         )
         answer = browser.do(view)
         assert (answer.status_code, answer.location) == (302, "/login/acme")
-        assert MemoryStore.load(site.blueprint.backend.store, KEY) is None
+        left = MemoryStore.load(site.blueprint.backend.store, KEY)
+        assert left is not None
+        assert left.grant_ended
 
     def test_streamed_answer_is_whole(self, rotating: RotatingProvider) -> None:
         """A streamed answer is the second one's, and the first one's connection is free again."""

@@ -50,7 +50,7 @@ class Kept(ABC):
     store: Any = None
     names: tuple[str, ...] = (
         *("provider", "user_id", "token", "version", "format"),
-        *("created_at", "updated_at", "expires_at", "provider_user_id"),
+        *("created_at", "updated_at", "expires_at", "provider_user_id", "refresh_failure"),
     )
 
     def use(self, store: Any, *, is_sealed: bool) -> None:
@@ -141,7 +141,10 @@ class RedisKept(Kept):
 class SqlKept(Kept):
     """In a table of SQLite, which takes any value in any column."""
 
-    names = ("token", "version", "created_at", "updated_at", "expires_at", "provider_user_id")
+    names = (
+        *("token", "version", "created_at", "updated_at", "expires_at"),
+        *("provider_user_id", "refresh_failure"),
+    )
 
     def __init__(self, is_sealed: bool) -> None:
         self._session = Session(_engine())

@@ -17,7 +17,7 @@ from ...errors import (
     VersionConflict,
 )
 from .owner import CURRENT, NOT_GIVEN, Who
-from .store.document import TokenDocument, TokenKey
+from .store.document import RefreshFailure, TokenDocument, TokenKey
 from .store.values import Token, json_token
 
 _ISSUED = ("access_token", "refresh_token", "oauth_token", "oauth_token_secret")
@@ -133,6 +133,27 @@ class TokenSlot(ABC):
             seen: What is to be removed; something else stays. ``None``, the default, removes
                 whatever is there. It raises as :meth:`write` does.
         """
+
+    def keep_failure(
+        self,
+        seen: StoredToken,
+        failure: RefreshFailure,  # noqa: ARG002 - for those that keep it
+        *,
+        is_over: bool = False,
+    ) -> None:
+        """Keep with a token that it could not be refreshed, where that can be kept.
+
+        Args:
+            seen: What could not be refreshed; something else stays as it is.
+            failure: How.
+            is_over: Whether the grant has ended. The token goes then, wherever it is.
+
+        Raises:
+            VersionConflict: If something else than ``seen`` is there.
+            BackendUnavailable: If the store did not answer.
+        """
+        if is_over:
+            self.erase(seen)
 
     @contextmanager
     def lease(self, seconds: float = 30.0, wait: float = 0.0) -> Iterator[bool]:  # noqa: ARG002

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ...errors import UserRequired
 from .base import BlueprintLike
 from .cache.base import CachedStore
+from .check import Wanted, checked
 from .cipher.sealed import SealedStore
 from .options import People, Ttl, checked_cipher, checked_seconds, checked_ttl, token_cache
 from .owner import CURRENT, NOT_GIVEN, OwnerResolver, Scope, Who
 from .scoped_slot import StoreBackend
 from .store.base import TokenStore
 from .store.document import TokenDocument
+from .store.findings import Finding
+from .store.shard import Shard
 from .store.values import Token, id_text
 
 if TYPE_CHECKING:
@@ -162,7 +166,33 @@ class UserScopedBackend(StoreBackend):
             TypeError: If it is anything else.
             BackendUnavailable: If the store did not answer.
         """
-        return list(self.store.scan(user_id=id_text(user_id)))
+        found = self.store.scan(user_id=id_text(user_id))
+        return [document for document in found if not document.grant_ended]
+
+    def check(
+        self,
+        *,
+        sample: int | None = None,
+        except_providers: Collection[str] = (),
+        shard: Shard | None = None,
+        told: Callable[[], object] | None = None,
+    ) -> list[Finding]:
+        """Look at the server, the cipher, the cache and all records, and return what is found.
+
+        Nothing is raised, and nothing is changed: of a record that is written to find out whether
+        that is possible nothing stays. All records are read once, which takes as long as a scan
+        does. If the server does not answer, nothing else is looked at. See :doc:`/health`.
+
+        Args:
+            sample: Look at so many records only; ``None``, the default, at all.
+            except_providers: Providers whose records another backend keeps in the same place, with
+                a cipher of its own perhaps.
+            shard: Look at this part of the records only; ``None``, the default, at all.
+            told: Called after each record; ``None``, the default, for nothing.
+
+        .. versionadded:: 1.0
+        """
+        return checked(self.store, Wanted(sample, except_providers, shard, told))
 
     def find_account(
         self, blueprint: BlueprintLike, provider_user_id: object

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from ... import clock
 from ...errors import BackendError, ConfigurationError, CorruptToken, UserRequired
 from .base import NOTHING, BaseBackend, BlueprintLike, StoredToken, TokenSlot
@@ -22,7 +24,7 @@ from .owner import (
     new_browser_key,
 )
 from .store.base import TokenStore
-from .store.document import TokenDocument, TokenKey
+from .store.document import RefreshFailure, TokenDocument, TokenKey
 from .store.values import Token, json_token
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,12 @@ _OF_USERS = "Accounts belong to users: give the backend user= or user_id=."
 
 NamesOf = Callable[[Token], set[str]]
 """Returns the names by which a token is to be found besides its key."""
+
+
+def _stored(document: TokenDocument | None) -> StoredToken:
+    if document is None:
+        return NOTHING
+    return StoredToken(None if document.grant_ended else document.token, document)
 
 
 class StoreSlot(TokenSlot):
@@ -77,12 +85,11 @@ class StoreSlot(TokenSlot):
             first, self._first = self._first, None
             return first
         load = self._store.load_fresh if fresh else self._store.load
-        document = load(self.key)
-        return NOTHING if document is None else StoredToken(document.token, document)
+        return _stored(load(self.key))
 
     def begin_with(self, document: TokenDocument | None) -> None:
         """Let the first reading give a document that was read already, if there is one."""
-        self._first = None if document is None else StoredToken(document.token, document)
+        self._first = None if document is None else _stored(document)
 
     def require_user(self) -> None:
         """Raise a ``ConfigurationError`` if the token is no user's; nobody may become one."""
@@ -116,7 +123,8 @@ class StoreSlot(TokenSlot):
         if self.key is None:
             return []
         self.require_user()
-        found = self._store.scan(self.key.provider, self.key.user_id)
+        records = self._store.scan(self.key.provider, self.key.user_id)
+        found = [each for each in records if not each.grant_ended]
         return sorted(found, key=lambda each: (each.created_at, each.account or ""), reverse=True)
 
     def account_ids(self) -> list[str | None]:
@@ -172,6 +180,26 @@ class StoreSlot(TokenSlot):
         if before - names:
             self._store.unmark(self.key, before - names, is_replaced=True)
         return StoredToken(plain, saved)
+
+    def keep_failure(
+        self, seen: StoredToken, failure: RefreshFailure, *, is_over: bool = False
+    ) -> None:
+        """Save the failure with the document; in place of the token if the grant is over.
+
+        The account stays linked to its owner, who is expected back. A browser's record goes: who
+        logs in there gets another one.
+        """
+        document = seen.document
+        is_browsers = is_over and self._backend.scope == "browser"
+        if document is None or is_browsers or not self._store.keeps_failures:
+            super().keep_failure(seen, failure, is_over=is_over)
+            return
+        token = {} if is_over else document.token
+        kept = replace(document, token=token, refresh_failure=failure)
+        self._store.save_apart(kept, if_version=document.version)
+        if is_over and (names := self._names(document.token)):
+            with suppress(BackendError):
+                self._store.unmark(document.key, names, is_replaced=True)
 
     def erase(self, seen: StoredToken | None = None) -> None:
         """Delete the document."""

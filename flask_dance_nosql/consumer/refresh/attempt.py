@@ -23,6 +23,7 @@ from ..context import app_of_context
 from ..refusal import MISSING, Refusal
 from ..signals import (
     token_deleted,
+    token_recovered,
     token_refresh_failed,
     token_refreshed,
     token_save_failed,
@@ -31,6 +32,8 @@ from ..signals import (
 from ..token import TokenStatus, ends_later, renewed
 from ..token_endpoint import TokenEndpoint
 from .flights import LEASE_SECONDS, Flights, Turn
+from .measured import Measured
+from .remembered import failure_of, keep_failure, may_be_tried, one_more
 from .rescue import Exchange, Refreshed
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,9 @@ class RefreshingBlueprint(Protocol):
     """What a refresh needs of a blueprint."""
 
     name: str
+
+    @property
+    def backend(self) -> Any: ...  # noqa: D102 - likewise
 
     @property
     def flights(self) -> Flights: ...  # noqa: D102 - as the blueprint's
@@ -68,7 +74,11 @@ class Refresh:
         held: The token that the caller has, with a refresh token.
         status_of: Tells what a token is good for now.
         adopt: Is called with what is in the slot, before any signal is sent.
-        is_forced: Whether the API has refused the token, whatever is said of its end.
+        is_forced: Whether it is refreshed whatever is said of its end: the API has refused it.
+        wait: How many seconds to wait for somebody else's refresh; by default as long as it may
+            take, and for a token that works not at all.
+        heeds_failures: Whether a token whose next try is later, by what is kept with it, is left
+            alone. A request, whose user waits for it, tries all the same.
     """
 
     blueprint: RefreshingBlueprint
@@ -79,11 +89,14 @@ class Refresh:
     status_of: Callable[[Token], TokenStatus]
     adopt: Callable[[StoredToken], object]
     is_forced: bool = False
+    wait: float | None = None
+    heeds_failures: bool = False
 
     def __post_init__(self) -> None:
         self._flights = self.blueprint.flights
         self._began, self._began_at = time.monotonic(), clock.timestamp()
         self._announcements: list[Callable[[], object]] = []
+        self._measured = Measured()
 
     def run(self) -> StoredToken:
         """Refresh, or wait for who does, and return the token to go on with.
@@ -91,10 +104,15 @@ class Refresh:
         A token that still works is waited for by nobody. For one that has ended it raises
         ``TokenRefreshError``, ``TokenRevoked`` or whatever the backend raises.
         """
+        with self._measured.running(self.blueprint):
+            return self._run()
+
+    def _run(self) -> StoredToken:
         failure = self._failure((self.held.token or {})["refresh_token"])
         if self._works and failure and not failure.has_ended:
+            self._measured.outcome = "known"
             return self.held
-        with self._flights.turn(self.slot, self._wait) as turn:
+        with self._measured.waiting(self._flights.turn(self.slot, self._wait)) as turn:
             if turn != "ours":
                 return self._without_turn(turn)
             try:
@@ -118,23 +136,25 @@ class Refresh:
         return result
 
     def _under_lease(self) -> StoredToken:  # noqa: PLR0911 - the ways in which it ends
-        slot, flights = self.slot, self._flights
-        with slot.lease(LEASE_SECONDS, self._wait) as is_leased:
+        slot, flights, waiting = self.slot, self._flights, self._measured.waiting
+        with waiting(slot.lease(LEASE_SECONDS, self._wait)) as is_leased:
             for _ in range(_ROUNDS):
                 stored = slot.read(fresh=True)
-                if stored.token is None:
+                if stored.token is None or (self.heeds_failures and not may_be_tried(stored)):
+                    self._measured.outcome = "removed" if stored.token is None else "known"
                     return stored
                 current = flights.newest(slot, stored.token, self._began)
                 if current is None:
                     self._end(stored, Refusal(_REMOVED))
                     continue
                 if self._is_fresh(stored, current):
+                    self._measured.outcome = "adopted"
                     return self._keep(stored, current)
                 if not is_leased:
                     return self._without_turn("taken")
                 sent = current["refresh_token"]
                 # Another owner's record, or another copy of a cookie, may hold the same one.
-                with flights.locks.held(digest_of(sent), self._wait) as turn:
+                with waiting(flights.locks.held(digest_of(sent), self._wait)) as turn:
                     if turn != "ours":
                         return self._without_turn(turn)
                     if self._has_moved(stored, current):
@@ -144,7 +164,7 @@ class Refresh:
                     if not isinstance(issued, Refusal):
                         return self._issued(stored, sent, issued)
                     if not issued.has_ended:
-                        return self._fail(issued, is_known=known is not None)
+                        return self._fail(stored, issued, is_known=known is not None)
                     self._end(stored, issued)
         return self._without_turn("taken")
 
@@ -182,6 +202,7 @@ class Refresh:
         exchange = self._flights.remember(self.slot, sent, issued)
         result = self._store(stored, digest_of(sent), exchange)
         self._later(token_refreshed)
+        self._measured.outcome = "refreshed"
         return result
 
     def _keep(self, stored: StoredToken, current: Token) -> StoredToken:
@@ -192,14 +213,17 @@ class Refresh:
         return self._store(stored, digest, Exchange(current, rotates=True))
 
     def _store(self, stored: StoredToken, digest: str, exchange: Exchange) -> StoredToken:
-        rescue = self._flights.rescue
+        rescue, failure = self._flights.rescue, failure_of(stored)
+        signals: list[Callable[[], object]] = [self._signal(token_saved)]
+        if failure is not None and (exchange.issued or {}).get("access_token"):
+            signals.append(self._signal(token_recovered, failure=failure))
         refreshed = Refreshed(
             self.slot,
             stored,
             digest,
             exchange,
             app_of_context(),
-            stored=partial(token_saved.send, self.blueprint, user_id=self.slot.user_id),
+            stored=lambda: [send() for send in signals],
             unwanted=partial(self.endpoint.revoke, exchange.issued or {}),
         )
         # Before anything else is tried: the provider has spent the old one.
@@ -218,7 +242,7 @@ class Refresh:
             return StoredToken(renewed(stored.token or {}, exchange.issued or {}), stored.document)
         rescue.settle(refreshed.key)
         if refreshed.is_in(result):
-            self._later(token_saved)
+            self._announcements += signals
         elif result.token is None:
             self._announcements.append(refreshed.unwanted)
         return result
@@ -232,22 +256,24 @@ class Refresh:
             current = self.slot.read(fresh=True)
             if current.issued != stored.issued:
                 return
+            failure = one_more(failure_of(current), replace(refusal, has_ended=True))
             try:
-                self.slot.erase(current)
+                self.slot.keep_failure(current, failure, is_over=True)
             except VersionConflict:
                 continue
             break
-        reason = refusal.reason
+        reason, self._measured.outcome = refusal.reason, "ended"
         self._flights.rescue.settle_slot(self.slot)
         self._later(token_refresh_failed, error=reason)
         self._later(token_deleted)
         log.warning("A grant of provider %r has ended: %s", self.blueprint.name, reason)
         raise TokenRevoked(self.blueprint.name, reason) from refusal.as_error()
 
-    def _fail(self, refusal: Refusal, *, is_known: bool) -> StoredToken:
+    def _fail(self, stored: StoredToken, refusal: Refusal, *, is_known: bool) -> StoredToken:
         """Go on with a token that still works; else say that it could not be refreshed."""
-        reason = refusal.reason
+        reason, self._measured.outcome = refusal.reason, "known" if is_known else "failed"
         if not is_known:
+            keep_failure(self.slot, stored, refusal)
             self._later(token_refresh_failed, error=reason)
             log.warning(
                 "A token of provider %r could not be refreshed: %s", self.blueprint.name, reason
@@ -260,12 +286,13 @@ class Refresh:
     def _without_turn(self, turn: Turn) -> StoredToken:
         """Go on with the token at hand; else say that another refresh takes too long."""
         # A receiver or a hook of a refresh, which asks for another one, waits for nobody.
-        reason = _OWN if turn == "own" else _TOO_LONG
+        reason, self._measured.outcome = _OWN if turn == "own" else _TOO_LONG, "busy"
         error = TokenRefreshError(self.blueprint.name, reason)
         return self.held if self._works else self._known(error)
 
     def _without_refresh(self, error: Exception) -> StoredToken:
         """Go on with the token at hand although something has failed, else raise its error."""
+        self._measured.outcome = "error"
         if not self._works:
             return self._known(error)
         log.warning(
@@ -320,10 +347,12 @@ class Refresh:
 
     @property
     def _wait(self) -> float:
+        if self.wait is not None:
+            return self.wait
         return 0.0 if self._works else self.blueprint.turn_seconds
 
     def _later(self, signal: Any, **arguments: Any) -> None:
-        user_id = self.slot.user_id
-        self._announcements.append(
-            partial(signal.send, self.blueprint, user_id=user_id, **arguments)
-        )
+        self._announcements.append(self._signal(signal, **arguments))
+
+    def _signal(self, signal: Any, **arguments: Any) -> Callable[[], object]:
+        return partial(signal.send, self.blueprint, user_id=self.slot.user_id, **arguments)

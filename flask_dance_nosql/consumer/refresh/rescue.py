@@ -105,6 +105,11 @@ class Rescue:
         kept = self._kept.get((slot.name, digest))
         return None if kept is None else kept.exchange
 
+    @property
+    def waiting(self) -> int:
+        """How many tokens the backend has refused that a thread tries to store."""
+        return len(self._refused)
+
     def put(self, refreshed: Refreshed) -> None:
         """Keep a token."""
         with self._mutex:

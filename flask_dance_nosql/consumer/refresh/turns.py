@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 from ...errors import BackendError, BackendUnavailable, CorruptToken, UserRequired, VersionConflict
 from ..backend.base import NOTHING, StoredToken, TokenSlot, digest_of
 from ..backend.store.values import Token
-from ..signals import token_deleted
+from ..signals import token_deleted, token_recovered
 from ..token import same_account, with_granted
 from ..token_endpoint import TokenEndpoint
 from .attempt import RefreshingBlueprint
 from .flights import LEASE_SECONDS
+from .remembered import failure_of
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,9 @@ def store_login(
     if previous is not None and previous.get("refresh_token") != token.get("refresh_token"):
         flights.rescue.settle_slot(slot)
         flights.forget(previous)
+    failure = failure_of(stored)
+    if failure is not None:
+        token_recovered.send(blueprint, user_id=slot.user_id, failure=failure)
     return written
 
 

@@ -236,6 +236,28 @@ def test_fallback_keys_open_and_the_current_one_seals() -> None:
     assert not opens(old, cipher=after)
 
 
+def test_the_id_of_a_key_is_told_without_opening() -> None:
+    """A stored token tells by which key it is sealed, and a cipher which keys it has."""
+    old, both = TokenCipher(OLD), TokenCipher(NEW, [OLD])
+    assert both.key_ids() == (*CIPHER.key_ids(), *old.key_ids())
+    assert [len(bytes.fromhex(each)) for each in both.key_ids()] == [8, 8]
+    assert TokenCipher.key_id_of(old.seal(KEY, TOKEN)) == both.key_ids()[1]
+    assert TokenCipher.key_id_of(both.seal(KEY, TOKEN)) == both.key_ids()[0]
+    assert TokenCipher(NEW, [NEW]).key_ids() == CIPHER.key_ids()
+
+
+@pytest.mark.parametrize("plain", [TOKEN, {}, {"sealed": "x", "access_token": "at"}])
+def test_a_token_that_is_not_sealed_has_no_key(plain: dict[str, Any]) -> None:
+    """It is told apart from one that is sealed."""
+    assert TokenCipher.key_id_of(plain) is None
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "+", "é", "AAAA", "!", ["x"], "A" * 200])
+def test_a_damaged_envelope_has_no_key_that_can_be_told(value: Any) -> None:
+    """Whatever stands in place of an envelope, the answer is a text."""
+    assert TokenCipher.key_id_of({"sealed": value}) == ""
+
+
 def test_a_header_of_another_known_key_does_not_open() -> None:
     """The key's id is a hint: another key of the ring opens nothing that it did not seal."""
     cipher = TokenCipher(NEW, [OLD])

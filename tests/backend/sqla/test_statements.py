@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import (
     JSON,
@@ -28,7 +29,7 @@ from flask_dance_nosql.consumer.backend.sqla import (
     SQLAlchemyStore,
     unique_per_user,
 )
-from flask_dance_nosql.errors import BackendError
+from flask_dance_nosql.errors import BackendError, VersionConflict
 from flask_dance_nosql.testing import make_document
 
 from .models import ADA, NEW, OLD, Composite, OAuth, load, statements
@@ -158,13 +159,43 @@ def test_two_statements(session: Session, engine: Engine, model: Any) -> None:
     assert saves(SQLAlchemyStore(model, session), engine, ADA) == [2, 2]
 
 
-def test_versions_are_compared_under_a_lock(session: Session, engine: Engine) -> None:
-    """A save with a version to compare locks the row, and updates it."""
+def test_versions_are_compared_by_the_update(session: Session, engine: Engine) -> None:
+    """A save with a version to compare is one statement, and keeps the date of the first write."""
     store = SQLAlchemyStore(OAuth, session)
-    version = store.save(make_document(ADA)).version
+    first = store.save(make_document(ADA))
     with statements(engine) as seen:
-        assert store.save(make_document(ADA), if_version=version).version == version + 1
-    assert len(seen) == 2
+        saved = store.save(make_document(ADA, NEW, seconds=60), if_version=first.version)
+    assert len(seen) == 1
+    assert (saved.version, saved.created_at) == (first.version + 1, first.created_at)
+    assert load(store) == saved
+    with pytest.raises(VersionConflict):
+        store.save(make_document(ADA), if_version=first.version)
+    assert load(store) == saved
+    higher = msgspec.structs.replace(saved, version=saved.version + 10)
+    assert store.save_as(higher, if_version=saved.version).version == saved.version + 10
+
+
+@pytest.mark.parametrize("broken", ["two rows", "no date"])
+def test_versions_are_compared_under_a_lock(session: Session, engine: Engine, broken: str) -> None:
+    """Where the table lacks the model's constraint, or a row its date, it takes more statements."""
+    table = OAuth.__table__
+    with engine.begin() as connection:
+        table.drop(connection)
+        columns = ", ".join(
+            f"{c.name} {'INTEGER' if c.name == 'id' else c.type.compile(engine.dialect)}"
+            for c in table.columns
+        )
+        connection.exec_driver_sql(f"CREATE TABLE {table.name} ({columns})")
+        row = {"provider": "demo", "user_id": 1, "token": OLD, "version": 5}
+        day = datetime(2026, 1, 1, tzinfo=UTC)
+        dates = [None] if broken == "no date" else [day, day + timedelta(days=1)]
+        for number, made in enumerate(dates, 1):
+            connection.execute(table.insert().values(row | {"id": number, "created_at": made}))
+    store = SQLAlchemyStore(OAuth, session)
+    assert store.save(make_document(ADA, NEW), if_version=5).version == 6
+    newest, *others = session.execute(select(table).order_by(table.c.id.desc())).all()
+    assert (newest.token, newest.version, newest.created_at is None) == (NEW, 6, False)
+    assert [other.token for other in others] == [OLD for _ in others]
 
 
 def test_overwriting_keeps_what_is_not_the_tokens(session: Session, engine: Engine) -> None:
@@ -290,7 +321,8 @@ def test_table_without_the_models_constraint(session: Session, engine: Engine) -
         if engine.dialect.name == "sqlite":
             connection.execute(text("DROP TABLE flask_dance_annotated"))
             columns = "id INTEGER PRIMARY KEY, provider, created_at, token, version, updated_at, "
-            columns += "expires_at, provider_user_id, user_id, note, made_by, counted DEFAULT 1"
+            columns += "expires_at, provider_user_id, refresh_failure, user_id, note, made_by, "
+            columns += "counted DEFAULT 1"
             connection.execute(text(f"CREATE TABLE flask_dance_annotated ({columns})"))
         else:
             name = "flask_dance_annotated_provider_user_id_key"

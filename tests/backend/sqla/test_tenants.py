@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask, g
 from sqlalchemy import Connection, Engine, String, create_engine, event, text
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -18,13 +21,17 @@ from sqlalchemy.orm import (
     sessionmaker,
 )
 
-from flask_dance_nosql.consumer.backend import LocalCache, SQLAlchemyBackend
+from flask_dance_nosql.cli import tokens
+from flask_dance_nosql.consumer import OAuth2ConsumerBlueprint
+from flask_dance_nosql.consumer.app_backends import AppStore, app_stores
+from flask_dance_nosql.consumer.backend import LocalCache, SQLAlchemyBackend, TokenKey
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
     unique_per_user,
 )
 from flask_dance_nosql.errors import BackendUnavailable, ConfigurationError
+from flask_dance_nosql.operations import HealthCheck
 from flask_dance_nosql.testing import make_document
 
 from .models import ADA, NEW, OLD, OAuth, Plain, User, statements
@@ -367,3 +374,78 @@ def test_session_that_holds_the_lock_is_named(sqlite_engine: Engine, tmp_path: A
         session.commit()
         store.save(make_document(ADA))
     engine.dispose()
+
+
+@pytest.fixture
+def tenants_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
+    """An app whose tenant is in ``g`` or, without a request, in the environment."""
+    monkeypatch.delenv("TENANT", raising=False)
+    engine = create_engine(f"sqlite:///{tmp_path / 'tenants.db'}")
+    OAuth.metadata.create_all(engine)
+
+    def tenant() -> str:
+        return str(g.tenant if "tenant" in g else os.environ["TENANT"])
+
+    def on_begin(connection: Connection) -> None:
+        connection.execute(text("SELECT :tenant"), {"tenant": tenant()})
+
+    backend = SQLAlchemyBackend(
+        OAuth,
+        scoped_session(sessionmaker(engine)),
+        user_id=lambda: 1,
+        tenant=tenant,
+        on_begin=on_begin,
+    )
+    app = Flask(__name__)
+    app.secret_key = "for tests"
+    blueprint = OAuth2ConsumerBlueprint("acme", __name__, client_id="id", backend=backend)
+    app.register_blueprint(blueprint, url_prefix="/login")
+    app.register_blueprint(HealthCheck())
+
+    @app.post("/<name>")
+    def connect(name: str) -> str:
+        g.tenant = name
+        backend.set(blueprint, {"access_token": "at"})
+        return ""
+
+    return app
+
+
+def test_health_needs_no_tenant(tenants_app: Flask) -> None:
+    """The view of an app whose tenants only requests tell asks the server."""
+    assert tenants_app.test_client().get("/healthz").json == {"status": "ok"}
+
+
+def test_health_of_a_server_that_is_away(tenants_app: Flask, tmp_path: Path) -> None:
+    """And it says so if the server does not answer."""
+    (tmp_path / "tenants.db").unlink()
+    (tmp_path / "tenants.db").mkdir()
+    for store in (each.backend.store for each in stores_of(tenants_app)):
+        store._transactions._session.get().get_bind().dispose()  # type: ignore[attr-defined] # a new connection
+    assert tenants_app.test_client().get("/healthz").status_code == 503
+
+
+def stores_of(app: Flask) -> list[AppStore]:
+    """Return the stores of an app."""
+    with app.app_context():
+        return app_stores()
+
+
+@pytest.mark.parametrize("command", ["stats", "list", "check"])
+def test_commands_for_a_tenant(
+    tenants_app: Flask, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Commands work with the tenant that the environment names; without one they say what to do."""
+    assert tenants_app.test_client().post("/acme").status_code == 200
+    runner = tenants_app.test_cli_runner()
+    result = runner.invoke(tokens, command.split())
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True)
+    assert "without a request (KeyError)" in result.output
+    monkeypatch.setenv("TENANT", "acme")
+    assert runner.invoke(tokens, command.split()).exit_code == 0
+
+
+def test_error_of_a_tenants_function_in_a_request(tenants_app: Flask) -> None:
+    """In a request, it is the application's own error."""
+    with tenants_app.test_request_context(), pytest.raises(KeyError):
+        stores_of(tenants_app)[0].backend.store.load_fresh(TokenKey("acme", "1"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -12,7 +14,8 @@ from weakref import ref
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Delete, Engine, StaticPool, Update, create_engine, select, text
+from sqlalchemy import Delete, Engine, StaticPool, Update, create_engine, make_url, select, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -26,9 +29,9 @@ from flask_dance_nosql.consumer.backend import LocalCache, SQLAlchemyBackend, To
 from flask_dance_nosql.consumer.backend.sqla import (
     OAuthTokenMixin,
     SQLAlchemyStore,
+    saving,
     unique_per_user,
 )
-from flask_dance_nosql.consumer.backend.sqla import store as sqla_store
 from flask_dance_nosql.errors import BackendUnavailable, VersionConflict
 from flask_dance_nosql.testing import at_once, make_document
 
@@ -43,7 +46,7 @@ def uncommitted(
     request: pytest.FixtureRequest, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> SQLAlchemyStore:
     """A store that leaves the commit to the session, with and without a constraint."""
-    monkeypatch.setattr(sqla_store, "_LOCK_TIMEOUT", 1)
+    monkeypatch.setattr(saving, "_LOCK_TIMEOUT", 1)
     return SQLAlchemyStore(request.param, session, commit=False)
 
 
@@ -304,13 +307,16 @@ PG = "postgresql+psycopg://"
         ("sqlite:///file::memory:?uri=true", "sqlite:///file::memory:?uri=true", False),
     ],
 )
-def test_places_of_urls(one: str, other: str, same: bool) -> None:
+def test_places_of_urls(one: str, other: str, same: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Server and database make the place, and neither user nor password."""
+    # As if a connection had been made.
+    monkeypatch.setattr(PGDialect_psycopg, "default_schema_name", "public")
     assert (place_of_url(one) == place_of_url(other)) is same
 
 
-def test_place_shows_no_secret() -> None:
+def test_place_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """The place goes into keys of caches, where no password belongs."""
+    monkeypatch.setattr(PGDialect_psycopg, "default_schema_name", "public")
     shown = place_of_url(f"{PG}ada:pw-secret@h/d?sslpassword=pw-secret")
     assert "secret" not in shown
     assert "ada" not in shown
@@ -364,14 +370,62 @@ def test_place_is_of_the_bind_that_a_scoped_session_chooses() -> None:
         engine.dispose()
 
 
-def test_place_asks_no_database_and_keeps_no_engine(closed_port: int) -> None:
-    """The place of a server that is down is known, and an engine is not held for it."""
+def test_place_of_a_server_that_is_down(closed_port: int) -> None:
+    """It is nobody's, since the schema is not known yet, and an engine is not held for it."""
     engine = create_engine(f"{PG}h@127.0.0.1:{closed_port}/d")
-    assert place(engine)
+    assert place(engine) != place(engine)
     known = ref(engine.pool)
     del engine
     gc.collect()
     assert known() is None
+
+
+def test_place_is_known_by_the_first_connection(postgresql_engine: Engine) -> None:
+    """It takes no statement besides those with which SQLAlchemy begins."""
+    engine = create_engine(postgresql_engine.url)
+    with statements(engine) as seen:
+        first = place(engine)
+    assert not [each for each in seen if "current_schema" not in each and "pg_catalog" not in each]
+    with statements(engine) as seen:
+        assert place(engine) == first
+    assert seen == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("by", ["role", "option"])
+def test_schemas_that_no_url_tells(postgresql_url: str, by: str) -> None:
+    """Engines that differ by their role, or by an option, share no cached token."""
+    names = [f"t{uuid.uuid4().hex}" for _ in range(2)]
+    url = make_url(postgresql_url)
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    cache = LocalCache()
+    with admin.connect() as connection, ExitStack() as stack:
+        engines = []
+        for name in names:
+            connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN")
+            connection.exec_driver_sql(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
+            stack.callback(connection.exec_driver_sql, f"DROP ROLE {name}")
+            stack.callback(connection.exec_driver_sql, f"DROP SCHEMA {name} CASCADE")
+            if by == "role":
+                engine = create_engine(url.set(username=name))
+            else:
+                options = {"options": f"-c search_path={name}"}
+                engine = create_engine(url, connect_args=options)
+            OAuth.metadata.create_all(engine)
+            engines.append(engine)
+        stores = []
+        for engine in engines:
+            session = stack.enter_context(Session(engine))
+            session.add(User(id=1, name="Ada"))
+            session.commit()
+            stores.append(SQLAlchemyBackend(OAuth, session, cache=cache).store)
+        stores[0].save(make_document(ADA, NEW))
+        assert load(stores[0]).token == NEW
+        assert stores[1].load(ADA) is None
+        assert stores[0].place != stores[1].place
+        for engine in engines:
+            engine.dispose()
+    admin.dispose()
 
 
 def test_place_is_of_the_session_that_is_used_now(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from .... import clock
 from ..store.base import TokenStore
 from ..store.document import TokenDocument, TokenKey
+from ..store.findings import Finding, guarded, ok, probe_document, warning
 from ..store.wrapper import StoreWrapper
 
 Ticket = object
@@ -15,6 +16,9 @@ Ticket = object
 
 Name = tuple[str, TokenKey]
 """The place of a store, and a key in it."""
+
+# How long a check waits for a cache that is not ready yet.
+_READY_SECONDS = 2.0
 
 Found = TokenDocument | None
 """The document that a store has under a key, or that it has none."""
@@ -55,6 +59,9 @@ class TokenCache(ABC):
     def learn(self, name: Name, ticket: Ticket, document: Found, seconds: float) -> None:
         """Do as :meth:`end` does, after a read past the cache, which changed nothing."""
         self.end(name, ticket, document, seconds)
+
+    def wait(self, seconds: float) -> None:  # noqa: B027 - most caches are ready
+        """Wait so many seconds at most until the cache can keep something."""
 
 
 class CachedStore(StoreWrapper):
@@ -128,6 +135,28 @@ class CachedStore(StoreWrapper):
         finally:
             for name, ticket in tickets.items():
                 self.cache.gone(name, ticket, 0.0)
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the other store is, and whether the cache keeps what it is given."""
+        yield from self.inner.checks()
+        if self._timeout:
+            yield from guarded("cache", self._check_cache)
+
+    def _check_cache(self) -> Iterator[Finding]:
+        document = probe_document()
+        name = (self.inner.place, document.key)
+        self.cache.wait(_READY_SECONDS)
+        _, _, ticket = self.cache.look(name)
+        self.cache.fill(name, ticket, document, 10.0)
+        try:
+            is_kept, _, _ = self.cache.look(name)
+        finally:
+            self.cache.gone(name, self.cache.begin(name), 0.0)
+        if is_kept:
+            yield ok("cache", "The cache keeps what it is given.")
+        else:
+            advice = "Is its server up? Is it a NullCache? Each read asks the store meanwhile."
+            yield warning("cache", "The cache does not keep what it is given.", advice)
 
     def _seconds(self, document: TokenDocument | None) -> float:
         if document is None:

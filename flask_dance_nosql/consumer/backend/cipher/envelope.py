@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +14,8 @@ from ....errors import ConfigurationError, TokenDecryptError
 from ..store.document import TokenKey
 from ..store.driver import require
 from ..store.values import Token
-from .keyring import HEADER_SIZE, KEY_SIZE, Keyring, Keyrings, KeySource, KeySources, key_sources
+from .envelopes import FIELD, HEADER_SIZE, envelope_in, is_sealed, key_id_of
+from .keyring import KEY_SIZE, Keyring, Keyrings, KeySource, KeySources, key_sources
 
 if TYPE_CHECKING:
     from cryptography.exceptions import InvalidTag
@@ -25,7 +26,6 @@ else:
 KEY_SETTING = "FLASK_DANCE_TOKEN_KEY"
 FALLBACKS_SETTING = "FLASK_DANCE_TOKEN_KEY_FALLBACKS"
 _EXTENSION = "flask_dance_nosql_keyrings"
-_FIELD = "sealed"
 _NONCE_SIZE = 12
 # The format of what is sealed with a token of one account, whose envelope is like any other.
 _WITH_ACCOUNT = b"\x02"
@@ -110,7 +110,7 @@ class TokenCipher:
         Raises:
             ConfigurationError: If there is no key, or one that can't be used.
         """
-        keyring = self._current_keyring()
+        keyring = self.keyring_to_seal(key)
         text = _encode(token)
         # Whole groups of three bytes: no two texts in base64 then stand for the same envelope.
         text += b" " * ((2 - len(text)) % 3)
@@ -118,7 +118,7 @@ class TokenCipher:
         sealed = keyring.sealer.encrypt(nonce, text, _associated_data(keyring.header, key))
         # msgspec takes half the time of binascii. Both replacements skip quickly over what stays.
         envelope: str = msgspec.to_builtins(keyring.header + nonce + sealed)
-        return {_FIELD: envelope.replace("+", "-").replace("/", "_")}
+        return {FIELD: envelope.replace("+", "-").replace("/", "_")}
 
     def open(self, key: TokenKey, token: Token) -> Token:
         """Return the token that was sealed.
@@ -138,17 +138,17 @@ class TokenCipher:
         """
         if not isinstance(token, dict):
             raise _decrypt_error(key, "it is no token.")
-        if len(token) != 1 or _FIELD not in token:
+        if not is_sealed(token):
             if self.allow_plaintext:
                 return token
             raise _decrypt_error(key, "it is not encrypted. Until all are: allow_plaintext=True.")
-        text, keyring = token[_FIELD], self._current_keyring()
+        keyring = self.keyring_for(key)
         try:
-            if not isinstance(text, str) or "+" in text or "/" in text:
-                raise ValueError("not URL-safe base64")
-            envelope = msgspec.convert(text.replace("-", "+").replace("_", "/"), bytes)
+            envelope = envelope_in(token)
             header, nonce = envelope[:HEADER_SIZE], envelope[HEADER_SIZE:_NONCE_END]
             opener = keyring.openers.get(header)
+            if opener is None:
+                opener = self.renewed(key, keyring).openers.get(header)
             if opener is not None:
                 data = _associated_data(header, key)
                 return _decode(opener.decrypt(nonce, envelope[_NONCE_END:], data))
@@ -156,7 +156,48 @@ class TokenCipher:
             pass
         raise _decrypt_error(key, "it can't be decrypted with the keys at hand.")
 
-    def _current_keyring(self) -> Keyring:
+    @staticmethod
+    def key_id_of(token: Token) -> str | None:
+        """Return the id of the key that a stored token is sealed with, and open nothing.
+
+        Args:
+            token: A token as it is in the database.
+
+        Returns:
+            The id as hexadecimal text, which does not reveal the key; empty if it can't be told,
+            since the envelope is damaged. ``None`` if the token is not sealed.
+
+        .. versionadded:: 1.0
+        """
+        return key_id_of(token)
+
+    def key_ids(self, key: TokenKey | None = None) -> tuple[str, ...]:
+        """Return the ids of the keys at hand: of the key that seals, then of its fallbacks.
+
+        Args:
+            key: Whose token they are for; ``None``, the default, for those that are everybody's.
+
+        Raises:
+            ConfigurationError: If there is no key, or one that can't be used.
+
+        .. versionadded:: 1.0
+        """
+        return self.keyring_for(key).ids
+
+    def tenant_of(self, key: TokenKey) -> Hashable:  # noqa: ARG002 - for subclasses
+        """Return whose keys the token of a key has; here those of all."""
+        return None
+
+    def keyring_to_seal(self, key: TokenKey) -> Keyring:
+        """Return the keys for a new token of a key; there is one to seal with."""
+        return self.keyring_for(key)
+
+    def renewed(self, key: TokenKey, keyring: Keyring) -> Keyring:  # noqa: ARG002 - for subclasses
+        """Return the keys for the token of a key when those that are known do not open it."""
+        return keyring
+
+    def keyring_for(self, key: TokenKey | None) -> Keyring:
+        """Return the keys for the token of a key."""
         if self._keyring is not None:
             return self._keyring
         app: Flask | None = None

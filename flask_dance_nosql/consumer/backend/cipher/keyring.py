@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import ConfigurationError
 from ....process import PerProcess
 from ..store.driver import require
+from .envelopes import FORMAT, HEADER_SIZE
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,8 +26,6 @@ KeySources = tuple[KeySource, ...]
 """The key that seals, followed by those that only open."""
 
 KEY_SIZE = 32
-HEADER_SIZE = 9
-_FORMAT = b"\x01"
 _ID_LABEL = b"Flask-Dance-NoSQL token key id\0"
 _WANTED = (
     "A key is 32 random bytes as URL-safe base64 text. To make one, run: flask tokens generate-key"
@@ -49,10 +48,17 @@ class Keyring:
             place = keys.index(None)
             name = f"Fallback key {place}" if place else "The key"
             raise ConfigurationError(f"{name} of TokenCipher can't be used. {_WANTED}")
-        size = HEADER_SIZE - len(_FORMAT)
+        size = HEADER_SIZE - len(FORMAT)
         ids = {hashlib.sha256(_ID_LABEL + key).digest()[:size]: key for key in keys if key}
-        self.openers = {_FORMAT + each: AESGCM(key) for each, key in ids.items()}
-        self.header, self.sealer = next(iter(self.openers.items()))
+        self.openers = {FORMAT + each: AESGCM(key) for each, key in ids.items()}
+        # A tenant may have no keys, and then nothing is sealed.
+        sealing: tuple[bytes, Any] = next(iter(self.openers.items()), (b"", None))
+        self.header, self.sealer = sealing
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the keys, as hexadecimal text, that of the key that seals first."""
+        return tuple(header[len(FORMAT) :].hex() for header in self.openers)
 
 
 class Keyrings:

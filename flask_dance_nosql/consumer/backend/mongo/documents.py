@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from .... import clock
 from ..store.document import TokenDocument
 from ..store.values import Token, is_plain
@@ -15,18 +17,25 @@ _INT64 = range(-(2**63), 2**63)
 # A server takes 100 levels, and the token itself is one level down.
 _BSON_DEPTH = 90
 _SWEEP_SECONDS = 60
+_NONE_IS_ABSENT = ("account", "refresh_failure")
 _UNIQUE_TOGETHER = ("provider", "user_id", "provider_user_id")
 # The largest version that can be counted: JSON and Lua know no larger integers.
 _LARGEST = 2**53 - 1
 
 
-def replacement(document: TokenDocument) -> list[dict[str, Any]]:
-    """Return the update that puts a document in place of another and counts its version."""
+def replacement(document: TokenDocument, least: int = 0) -> list[dict[str, Any]]:
+    """Return the update that puts a document in place of another and counts its version.
+
+    The version is ``least`` at least.
+    """
     fields = {name: getattr(document, name) for name in document.__struct_fields__}
     fields["token"] = encode_token(document.token)
-    if document.account is None:
-        del fields["account"]
-    first = clock.first_version()
+    left_out = [name for name in _NONE_IS_ABSENT if fields[name] is None]
+    for name in left_out:
+        del fields[name]
+    if document.refresh_failure is not None:
+        fields["refresh_failure"] = msgspec.structs.asdict(document.refresh_failure)
+    first = least or clock.first_version()
     # The document in place may be corrupt; then count from the start.
     is_whole = {"$eq": [{"$toLong": "$version"}, "$version"]}
     counted = {"$cond": [is_whole, {"$add": ["$version", 1]}, first]}
@@ -34,6 +43,8 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     is_small = {"$and": [{"$gte": ["$version", 0]}, {"$lt": ["$version", _LARGEST]}]}
     counted = {"$cond": [is_small, counted, first]}
     counted = {"$cond": [{"$isNumber": "$version"}, counted, first]}
+    if least:
+        counted = {"$max": [counted, least]}
     # BSON sorts values by type first, so that whatever lies between two dates is a date.
     is_date = {"$and": [{"$gte": ["$created_at", _FIRST]}, {"$lte": ["$created_at", _LAST]}]}
     created_at = {"$cond": [is_date, "$created_at", {"$literal": document.created_at}]}
@@ -41,9 +52,9 @@ def replacement(document: TokenDocument) -> list[dict[str, Any]]:
     literal = {name: {"$literal": value} for name, value in fields.items()}
     update: list[dict[str, Any]]
     update = [{"$set": {**literal, "version": counted, "created_at": created_at}}]
-    if document.account is None:
-        # The record in place may be corrupt, and name one. mongomock knows no $unset here.
-        update.append({"$project": {"account": 0}})
+    if left_out:
+        # The record in place may have them. mongomock knows no $unset here.
+        update.append({"$project": dict.fromkeys(left_out, 0)})
     return update
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, ClassVar
 
 import bson.errors
@@ -16,10 +17,14 @@ from pymongo.collection import Collection
 
 from .... import clock
 from ....errors import BackendError, ConfigurationError, CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore, log
+from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.entries import KINDS
+from ..store.findings import Finding, is_answered, lock_probed, pinged, probed
+from ..store.listed import ListedStore
+from ..store.shard import Shard
 from ..store.values import decode_token
+from .checks import server_checks
 from .documents import encode_token, replacement, taking
 from .source import Collections, CollectionSource, collection_source
 
@@ -28,7 +33,7 @@ _OTHER_OPTIONS = (85, 86)
 _ENTRIES = f"({'|'.join(map(re.escape, KINDS))})"
 
 
-class MongoStore(TokenStore):
+class MongoStore(ListedStore):
     """Keeps each token as one document of a MongoDB collection.
 
     The ``_id`` is made of the key, so that no key can have two documents, and look-ups need no
@@ -92,16 +97,25 @@ class MongoStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert or replace a document in one atomic operation."""
+        return self._save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, with the version of the document, or a higher one."""
+        return self._save(document, if_version, document.version)
+
+    def _save(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         if self._indexes_wanted and (place := self.place) not in self._indexed:
             self._create_indexes(or_warn=True)
             self._indexed.add(place)
         try:
-            stored = self._replace(document, if_version)
+            stored = self._replace(document, if_version, least)
         except pymongo.errors.DuplicateKeyError:
             if if_version is not None:
                 raise self.conflict("save", document.key) from None
             # Of two first writes at the same time one inserts; the other, tried again, replaces.
-            stored = self._replace(document, if_version)
+            stored = self._replace(document, if_version, least)
         if stored is not None:
             return msgspec.structs.replace(
                 document, version=int(stored["version"]), created_at=stored["created_at"]
@@ -109,14 +123,14 @@ class MongoStore(TokenStore):
         if if_version is not None:
             raise self.conflict("save", document.key)
         # The document was deleted in the meantime. Return it with a new version.
-        return msgspec.structs.replace(document, version=clock.first_version())
+        return msgspec.structs.replace(document, version=least or clock.first_version())
 
-    def _replace(self, document: TokenDocument, if_version: int | None) -> Any:
+    def _replace(self, document: TokenDocument, if_version: int | None, least: int) -> Any:
         """Write a document if the version is right. Returns what is stored, or ``None``."""
         primary, key = self._at.primary, {"_id": document.key.text}
         update = partial(
             primary.find_one_and_update,
-            update=replacement(document),
+            update=replacement(document, least),
             projection={"created_at": 1, "version": 1},
             return_document=pymongo.ReturnDocument.AFTER,
         )
@@ -143,31 +157,49 @@ class MongoStore(TokenStore):
         if not deleted and primary.find_one(wanted, projection=["_id"]) is not None:
             raise self.conflict("delete", key)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield documents, by the index on user and provider where they narrow it."""
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield what is stored, in batches of 500 in the order of ``_id``; a part by each ``_id``.
+
+        A caller may take longer for a batch than the ten minutes after which servers end a cursor.
+        """
         fields = {"user_id": user_id, "provider": provider}
         wanted: dict[str, Any] = {name: it for name, it in fields.items() if it is not None}
         # Locks have neither a user, nor a provider, nor a token.
         wanted = wanted or {"token": {"$exists": True}}
-        left_out = 0
-        for found in self._at.wanted.find(wanted, batch_size=SCAN_BATCH):
-            try:
-                key = TokenKey(found["provider"], found["user_id"], found.get("account"))
-            except (KeyError, TypeError, ValueError):
-                # Its fields name nobody.
-                key = TokenKey("?")
-            try:
-                document = self._decode("scan", key, found)
-                if found["_id"] != key.text:
-                    raise self.corrupt("scan", key, "its fields name another owner")
-            except CorruptToken:
-                left_out += 1
-                continue
-            if not document.expired:
-                yield document
-        self.tell_left_out(left_out)
+        collection = self._at.wanted
+        if shard is None:
+            for found in _in_order(collection, wanted):
+                yield self._record(found)
+            return
+        every_id = _in_order(collection, wanted, ["_id"])
+        ids = (each["_id"] for each in every_id if shard.has(str(each["_id"])))
+        while chunk := list(islice(ids, SCAN_BATCH)):
+            part = collection.find({"_id": {"$in": chunk}}, batch_size=SCAN_BATCH + 1)
+            for found in list(part):
+                yield self._record(found)
+
+    def _record(self, found: dict[str, Any]) -> Record:
+        """Return what a scan has found, or the error if it is no document of its ``_id``."""
+        try:
+            key = TokenKey(found["provider"], found["user_id"], found.get("account"))
+        except (KeyError, TypeError, ValueError):
+            # Its fields name nobody.
+            key = TokenKey("?")
+        try:
+            document = self._decode("scan", key, found)
+            if found["_id"] != key.text:
+                raise self.corrupt("scan", key, "its fields name another owner")
+        except CorruptToken as error:
+            error.key = None
+            with suppress(AttributeError, TypeError, ValueError):
+                error.key = TokenKey.of_text(found["_id"])
+            return error
+        return document
 
     def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's documents, by their ``_id``."""
@@ -240,6 +272,18 @@ class MongoStore(TokenStore):
         """Check that the server answers."""
         self._at.primary.database.command("ping")
 
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the server, the collection's options and its indexes are."""
+        found = pinged(self.ping)
+        yield found
+        if is_answered([found]):
+            at = self._at
+            yield from server_checks(at)
+            # The first write of this one would make the indexes.
+            plain = MongoStore(at.wanted, create_indexes=False)
+            yield probed(plain.save, plain.load_fresh, plain.delete)
+            yield lock_probed(plain.acquire, plain.release)
+
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the server's time, in one atomic operation."""
         primary, wanted = self._at.primary, {"_id": f"!lock:{key.text}"}
@@ -282,6 +326,27 @@ class MongoStore(TokenStore):
         ):
             raise self.corrupt(operation, key, "its fields name another owner")
         return document
+
+
+def _in_order(
+    collection: Collection[dict[str, Any]],
+    wanted: dict[str, Any],
+    projection: list[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield what is found in the order of ``_id``, going on by it if the cursor has ended."""
+    after: dict[str, Any] = {"$gte": ""}
+    while True:
+        found = collection.find({**wanted, "_id": after}, projection, batch_size=SCAN_BATCH)
+        try:
+            for each in found.sort("_id", 1):
+                # What the caller does with the one before may take long.
+                after = {"$gt": each["_id"]}
+                yield each
+            break
+        except pymongo.errors.CursorNotFound:
+            continue
+    # A comparison finds nothing of another type: what somebody else has put there.
+    yield from list(collection.find({**wanted, "_id": {"$not": {"$gte": ""}}}, projection))
 
 
 def _of_user(user_id: str, provider: str | None = None) -> str:

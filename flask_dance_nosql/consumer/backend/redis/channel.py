@@ -71,6 +71,7 @@ class Subscription:
         self._tried_at = float("-inf")
         self._thread: Thread | None = None
         self._ended = Event()
+        self.heard = Event()
         self.trusted_until: float | None = None
         self._warned: dict[str, float] = {}
 
@@ -138,6 +139,7 @@ class Subscription:
                         is_subscribed = True
                     elif kind == b"message" and self._take(content) == Beat(self._sender, number):
                         self.trusted_until = deadline = sent_at + TRUST_SECONDS
+                        self.heard.set()
                 now = self.timer()
                 if now >= deadline:
                     raise TimeoutError("Messages do not arrive")
@@ -146,6 +148,7 @@ class Subscription:
                     client.publish(self.channel, _encode(Beat(self._sender, number)))
         finally:
             self.trusted_until = None
+            self.heard.clear()
             self._forget()
             connection.disconnect()
 

@@ -65,6 +65,13 @@ class InvalidatedCache(LocalCache):
         is_live = self._subscription.get().is_live()
         super().end(name, ticket, document, seconds if is_live else 0)
 
+    def wait(self, seconds: float) -> None:
+        """Start to listen, and wait so many seconds at most until messages arrive."""
+        subscription = self._subscription.get()
+        if not self._is_closed and not subscription.is_live():
+            subscription.begin(self._source)
+            subscription.heard.wait(seconds)
+
     def close(self) -> None:
         """End the thread. From then on nothing is kept, and writes are still published."""
         self._is_closed = True

@@ -30,7 +30,7 @@ local function is_date(text)
 end
 
 local token_key, index_key = KEYS[1], KEYS[2]
-local text, if_version, first_version, member, ttl = unpack(ARGV)
+local text, if_version, first_version, member, ttl, least = unpack(ARGV)
 local _, created_at, rest = string.match(text, HEAD)
 local old = redis.pcall('GET', token_key)
 if type(old) == 'table' then
@@ -45,7 +45,7 @@ if old then
   current = tonumber(old_version or -1)
   is_there = old_rest == rest
   if old_version and current < LARGEST then
-    version = current + 1
+    version = math.max(current + 1, tonumber(least))
   end
   if old_version and is_date(old_created_at) then
     created_at = old_created_at
@@ -53,7 +53,8 @@ if old then
 end
 if if_version ~= '' and tonumber(if_version) ~= current then
   -- A client that lost its connection sends the script again, and it may have been run before.
-  local given = if_version == '0' and tonumber(first_version) or if_version + 1
+  local given = if_version == '0' and tonumber(first_version)
+  given = given or math.max(if_version + 1, tonumber(least))
   if is_there and given == current then
     return {string.format('%.0f', current), created_at, 1}
   end

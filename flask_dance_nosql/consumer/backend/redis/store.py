@@ -13,10 +13,14 @@ import msgspec
 
 from .... import clock
 from ....errors import CorruptToken
-from ..store.base import SCAN_BATCH, TokenStore, log
+from ..store.base import SCAN_BATCH, Record, log
 from ..store.document import TokenDocument, TokenKey
 from ..store.driver import require
 from ..store.entries import is_of_entries, owner_of
+from ..store.findings import Finding, is_answered
+from ..store.listed import ListedStore
+from ..store.shard import Shard
+from .checks import server_checks
 from .client import ClientSource, client_source, place_of
 from .keys import RedisKeys
 from .scripts import ACQUIRE, DELETE, RELEASE, SAVE, SHA
@@ -42,7 +46,7 @@ class ServerNotReady(redis.exceptions.ResponseError):
     """The server can't do this at the moment; redis-py has no class for its answer."""
 
 
-class RedisStore(TokenStore):
+class RedisStore(ListedStore):
     """Keeps each token as one string of JSON in Redis.
 
     The keys of one user, whose parts are percent-encoded:
@@ -110,11 +114,21 @@ class RedisStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Store a document by one script, which keeps the user's index in step."""
+        return self._save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save` does, with the version of the document, or a higher one."""
+        return self._save(document, if_version, document.version)
+
+    def _save(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         key = document.key
         expected = "" if if_version is None else if_version
         end = document.expires_at
         ttl = "" if end is None else round((end - clock.now()).total_seconds() * 1000)
-        arguments = (_encode(document), expected, clock.first_version(), key.token_text, ttl)
+        first = least or clock.first_version()
+        arguments = (_encode(document), expected, first, key.token_text, ttl, least)
         saved = self._run(SAVE, [self._keys.token(key), self._keys.index(key)], *arguments)
         if saved is None:
             raise self.conflict("save", key)
@@ -135,34 +149,40 @@ class RedisStore(TokenStore):
         if not self._run(DELETE, keys, expected, key.token_text):
             raise self.conflict("delete", key)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield documents: a user's by their index, others by ``SCAN`` over every primary."""
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield what is stored: a user's by the index, all else by ``SCAN`` over each primary."""
         client: Any = self._client.get()
-        left_out = 0
         every_name = self._token_names(client, provider, user_id)
+        if shard is not None:
+            every_name = filter(shard.has, every_name)
         while names := list(islice(every_name, SCAN_BATCH)):
             with client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.execute_command("GET", name, **_AS_BYTES)
                 texts = pipeline.execute(raise_on_error=False)
             for name, text in zip(names, texts, strict=True):
-                if text is None:
-                    continue
-                try:
-                    key = self._keys.key(name)
-                    if isinstance(text, Exception):
-                        raise self._explained("scan", key, text)
-                    document = self._decode("scan", key, text)
-                except (ValueError, CorruptToken) as error:
-                    left_out += 1
-                    if not isinstance(error, CorruptToken):
-                        log.error("A scan left a record out, since its Redis key names nobody.")
-                    continue
-                if not document.expired:
-                    yield document
-        self.tell_left_out(left_out)
+                if text is not None:
+                    yield self._record(name, text)
+
+    def _record(self, name: bytes, text: bytes | Exception) -> Record:
+        """Return what a scan has found under a name, or the error if it is no document."""
+        try:
+            key = self._keys.key(name)
+        except ValueError:
+            error = self.corrupt("scan", TokenKey("?"), "its Redis key names nobody")
+            error.key = None
+            return error
+        try:
+            if isinstance(text, Exception):
+                raise self._explained("scan", key, text)
+            return self._decode("scan", key, text)
+        except CorruptToken as error:
+            return error
 
     def keys(self, provider: str | None, user_id: str) -> list[TokenKey]:
         """Return the keys of a user's tokens: a provider's by the index, all by a ``SCAN``."""
@@ -233,6 +253,13 @@ class RedisStore(TokenStore):
         """Check that the server answers."""
         self._client.get().ping()
 
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the server is, or each primary of a cluster."""
+        found = list(super().checks())
+        yield from found
+        if is_answered(found):
+            yield from server_checks(self._client.get())
+
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by one script."""
         return bool(self._run(ACQUIRE, [self._keys.lock(key)], holder, round(seconds * 1000)))
@@ -279,9 +306,12 @@ class RedisStore(TokenStore):
 
 
 def _encode(document: TokenDocument) -> bytes:
-    """Return the JSON of a document, with the account, its last field, only if there is one."""
+    """Return the JSON of a document, without its last two fields where they are ``None``."""
     text = _encode_all(document)
-    return text if document.account is not None else text.removesuffix(b',"account":null}') + b"}"
+    if document.refresh_failure is not None:
+        return text
+    text = text.removesuffix(b',"refresh_failure":null}')
+    return text.removesuffix(b',"account":null') + b"}"
 
 
 def _not_ready(error: Exception) -> ServerNotReady | None:

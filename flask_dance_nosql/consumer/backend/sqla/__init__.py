@@ -16,6 +16,7 @@ from .models import (  # noqa: E402
     unique_per_user,
 )
 from .store import SQLAlchemyStore  # noqa: E402
+from .table import store_of_table  # noqa: E402
 
 __all__ = [
     "OAuthAccountMixin",
@@ -23,6 +24,7 @@ __all__ = [
     "OAuthTokenMixin",
     "SQLAlchemyBackend",
     "SQLAlchemyStore",
+    "store_of_table",
     "unique_per_account",
     "unique_per_user",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -16,7 +17,7 @@ from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from .... import clock
 from ....errors import ConfigurationError
-from ..store.document import TokenDocument, TokenKey
+from ..store.document import RefreshFailure, TokenDocument, TokenKey
 from ..store.values import decode_token, is_plain
 from .ids import INT64, UserIds
 from .mapping import account_column, kinds_of, mapper_of, refuse_composite_user, user_column
@@ -32,7 +33,8 @@ LARGEST_VERSION = 2**53 - 1
 _encode = json.JSONEncoder(sort_keys=True, default=str).encode
 # MySQL's JSON takes 100 levels.
 _DEPTH = 90
-_OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id")
+_FAILURE = "refresh_failure"
+_OPTIONAL = ("created_at", "updated_at", "expires_at", "version", "provider_user_id", _FAILURE)
 _BROKEN: Any = object()
 
 
@@ -81,6 +83,7 @@ class Columns:
         # Where other models share the table: the column that tells them apart.
         self.kind = cast("Column[Any] | None", self.mapper.polymorphic_on)
         self._dialect = dialect
+        self._targets: dict[tuple[str, bool], dict[str, Any] | None] = {}
 
     @cached_property
     def kinds(self) -> list[Any]:
@@ -115,6 +118,12 @@ class Columns:
 
     def conflict_target(self, dialect: str, *, has_user: bool) -> dict[str, Any] | None:
         """Return what ``ON CONFLICT`` names, the constraint for one row an owner, or ``None``."""
+        wanted = (dialect, has_user)
+        if wanted not in self._targets:
+            self._targets[wanted] = self._conflict_target(dialect, has_user=has_user)
+        return self._targets[wanted]
+
+    def _conflict_target(self, dialect: str, *, has_user: bool) -> dict[str, Any] | None:
         owner, is_null = [self.provider], None
         owner += [column for column in (self.kind, self.account) if column is not None]
         if self.user is not None and has_user:
@@ -138,8 +147,11 @@ class Columns:
             return None
         return self._user_ids.value(user_id)
 
-    def written(self, document: TokenDocument, row: Row[Any] | None) -> Values:
-        """Return the values, by column, that a document puts into its row, or into a new one."""
+    def written(self, document: TokenDocument, row: Row[Any] | None, least: int = 0) -> Values:
+        """Return the values, by column, that a document puts into its row, or into a new one.
+
+        The version is ``least`` at least.
+        """
         # As JSON text if a database's JSON can't hold it exactly.
         is_exact = is_plain(document.token, _DEPTH, _is_exact, _is_exact)
         values: Values = {self.token: document.token if is_exact else json.dumps(document.token)}
@@ -153,10 +165,13 @@ class Columns:
         if "version" in self.optional:
             version = 0 if row is None else self.version(row)
             is_right = 0 < version < LARGEST_VERSION
-            values[self.optional["version"]] = version + 1 if is_right else clock.first_version()
+            first = least or clock.first_version()
+            values[self.optional["version"]] = max(version + 1, least) if is_right else first
         # The application may have filled the column itself.
         if "provider_user_id" in self.optional and document.provider_user_id is not None:
             values[self.optional["provider_user_id"]] = document.provider_user_id
+        if _FAILURE in self.optional:
+            values[self.optional[_FAILURE]] = msgspec.to_builtins(document.refresh_failure)
         return values
 
     def inserted(self, document: TokenDocument, defaults: Defaults) -> Values:
@@ -184,12 +199,17 @@ class Columns:
                 "see 'Several accounts' in the documentation of SQLAlchemy."
             )
 
-    def require_links(self) -> None:
-        """Raise :class:`ConfigurationError` if the model can't keep accounts unique."""
+    @property
+    def keeps_accounts_unique(self) -> bool:
+        """Whether a constraint keeps an account at a provider to one row."""
         wanted = {self.provider, self.optional.get("provider_user_id")}
         unique: list[Any] = [c for c in self.table.constraints if isinstance(c, UniqueConstraint)]
         unique += [index for index in self.table.indexes if index.unique]
-        if not any(set(each.columns) == wanted for each in unique):
+        return any(set(each.columns) == wanted for each in unique)
+
+    def require_links(self) -> None:
+        """Raise :class:`ConfigurationError` if the model can't keep accounts unique."""
+        if not self.keeps_accounts_unique:
             raise ConfigurationError(
                 f"The model {self.name} does not keep accounts at a provider unique. Give it a "
                 "provider_user_id, as OAuthTokenMixin has, and the constraint "
@@ -240,6 +260,7 @@ class Columns:
             fields[name] = _aware(fields.get(name))
         fields |= {"provider": key.provider, "user_id": key.user_id, "account": key.account}
         fields["token"] = decode_token(row.its_token)
+        fields[_FAILURE] = _failure(fields.get(_FAILURE))
         return msgspec.convert(fields, TokenDocument)
 
     def saved(
@@ -256,6 +277,7 @@ class Columns:
             version=content if counted is None else counted,
             created_at=self.moment(row, "created_at") or document.created_at,
             provider_user_id=account,
+            refresh_failure=document.refresh_failure if _FAILURE in self.optional else None,
         )
 
 
@@ -275,6 +297,13 @@ def _content_version(identity: Identity, token: Any) -> int:
 def _account(value: Any) -> str | None:
     is_text = isinstance(value, str) and value.encode(errors="ignore").decode() == value
     return value if is_text else None
+
+
+def _failure(value: Any) -> RefreshFailure | None:
+    # The column may be the application's own. What it has in there is no reason to refuse a token.
+    with suppress(msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None if value is None else msgspec.convert(value, RefreshFailure)
+    return None
 
 
 def _aware(value: Any) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import exc
 
-from ..store.base import TokenStore
+from ..store.listed import ListedStore
 
 # SQLite, PostgreSQL and MySQL.
 _LOCKED = ("database is locked", "table is locked", "lock timeout", "Lock wait timeout", "deadlock")
 
 
-class SQLErrors(TokenStore):
+class SQLErrors(ListedStore):
     """A store whose driver is SQLAlchemy."""
 
     unavailable_errors = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String, UniqueConstraint, column, text
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, UniqueConstraint, column, text
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import Mapped, declared_attr, has_inherited_table, mapped_column
 
@@ -51,18 +51,24 @@ class OAuthTokenMixin(OAuthConsumerMixin):
     """Those columns, and the ones with which a row can do all that a token document can.
 
     Attributes:
+        id: The row's number, of 64 bits: PostgreSQL counts one for each write without a version,
+            too, which in 32 bits comes to an end.
         version: Counts the writes, so that none is replaced by one that began before it.
         updated_at: When the row was last written, in UTC without a time zone; default: now.
         expires_at: When the row counts as gone, likewise, or ``None``; see ``ttl``.
         provider_user_id: The account at the provider, or ``None`` if it is not known.
+        refresh_failure: How refreshes of the token fail, as JSON, or ``None`` if they don't.
     """
 
+    # SQLite numbers the rows of an INTEGER only.
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     version: Mapped[int] = mapped_column(
         BigInteger, default=clock.first_version, onupdate=text("version + 1")
     )
     updated_at: Mapped[datetime] = mapped_column(default=_utc_now, onupdate=_utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     provider_user_id: Mapped[str | None] = mapped_column(String(256))
+    refresh_failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class OAuthAccountMixin(OAuthTokenMixin):

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import bindparam, case, false, func, literal_column, select, tuple_
+from sqlalchemy import (
+    Dialect,
+    bindparam,
+    case,
+    false,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.sql import ColumnElement, Delete, Select, Update
-from sqlalchemy.sql.dml import ReturningInsert
-from sqlalchemy.types import Double
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.types import Double, Integer
 
 from ..store.document import TokenKey
+from ..store.shard import Shard
 from .columns import LARGEST_VERSION, Columns, Identity, Values
 
 # The names of parameters must not be those of columns, which would be taken for values to write.
 _PROVIDER, _USER, _PART = "flask_dance_provider", "flask_dance_user", "flask_dance_part_{}"
-_ACCOUNT = "flask_dance_account"
+_ACCOUNT, _VERSION, _MADE = "flask_dance_account", "flask_dance_version", "flask_dance_made"
 
 _NOW = {
     # CURRENT_TIMESTAMP would be when the transaction began.
@@ -42,6 +53,12 @@ class RowsStatements:
         same = {c: c for c in columns.table.columns if c is columns.provider or c.onupdate}
         update = columns.table.update().where(wanted).values(same)
         self.update_nothing = update.returning(*columns.selected)
+        version, made = columns.optional.get("version"), columns.optional.get("created_at")
+        at_version = true() if version is None else version == bindparam(_VERSION)
+        kept = {} if made is None else {made: func.coalesce(made, bindparam(_MADE))}
+        without_token = (c for c in columns.selected if c.key != "its_token")
+        update = columns.table.update().where(wanted, at_version).values(kept)
+        self.update_version = update.returning(*without_token)
 
 
 class Statements:
@@ -100,6 +117,18 @@ class Statements:
             value = None
         return query.where(false() if value is None else columns.user == value)
 
+    def part(
+        self, provider: str | None, user_id: str | None, shard: Shard | None
+    ) -> tuple[Select[Any], Callable[[Identity], bool]]:
+        """Return the query for a part of a listing, and what tells which of its rows are in it."""
+        query, key = self.listing(provider, user_id), self._columns.primary_key
+        if shard is None:
+            return query, lambda _: True
+        if len(key) == 1 and isinstance(key[0].type, Integer):
+            # The sign of a remainder is that of the number.
+            return query.where(func.abs(key[0] % shard.count) == shard.number - 1), lambda _: True
+        return query, lambda identity: shard.has(repr(tuple(map(str, identity))))
+
     def linked(self, provider: str, account: str) -> Select[Any]:
         """Return the query for the rows that have an account at a provider."""
         columns = self._columns
@@ -117,6 +146,27 @@ class Statements:
         """Return the statement that puts values into the row with a primary key."""
         parameters = {_PART.format(number): part for number, part in enumerate(identity)}
         return self._update, parameters | {column.key: value for column, value in values.items()}
+
+    def update_version(
+        self, dialect: Dialect, key: TokenKey, values: Values, version: int, new: int
+    ) -> tuple[ReturningUpdate[Any], Parameters] | None:
+        """Return the statement that puts values into a key's row if that has a version.
+
+        It returns the row without the token. ``None`` if the version is not a column, if a key may
+        have several rows, or if the database returns no row.
+        """
+        columns, (rows, parameters) = self._columns, self.of(key)
+        counted, made = (columns.optional.get(name) for name in ("version", "created_at"))
+        target = columns.conflict_target(dialect.name, has_user=key.user_id is not None)
+        # A row of a model below this one may be the key's, too.
+        is_one = target is not None and len(columns.kinds) < 2
+        if counted is None or not is_one or not dialect.update_returning:
+            return None
+        parameters |= {column.key: value for column, value in values.items() if column is not made}
+        parameters |= {counted.key: new, _VERSION: version}
+        if made is not None:
+            parameters[_MADE] = values[made]
+        return rows.update_version, parameters
 
     def upsert(
         self, dialect: str, has_user: bool, inserted: Collection[Any], updated: Collection[Any]

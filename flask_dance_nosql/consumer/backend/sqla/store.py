@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, exc, func, select, tuple_
+from sqlalchemy import Connection, Row, Table, exc, select, tuple_
 
-from .... import clock
-from ....errors import (
-    BackendError,
-    ConfigurationError,
-    CorruptToken,
-    VersionConflict,
-)
-from ..store.base import SCAN_BATCH, log
+from ....errors import BackendError, ConfigurationError, CorruptToken
+from ..store.base import SCAN_BATCH, Record
 from ..store.document import TokenDocument, TokenKey
+from ..store.findings import Finding, is_answered, pinged
+from ..store.shard import Shard
 from .accounts import Accounts
-from .columns import LONG_AGO, Columns, Defaults
+from .checks import Checks
+from .columns import Columns, Defaults
 from .errors import SQLErrors
 from .locks import Locks
+from .rows import Rows
+from .saving import Saving
 from .statements import Statements
 from .transactions import Transactions
-
-# How many seconds a save apart from the session waits for a lock, which the session may hold.
-_LOCK_TIMEOUT = 2
 
 
 class SQLAlchemyStore(SQLErrors):
@@ -78,144 +74,102 @@ class SQLAlchemyStore(SQLErrors):
         self._transactions = Transactions(
             session, self._columns, commit=commit, tenant=tenant, on_begin=on_begin
         )
+        rows = self._rows = Rows(self._columns, self._statements, self._transactions)
+        self._saving = Saving(
+            *(self._columns, self._statements, self._transactions, rows),
+            commit=commit,
+            defaults=defaults,
+            conflict=self.conflict,
+        )
         self._locks = Locks(self._columns.table, self._transactions, self._create)
         self._accounts = Accounts(self._columns, self._statements, self._transactions)
-        self._commit = commit
         self._defaults = defaults
-        # A function is called for a new row only, and an upsert can't tell before.
-        self._may_upsert = not callable(defaults)
-        self._warned = False
 
     @property
     def place(self) -> str:
-        """The server, database and schema that the session writes to now, and the table."""
-        return self._transactions.place
+        """The server, database and schema that the session writes to now, the table and model."""
+        # Models that share a table have no rows in common, unless one is based on the other.
+        kinds = self._columns.kinds[:1]
+        return "/".join((self._transactions.place, *map(repr, kinds)))
+
+    @property
+    def listings(self) -> frozenset[str]:
+        """The place, and those of the models below this one in its table."""
+        place = self._transactions.place
+        return frozenset(f"{place}/{kind!r}" for kind in self._columns.kinds) or super().listings
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Return the document in a key's row, by one statement."""
-        return self._live("load", key, self._row(key, fresh=False))
+        return self._live("load", key, self._rows.one(key, fresh=False))
 
     def load_fresh(self, key: TokenKey) -> TokenDocument | None:
         """Load as :meth:`load` does, from where the session sends writes."""
-        return self._live("load_fresh", key, self._row(key, fresh=True))
+        return self._live("load_fresh", key, self._rows.one(key, fresh=True))
 
-    def _row(self, key: TokenKey, *, fresh: bool) -> Row[Any] | None:
-        statements, parameters = self._statements.of(key)
-        with self._transactions.read(fresh=fresh) as connection:
-            return self._newest(key, connection.execute(statements.select, parameters).all())
+    def _record(self, row: Row[Any]) -> Record:
+        """Return the document in a row, or the error if it holds none."""
+        try:
+            key = self._columns.key(row)
+        except (TypeError, ValueError):
+            error = self.corrupt("scan", TokenKey("?"), "its provider or user is no part of a key")
+            error.key = None
+            return error
+        try:
+            return self._document("scan", key, row)
+        except CorruptToken as error:
+            return error
 
     def _live(self, operation: str, key: TokenKey, row: Row[Any] | None) -> TokenDocument | None:
         if row is None:
             return None
-        try:
-            document = self._columns.document(key, row)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise self.corrupt(operation, key, "it is not a token document") from error
+        document = self._document(operation, key, row)
         return None if document.expired else document
 
-    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
-        """Update a key's row or insert one: by an upsert, or by two statements in a transaction."""
+    def _document(self, operation: str, key: TokenKey, row: Row[Any]) -> TokenDocument:
         try:
-            return self._save(document, if_version, upsert=if_version is None)
-        except exc.IntegrityError:
-            # Another first write may have come before this one, so that now there is a row to
-            # update. Any other reason raises the error again.
-            return self._save(document, if_version)
-        except (exc.OperationalError, exc.ProgrammingError) as error:
-            if "ON CONFLICT" not in str(error.orig):
-                raise
-            # The table lacks the constraint that the model has.
-            self._may_upsert = False
-            return self.save(document, if_version)
+            return self._columns.document(key, row)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise self.corrupt(operation, key, "it is not a token document") from error
+
+    def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Update a key's row or insert one: by one statement, or by two in a transaction."""
+        return self._saving.save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save_apart` does, with the document's version, if the model has one."""
+        return self._saving.save_apart(document, if_version, document.version)
 
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save and commit on a connection of its own, with ``commit=False`` too, if possible."""
-        if self._commit:
-            return self.save(document, if_version)
-        try:
-            return self._save(document, if_version, apart=True)
-        except (exc.SQLAlchemyError, VersionConflict):
-            # The session may have written the same row, or one that it refers to, uncommitted.
-            return self.save(document, if_version)
-
-    def _save(
-        self,
-        document: TokenDocument,
-        if_version: int | None,
-        *,
-        upsert: bool = False,
-        apart: bool = False,
-    ) -> TokenDocument:
-        columns, key, transactions = self._columns, document.key, self._transactions
-        with transactions.write(apart, _LOCK_TIMEOUT if apart else None) as connection:
-            if upsert and (saved := self._upsert(connection, document)) is not None:
-                return saved
-            row = self._newest(key, self._locked_rows(connection, key, or_turn=True))
-            if row is None and apart and self._row(key, fresh=True) is not None:
-                # The session has inserted the row, and has not committed it.
-                raise self.conflict("save_apart", key)
-            if if_version is not None:
-                version = 0 if row is None else columns.version(row)
-                end = columns.moment(row, "expires_at")
-                is_over = if_version == 0 and end is not None and end <= clock.now()
-                if if_version != version and not is_over:
-                    raise self.conflict("save", key)
-            values = columns.written(document, row)
-            if row is None:
-                new_row = columns.inserted(document, self._defaults) | values
-                insert = columns.table.insert().values(new_row)
-                with transactions.attempt(connection):
-                    identity = tuple(connection.execute(insert).inserted_primary_key or ())
-            else:
-                identity = columns.identity(row)
-                connection.execute(*self._statements.update(identity, values))
-        transactions.expire(identity, values)
-        return columns.saved(document, values, identity, row)
-
-    def _upsert(self, connection: Connection, document: TokenDocument) -> TokenDocument | None:
-        """Insert or update a row by one statement; return ``None`` if that is not possible."""
-        columns = self._columns
-        if not self._may_upsert or not self._transactions.is_own(connection):
-            # In the session's transaction an error, after which another way is tried, would need a
-            # savepoint: two statements more.
-            return None
-        written = columns.written(document, None)
-        values = columns.inserted(document, self._defaults) | written
-        statement = self._statements.upsert(
-            connection.dialect.name, document.user_id is not None, values, written
-        )
-        if statement is None:
-            return None
-        row = connection.execute(statement, {c.key: value for c, value in values.items()}).one()
-        identity = columns.identity(row)
-        is_broken = "created_at" in columns.optional and columns.moment(row, "created_at") is None
-        if is_broken or columns.key(row) != document.key:
-            # It takes two statements to mend the date. With a collation that ignores case, the row
-            # may be another user's.
-            raise exc.IntegrityError(None, None, ValueError("not a row that can be overwritten"))
-        if "version" in columns.optional:
-            written[columns.optional["version"]] = row.its_version
-        self._transactions.expire(identity, written)
-        return columns.saved(document, written, identity, row)
+        return self._saving.save_apart(document, if_version)
 
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
         """Delete a key's row, by one statement; two with a version to compare."""
-        columns, transactions = self._columns, self._transactions
+        transactions = self._transactions
         statements, parameters = self._statements.of(key)
         with transactions.write() as connection:
             # Elsewhere, what should not have been deleted can't be undone.
-            if if_version is None and transactions.is_own(connection) and _returns(connection):
-                deleted = connection.execute(statements.delete_returning, parameters).all()
-                if all(columns.is_of(key, row) for row in deleted):
-                    return
-                connection.rollback()
-            rows = self._locked_rows(connection, key)
-            row = self._newest(key, rows)
-            if row is not None and if_version not in (None, columns.version(row)):
-                raise self.conflict("delete", key)
-            own = [columns.identity(row) for row in rows if columns.is_of(key, row)]
-            if own:
-                connection.execute(self._statements.delete(own))
+            is_undone = transactions.is_own(connection) and _returns(connection)
+            if if_version is not None or not is_undone:
+                self._delete_locked(connection, key, if_version)
+                return
+            deleted = connection.execute(statements.delete_returning, parameters).all()
+            if all(self._columns.is_of(key, row) for row in deleted):
+                return
+            connection.rollback()
+        # Another connection, since a rollback ends what on_begin has done to one.
+        with transactions.write() as connection:
+            self._delete_locked(connection, key, None)
+
+    def _delete_locked(self, connection: Connection, key: TokenKey, if_version: int | None) -> None:
+        columns = self._columns
+        rows = self._rows.locked(connection, key)
+        row = self._rows.newest(key, rows)
+        if row is not None and if_version not in (None, columns.version(row)):
+            raise self.conflict("delete", key)
+        own = [columns.identity(row) for row in rows if columns.is_of(key, row)]
+        if own:
+            connection.execute(self._statements.delete(own))
 
     def link(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save a document, whose account the database's own constraint keeps unique."""
@@ -224,6 +178,18 @@ class SQLAlchemyStore(SQLErrors):
             return self.save(document, if_version)
         except BackendError:
             # Somebody else may have been first.
+            self._accounts.make_free(document, self.delete)
+            raise
+
+    def put(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store what another store has; the row itself has its account, if the model has one."""
+        if document.provider_user_id is None or not self._columns.keeps_accounts_unique:
+            return self.save_as(document, if_version)
+        self._accounts.make_free(document, self.delete)
+        try:
+            return self.save_as(document, if_version)
+        except BackendError:
+            # As in link().
             self._accounts.make_free(document, self.delete)
             raise
 
@@ -253,65 +219,30 @@ class SQLAlchemyStore(SQLErrors):
         self._accounts.forget(user_id)
         self._locks.forget(keys)
 
-    def _locked_rows(
-        self, connection: Connection, key: TokenKey, *, or_turn: bool = False
-    ) -> Sequence[Row[Any]]:
-        """Lock and return a key's rows. Are there none, wait for the turn to insert the first."""
-        statements, parameters = self._statements.of(key)
-        dialect = connection.dialect.name
-        lock = statements.update_nothing if dialect == "sqlite" else statements.select_for_update
-        rows = connection.execute(lock, parameters).all()
-        if rows or not or_turn or dialect != "postgresql":
-            return rows
-        if self._columns.conflict_target(dialect, has_user=key.user_id is not None) is None:
-            number = int(key.digest[:16], 16) - 2**63
-            connection.execute(select(func.pg_advisory_xact_lock(number)))
-            rows = connection.execute(lock, parameters).all()
-        return rows
-
-    def _newest(self, key: TokenKey, rows: Sequence[Row[Any]]) -> Row[Any] | None:
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield rows in batches of 500, in the order of the primary key; parts by its remainder."""
         columns = self._columns
-        own = [row for row in rows if columns.is_of(key, row)]
-        if len(own) > 1 and not self._warned:
-            self._warned = True
-            log.warning(
-                "%d rows of %s hold a token of provider %r for one owner; the newest counts. "
-                "Delete the others, and give the model unique_per_user().",
-                *(len(own), columns.name, key.provider),
-            )
-
-        def age(row: Row[Any]) -> tuple[Any, ...]:
-            return (columns.moment(row, "created_at") or LONG_AGO, columns.identity(row))
-
-        return max(own, key=age, default=None)
-
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield documents in batches of 500 rows, in the order of the primary key."""
-        columns, left_out = self._columns, 0
-        query = page = self._statements.listing(provider, user_id).limit(SCAN_BATCH)
+        query, is_in_part = self._statements.part(provider, user_id, shard)
+        query = page = query.limit(SCAN_BATCH)
         while True:
             with self._transactions.read() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
-                try:
-                    key = columns.key(row)
-                    if provider not in (None, key.provider) or user_id not in (None, key.user_id):
-                        # A collation that ignores case has found it.
-                        continue
-                    document = self._live("scan", key, row)
-                except (CorruptToken, TypeError, ValueError) as error:
-                    left_out += 1
-                    if not isinstance(error, CorruptToken):
-                        log.error(
-                            "A row of %s has a provider or user that is no key.", columns.name
-                        )
+                if not is_in_part(columns.identity(row)):
                     continue
-                if document is not None:
-                    yield document
+                record = self._record(row)
+                is_found = isinstance(record, CorruptToken) or (
+                    # A collation that ignores case may have found it.
+                    provider in (None, record.provider) and user_id in (None, record.user_id)
+                )
+                if is_found:
+                    yield record
             if len(rows) < SCAN_BATCH:
-                self.tell_left_out(left_out)
                 return
             query = page.where(tuple_(*columns.primary_key) > columns.identity(rows[-1]))
 
@@ -333,9 +264,19 @@ class SQLAlchemyStore(SQLErrors):
                     raise
 
     def ping(self) -> None:
-        """Ask the database for a sign of life."""
-        with self._transactions.read() as connection:
+        """Ask the database for a sign of life, whichever tenant it is."""
+        with self._transactions.read(enters=False) as connection:
             connection.execute(select(1))
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the tables, their constraints and the server are; nothing is committed."""
+        found = pinged(self.ping)
+        yield found
+        if is_answered([found]):
+            yield from Checks(
+                *(self._columns, self._statements, self._transactions),
+                *(self._locks, self._defaults),
+            ).run()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take the lock of a key, by the database's time."""
@@ -352,6 +293,20 @@ class SQLAlchemyStore(SQLErrors):
                 f"The model {self._columns.name} has no expires_at, so that a ttl can't be kept. "
                 "Base it on OAuthTokenMixin."
             )
+
+    @property
+    def kept_fields(self) -> frozenset[str]:
+        """The fields for which the model has a column."""
+        return frozenset(self._columns.optional)
+
+    @property
+    def keeps_failures(self) -> bool:
+        """Whether the model has a ``refresh_failure``."""
+        return "refresh_failure" in self._columns.optional
+
+    def require_links(self) -> None:
+        """Raise a ``ConfigurationError`` if the model keeps no account to one row."""
+        self._columns.require_links()
 
     def require_accounts(self) -> None:
         """Raise a ``ConfigurationError`` if the model has no ``account``."""

@@ -11,7 +11,8 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, make_url, select
+from flask import has_request_context
+from sqlalchemy import URL, Connection, Dialect, Engine, Pool, create_engine, exc, make_url, select
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 
@@ -28,10 +29,22 @@ _WANTED = (
 # How long a connection of an engine that was made from a URL is waited for.
 SECONDS = 5
 _WITH_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb", "mariadbconnector")
+_WITHOUT_SCHEMA = ("sqlite", "mysql", "mariadb")
 _ONE_CONNECTION = (StaticPool, SingletonThreadPool, AssertionPool)
 
 # By pool, which the engines of Engine.execution_options() share.
 _servers: WeakKeyDictionary[Pool, str] = WeakKeyDictionary()
+
+
+def session_source(session: object) -> DriverSource[AnySession]:
+    """Return what gives a session, from one, from what returns one, or from a database's URL."""
+    return DriverSource(
+        session,
+        lambda value: isinstance(value, Session | scoped_session),
+        _WANTED,
+        lambda ready: ready,
+        lambda url: scoped_session(sessionmaker(_engine_of(url))),
+    )
 
 
 class Transactions:
@@ -56,13 +69,7 @@ class Transactions:
                 "caches and locks tell tenants apart by it. If there is one tenant only, write "
                 "tenant=lambda: 'all'."
             )
-        self._session: DriverSource[AnySession] = DriverSource(
-            session,
-            lambda value: isinstance(value, Session | scoped_session),
-            _WANTED,
-            lambda ready: ready,
-            lambda url: scoped_session(sessionmaker(_engine_of(url))),
-        )
+        self._session = session_source(session)
         self._mapper = columns.mapper
         self._table = columns.table
         # A session that routes reads to a replica does so by the kind of the clause.
@@ -76,7 +83,8 @@ class Transactions:
         """The name of the tenant, or an empty text if there are none."""
         if self._tenant is None:
             return ""
-        name: Any = self._tenant()
+        with _told():
+            name: Any = self._tenant()
         if not isinstance(name, str) or not name:
             kind = type(name).__name__
             raise ConfigurationError(f"tenant= returns the name of a tenant as text, not a {kind}.")
@@ -92,7 +100,7 @@ class Transactions:
         # The options of an engine, too, may change at any time.
         options = {**bind.get_execution_options(), **_options_besides(session, bind)}
         schemas = options.pop("schema_translate_map", None) or {}
-        schema = schemas.get(self._table.schema, self._table.schema)
+        schema = schemas.get(self._table.schema, self._table.schema) or _default_schema(bind)
         place = f"sql:{server}:{schema!r}.{self._table.name!r}"
         if options:
             others = sorted((name, repr(options[name])) for name in options.keys() - _HOW)
@@ -104,8 +112,11 @@ class Transactions:
         return self._current().get_bind(self._mapper, clause=self._writing).dialect
 
     @contextmanager
-    def read(self, *, fresh: bool = False) -> Iterator[Connection]:
-        """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go."""
+    def read(self, *, fresh: bool = False, enters: bool = True) -> Iterator[Connection]:
+        """Lend a connection that sees what is committed; a ``fresh`` one is to where writes go.
+
+        One that does not ``enter`` is no tenant's: it is for what is asked of the server only.
+        """
         session = self._current()
         bind = session.get_bind(self._mapper, clause=self._writing if fresh else self._reading)
         engine = self._own_engine(session, bind) if self._commit else None
@@ -115,7 +126,8 @@ class Transactions:
         with engine.connect() as connection, _any_text(connection):
             # SQLite reads so by itself, and the option would cost two statements there.
             level = "AUTOCOMMIT" if self._on_begin is None else "READ COMMITTED"
-            self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
+            if enters:
+                self._begin(session, connection, "" if engine.dialect.name == "sqlite" else level)
             yield connection
 
     @contextmanager
@@ -178,7 +190,8 @@ class Transactions:
         if options:
             connection.execution_options(**options)
         if self._on_begin is not None:
-            self._on_begin(connection)
+            with _told():
+                self._on_begin(connection)
 
     def is_own(self, connection: Connection) -> bool:
         """Whether a connection is one of the store's own."""
@@ -195,6 +208,21 @@ class Transactions:
         if known is not None:
             names = [self._mapper.get_property_by_column(column).key for column in columns]
             session.expire(known, names)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what to do where a function for the tenant needs a request, and there is none."""
+    try:
+        yield
+    except (AttributeError, LookupError, RuntimeError) as error:
+        if has_request_context():
+            raise
+        raise ConfigurationError(
+            "tenant= or on_begin= can't tell the tenant without a request "
+            f"({type(error).__name__}). Commands and jobs have an app context only. See 'Tenants' "
+            "in the documentation of SQLAlchemy for how to run them for a tenant."
+        ) from error
 
 
 def _engine_of(url: str) -> Engine:
@@ -284,6 +312,24 @@ def _connections(transaction: SessionTransaction) -> Iterable[Connection]:
         return transaction.connections
     # Before SQLAlchemy 2.1.7 there was no other way that connects to nothing.
     return [entry[0] for entry in transaction._connections.values()]
+
+
+def _default_schema(bind: Engine | Connection) -> str | None:
+    """Return where a database finds tables without a schema, which may depend on the role.
+
+    It is known when the first connection is made, which costs nothing besides.
+    """
+    dialect = bind.dialect
+    if dialect.name in _WITHOUT_SCHEMA:
+        return None
+    if dialect.default_schema_name is None:
+        try:
+            with bind.engine.connect():
+                pass
+        except exc.SQLAlchemyError:
+            # Nothing that a cache has is for a place that can't be told.
+            return uuid4().hex
+    return dialect.default_schema_name
 
 
 def _server(url: URL) -> str:

@@ -5,31 +5,38 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from ....errors import (
-    ConfigurationError,
     CorruptToken,
-    VersionConflict,
 )
+from .abilities import Abilities
 from .document import TokenDocument, TokenKey
 from .entries import KINDS, owner_of
+from .errors import DriverErrors
+from .findings import Finding, is_answered, lock_probed, pinged, probed
 from .lease import Lease
 from .links import Links
 from .marks import Marks
+from .shard import Shard
 from .translation import translated, translations
 
 log = logging.getLogger(__name__)
 
 SCAN_BATCH = 500
-_OF_DOCUMENTS = ("load", "load_fresh", "save", "save_apart", "delete", "scan")
+_OF_DOCUMENTS = (
+    *("load", "load_fresh", "save", "save_apart", "save_as", "put", "delete", "scan", "records"),
+)
 _OF_ENTRIES = ("link", "linked", "unlink", "mark", "marked", "unmark", "keys", "forget")
 _OPERATIONS = (*_OF_DOCUMENTS, *_OF_ENTRIES, "prepare", "ping", "acquire", "release")
 # Those that are given a user's id in something else than a key.
-_WITH_IDS = ("save", "save_apart", "scan")
+_WITH_IDS = ("save", "save_apart", "save_as", "put", "scan", "records")
+
+Record = TokenDocument | CorruptToken
+"""A document, or in place of one that can't be read the error that reading it raises."""
 
 
-class TokenStore(ABC):
+class TokenStore(Abilities, DriverErrors, ABC):
     """Moves token documents to and from a database, by key.
 
     A store knows no Flask, no user and no blueprint. To use one, give it to
@@ -40,12 +47,6 @@ class TokenStore(ABC):
     cause. Any operation raises :exc:`~flask_dance_nosql.errors.BackendUnavailable` if the server
     did not answer.
     """
-
-    unavailable_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """The driver's errors that mean that the server did not answer."""
-
-    driver_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """The driver's other errors."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -71,17 +72,6 @@ class TokenStore(ABC):
         """
         return self.load(key)
 
-    @property
-    def place(self) -> str:
-        """The name of this store in a cache that several stores share.
-
-        Two stores with the same records have the same place, in every process, and no others. Make
-        it of the server's address as it was configured, the database and the table. It is asked for
-        at each cached read, so it must be quick, and it must hold nothing secret. The default is
-        the name of the class.
-        """
-        return type(self).__name__
-
     @abstractmethod
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Insert a document, or replace the one with its key, and return it as stored.
@@ -105,6 +95,32 @@ class TokenStore(ABC):
         Arguments and errors are those of :meth:`save`.
         """
         return self.save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save as :meth:`save_apart` does, with the version of the document if that is possible.
+
+        The version becomes the document's, or one more than the current one if that is higher. The
+        default is :meth:`save_apart`, for stores whose versions can't be chosen. Arguments and
+        errors are those of :meth:`save`, but for the version of the document, which counts.
+
+        .. versionadded:: 1.0
+        """
+        return self.save_apart(document, if_version)
+
+    def put(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store what another store has: by :meth:`save_as`, and linked if it has an account.
+
+        Moving from one store to another is built on it. Arguments are those of :meth:`save_as`.
+
+        Raises:
+            AccountAlreadyLinked: If the document of another key has the account here.
+            VersionConflict: As :meth:`save` does.
+
+        .. versionadded:: 1.0
+        """
+        if document.provider_user_id is None:
+            return self.save_as(document, if_version)
+        return Links(self).link(document, if_version, self.save_as)
 
     @abstractmethod
     def delete(self, key: TokenKey, if_version: int | None = None) -> None:
@@ -137,6 +153,29 @@ class TokenStore(ABC):
             TypeError, ValueError: If one is no part of a key.
         """
 
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield all that is stored, as :meth:`scan` does, and nothing left out.
+
+        Documents that have ended are among it, and for each record that can't be read the error
+        that says why. The default yields what :meth:`scan` does. A store that can read a part
+        without the rest overrides it.
+
+        Args:
+            provider: As of :meth:`scan`.
+            user_id: Likewise.
+            shard: Only this part of it; ``None`` for all.
+
+        .. versionadded:: 1.0
+        """
+        for document in self.scan(provider, user_id):
+            if shard is None or shard.has(document.key.text):
+                yield document
+
     @abstractmethod
     def prepare(self) -> None:
         """Create what the store needs in its database: indexes, tables, folders.
@@ -147,6 +186,22 @@ class TokenStore(ABC):
     @abstractmethod
     def ping(self) -> None:
         """Check that the server answers."""
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the server and what the store needs in it are: ok, or what to do.
+
+        Nothing is raised, and nothing stays in the database. The default asks whether the server
+        answers, and then writes, reads and deletes a record, and takes a lock, that is nobody's. A
+        store that can tell more of its database overrides it. If the first finding, which is named
+        ``"ping"``, is a problem, it ends there.
+
+        .. versionadded:: 1.0
+        """
+        found = pinged(self.ping)
+        yield found
+        if is_answered([found]):
+            yield probed(self.save, self.load_fresh, self.delete)
+            yield lock_probed(self.acquire, self.release)
 
     @abstractmethod
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
@@ -274,51 +329,18 @@ class TokenStore(ABC):
                     if owner is not None and owner.user_id == user_id:
                         self.delete(entry.key)
 
-    def require_expiry(self) -> None:  # noqa: B027 - most stores can
-        """Make sure that the store keeps when a record ends.
-
-        Raises:
-            ConfigurationError: If it can't.
-        """
-
-    def require_accounts(self) -> None:
-        """Make sure that the store tells keys with an ``account`` from each other.
-
-        A store that makes all its names of :attr:`TokenKey.text`, and gives the ``account`` of a
-        document back, overrides it with a method that does nothing.
-
-        Raises:
-            ConfigurationError: If it can't, as by default.
-        """
-        raise ConfigurationError(
-            f"{type(self).__name__} keeps one token for each user and provider, and can't keep "
-            "several accounts apart. See 'Accounts' in the documentation of writing a backend."
-        )
-
-    def is_unavailable(self, error: Exception) -> bool:
-        """Whether a driver's error means that the server did not answer."""
-        return isinstance(error, self.unavailable_errors)
-
-    def hint(self, error: Exception) -> str:  # noqa: ARG002 - for subclasses
-        """Return what to look at if a driver's error means that there was no answer, or nothing."""
-        return ""
-
-    def shown(self, error: Exception) -> Exception:
-        """Return a driver's error as it may be shown: without anything secret."""
-        return error
-
-    def corrupt(self, operation: str, key: TokenKey, reason: str) -> CorruptToken:
-        """Return the error for something under a key that is not its document, and log it."""
-        error = CorruptToken(operation, type(self).__name__, key.provider, key.user_id, reason)
-        log.error("%s", error)
-        return error
+    def readable(self, records: Iterable[Record]) -> Iterator[TokenDocument]:
+        """Yield the documents among records that have not ended, and log how many can't be read."""
+        left_out = 0
+        for each in records:
+            if isinstance(each, CorruptToken):
+                left_out += 1
+            elif not each.expired:
+                yield each
+        self.tell_left_out(left_out)
 
     def tell_left_out(self, count: int) -> None:
         """Log how many records a scan has left out, if there were any."""
         if count:
             name = type(self).__name__
             log.warning("A scan of %s left %d records out: they are no documents.", name, count)
-
-    def conflict(self, operation: str, key: TokenKey) -> VersionConflict:
-        """Return the error for a document whose version is not the expected one."""
-        return VersionConflict(operation, type(self).__name__, key.provider, key.user_id)

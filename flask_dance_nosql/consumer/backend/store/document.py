@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -11,6 +12,9 @@ import msgspec
 
 from .... import clock
 from .values import Token, id_text, require_text
+
+_SKEW_SECONDS = 30.0
+_ROUNDED_SECONDS = 1.0
 
 
 class TokenKey(msgspec.Struct, frozen=True):
@@ -102,6 +106,28 @@ class TokenKey(msgspec.Struct, frozen=True):
         return sha256(self.text.encode()).hexdigest()
 
 
+class RefreshFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """How refreshes of a token have failed since the last that succeeded.
+
+    Args:
+        count: How many have failed. Those of requests before ``next_try`` are not counted.
+        since: When the first of them failed, as aware UTC time; of a grant that has ended, when
+            that was found out.
+        next_try: When :doc:`keep-fresh </keeping-alive>` tries again, as aware UTC time.
+        reason: Why the last one failed: text that may be shown.
+        needs_login: Whether the provider has refused in a way that asking again does not change, so
+            that the user has to log in again.
+
+    .. versionadded:: 1.0
+    """
+
+    count: int
+    since: datetime
+    next_try: datetime
+    reason: str
+    needs_login: bool = False
+
+
 class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A token and its metadata: the counterpart of SQLAlchemy's ``OAuthConsumerMixin``.
 
@@ -118,6 +144,8 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         token: The token.
         format: The version of this layout.
         account: The account of its key, or ``None``. Stores keep no such field then.
+        refresh_failure: How refreshes of it fail, or ``None`` if the last one did not. Stores keep
+            no such field then.
     """
 
     version: int = 0
@@ -130,6 +158,7 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
     token: Token
     format: Literal[1] = 1
     account: str | None = None
+    refresh_failure: RefreshFailure | None = None
 
     @property
     def key(self) -> TokenKey:
@@ -151,6 +180,38 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the record may be dropped. An expired record counts as none."""
         return self.expires_at is not None and self.expires_at <= clock.now()
 
+    def is_newer(self, other: TokenDocument) -> bool:
+        """Whether it was written after another document of its key, in another store.
+
+        By the dates or, if they are so close that the clocks of two servers may have made them, by
+        the versions, which both stores count, and then by the dates.
+        """
+        seconds = (self.updated_at - other.updated_at).total_seconds()
+        if abs(seconds) > _SKEW_SECONDS or self.version == other.version:
+            return seconds > 0
+        return self.version > other.version
+
+    def is_like(self, other: TokenDocument, fields: Collection[str]) -> bool:
+        """Whether another document has the same token and, of these fields, the same values.
+
+        Versions and the time of the first write count for nothing. Dates may differ by as much as
+        databases round them.
+        """
+        return self.token == other.token and all(
+            _is_close(getattr(self, name), getattr(other, name))
+            for name in fields
+            if name not in ("version", "created_at")
+        )
+
+    @property
+    def grant_ended(self) -> bool:
+        """Whether it tells that the provider has ended the grant, in place of a token.
+
+        To the application, its owner is one without a token.
+        """
+        failure = self.refresh_failure
+        return failure is not None and failure.needs_login and not self.token
+
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = ("provider", "user_id", "account", "version", "updated_at")
         found = [(name, getattr(self, name)) for name in shown]
@@ -162,3 +223,12 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True):
             f"<{type(self).__name__} provider={self.provider!r} user_id={self.user_id!r} "
             f"{account}version={self.version} updated_at={self.updated_at.isoformat()}>"
         )
+
+
+def _is_close(one: Any, other: Any) -> bool:
+    if isinstance(one, RefreshFailure) and isinstance(other, RefreshFailure):
+        names = RefreshFailure.__struct_fields__
+        return all(_is_close(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, datetime) and isinstance(other, datetime):
+        return abs((one - other).total_seconds()) < _ROUNDED_SECONDS
+    return bool(one == other)

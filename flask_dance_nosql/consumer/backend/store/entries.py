@@ -15,14 +15,17 @@ LINKED, MARKED = ".linked.", ".marked."
 
 KINDS = (LINKED, MARKED)
 
+PROBE = ".probe."
+"""The provider of the record by which a check finds out whether it can write."""
+
 
 def is_of_entries(provider: str) -> bool:
-    """Whether documents of a provider are entries."""
-    return provider.startswith(KINDS)
+    """Whether documents of a provider are entries, or a check's."""
+    return provider.startswith((*KINDS, PROBE))
 
 
-def tokens_in(documents: Iterable[TokenDocument]) -> Iterator[TokenDocument]:
-    """Yield the documents that are of tokens, and not the entries."""
+def tokens_in(documents: Iterable[Any]) -> Iterator[Any]:
+    """Yield the records that are of tokens, and not the entries."""
     return (each for each in documents if not is_of_entries(each.provider))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,15 +48,23 @@ class Links:
             return None if entry is None else owner_of(entry)
         return None
 
-    def link(self, document: TokenDocument, if_version: int | None) -> TokenDocument:
-        """Save a document and let the entry of its account name it, or raise."""
+    def link(
+        self,
+        document: TokenDocument,
+        if_version: int | None,
+        save: Callable[..., TokenDocument] | None = None,
+    ) -> TokenDocument:
+        """Save a document and let the entry of its account name it, or raise.
+
+        ``save`` is the operation that saves; ``None``, the default, is the store's ``save``.
+        """
         key, account = document.key, str(document.provider_user_id)
         with self._lock(key.provider, account):
             self._claim(key, account)
             before = None
             with suppress(CorruptToken):
                 before = self._account_of(key)
-            saved: TokenDocument = self._store.save(document, if_version)
+            saved: TokenDocument = (save or self._store.save)(document, if_version)
             if self.owner(key.provider, account) != key:
                 # The lock has ended before this was done, and somebody else has it now.
                 with suppress(VersionConflict):

@@ -10,12 +10,14 @@ import msgspec
 
 from .... import clock
 from ....process import PerProcess
-from .base import TokenStore
+from .base import Record
 from .document import TokenDocument, TokenKey
 from .entries import is_of_entries, owner_of
+from .listed import ListedStore
+from .shard import Shard
 
 
-class MemoryStore(TokenStore):
+class MemoryStore(ListedStore):
     """Keeps documents in a dict: quick, exact, and gone with the process."""
 
     def __init__(self) -> None:
@@ -36,6 +38,15 @@ class MemoryStore(TokenStore):
 
     def save(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Keep a copy of a document."""
+        return self._save(document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Keep a copy of a document with its version, or a higher one."""
+        return self._save(document, if_version, document.version)
+
+    def _save(
+        self, document: TokenDocument, if_version: int | None, least: int = 0
+    ) -> TokenDocument:
         key = document.key
         with self._mutexes.get():
             self._check("save", key, if_version)
@@ -43,7 +54,9 @@ class MemoryStore(TokenStore):
             saved = msgspec.structs.replace(
                 document,
                 token=deepcopy(document.token),
-                version=clock.first_version() if old is None else old.version + 1,
+                version=(least or clock.first_version())
+                if old is None
+                else max(old.version + 1, least),
                 created_at=document.created_at if old is None else old.created_at,
             )
             self._documents[key] = saved
@@ -56,15 +69,20 @@ class MemoryStore(TokenStore):
                 self._check("delete", key, if_version)
             self._documents.pop(key, None)
 
-    def scan(
-        self, provider: str | None = None, user_id: str | None = None
-    ) -> Iterator[TokenDocument]:
-        """Yield copies of the documents that were there when the scan began."""
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Yield copies of what was there when it began."""
         with self._mutexes.get():
             keys = list(self._documents)
         for key in keys:
-            if provider in (None, key.provider) and user_id in (None, key.user_id):
-                document = self.load(key)
+            is_wanted = provider in (None, key.provider) and user_id in (None, key.user_id)
+            if is_wanted and (shard is None or shard.has(key.text)):
+                with self._mutexes.get():
+                    document = deepcopy(self._documents.get(key))
                 if document is not None:
                     yield document
 

@@ -33,7 +33,7 @@ class Translating(Protocol):
 def translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return an operation of a store that raises this package's errors for the driver's."""
 
-    def documents(self: Translating, *args: Any, **kwargs: Any) -> Iterator[TokenDocument]:
+    def documents(self: Translating, *args: Any, **kwargs: Any) -> Iterator[Any]:
         try:
             found = operation(self, *args, **kwargs)
             # Entries are for those who ask for them.
@@ -44,7 +44,7 @@ def translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
     @wraps(operation)
     def scanning(
         self: Translating, provider: Any = None, user_id: Any = None, *args: Any, **kwargs: Any
-    ) -> Iterator[TokenDocument]:
+    ) -> Iterator[Any]:
         # Here and not when the first document is asked for, far from the mistake.
         key = TokenKey("any" if provider is None else provider, user_id)
         wanted = None if provider is None else key.provider
@@ -73,7 +73,10 @@ def translated(operation: Callable[..., Any], name: str) -> Callable[..., Any]:
         except self.unavailable_errors + self.driver_errors as error:
             raise _translation(self, name, error) from self.shown(error)
 
-    kinds: dict[str, Callable[..., Any]] = {"scan": scanning, "save": saving, "save_apart": saving}
+    kinds: dict[str, Callable[..., Any]] = {
+        **dict.fromkeys(("scan", "records"), scanning),
+        **dict.fromkeys(("save", "save_apart", "save_as", "put"), saving),
+    }
     translation = kinds.get(name, single)
     translations.add(translation)
     return translation
@@ -84,4 +87,4 @@ def _translation(store: Translating, operation: str, error: Exception) -> Backen
     if store.is_unavailable(error):
         hint = store.hint(error) or "Is the server up and within reach?"
         return BackendUnavailable(operation, backend, f"no answer ({name}). {hint}")
-    return BackendError(operation, backend, f"refused ({name}). The cause says more.")
+    return BackendError(operation, backend, f"refused ({name}).")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from .base import TokenStore
+from .base import Record, TokenStore
 from .document import TokenDocument, TokenKey
+from .findings import Finding
+from .shard import Shard
 
 
 class StoreWrapper(TokenStore):
@@ -18,6 +20,11 @@ class StoreWrapper(TokenStore):
     def place(self) -> str:
         """The place of the other store."""
         return self.inner.place
+
+    @property
+    def listings(self) -> frozenset[str]:
+        """What the other store lists."""
+        return self.inner.listings
 
     def load(self, key: TokenKey) -> TokenDocument | None:
         """Load from the other store."""
@@ -34,6 +41,14 @@ class StoreWrapper(TokenStore):
     def save_apart(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Save to the other store, outside of any transaction of the application."""
         return self.saved_by(self.inner.save_apart, document, if_version)
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Save to the other store, with the version of the document."""
+        return self.saved_by(self.inner.save_as, document, if_version)
+
+    def put(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        """Store what another store has in the other store."""
+        return self.saved_by(self.inner.put, document, if_version)
 
     def link(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
         """Link and save in the other store."""
@@ -89,6 +104,15 @@ class StoreWrapper(TokenStore):
         """Scan the other store."""
         return self.inner.scan(provider, user_id)
 
+    def records(
+        self,
+        provider: str | None = None,
+        user_id: str | None = None,
+        shard: Shard | None = None,
+    ) -> Iterator[Record]:
+        """Ask the other store for its records."""
+        return self.inner.records(provider, user_id, shard)
+
     def prepare(self) -> None:
         """Prepare the other store."""
         self.inner.prepare()
@@ -96,6 +120,10 @@ class StoreWrapper(TokenStore):
     def ping(self) -> None:
         """Check that the other store's server answers."""
         self.inner.ping()
+
+    def checks(self) -> Iterator[Finding]:
+        """Yield how the other store is. A feature adds what it needs itself."""
+        yield from self.inner.checks()
 
     def acquire(self, key: TokenKey, holder: str, seconds: float) -> bool:
         """Take a lock in the other store."""
@@ -105,9 +133,23 @@ class StoreWrapper(TokenStore):
         """Release a lock in the other store."""
         self.inner.release(key, holder)
 
+    @property
+    def kept_fields(self) -> frozenset[str]:
+        """What the other store keeps."""
+        return self.inner.kept_fields
+
+    @property
+    def keeps_failures(self) -> bool:
+        """Whether the other store does."""
+        return self.inner.keeps_failures
+
     def require_expiry(self) -> None:
         """Make sure that the other store keeps when a record ends."""
         self.inner.require_expiry()
+
+    def require_links(self) -> None:
+        """Make sure that the other store can keep an account to one user."""
+        self.inner.require_links()
 
     def require_accounts(self) -> None:
         """Make sure that the other store tells accounts apart."""

@@ -1,0 +1,1 @@
+"""What growth costs: measured at so many tokens on this machine, and worked out for more."""
