@@ -17,7 +17,7 @@ from ..errors import CorruptToken, FlaskDanceNoSQLError
 
 log = logging.getLogger("flask_dance_nosql")
 
-# What click itself makes of these is right; the last one is the end of a reader such as ``head``.
+# Click handles these itself. The last one comes when a reader such as ``head`` has ended.
 _OF_CLICK = (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError)
 _VERBOSE = f"{__name__}.verbose"
 _HINT = "The option --verbose tells where it came from."

@@ -45,7 +45,7 @@ _COLUMNS = {
 }
 
 
-# What stands in place of a key's id in the counts.
+# These stand in place of a key's id in the counts.
 _ROLES = {"plain": "", "unknown": "", "current": "of its tenant", "fallback": "of its tenant"}
 
 

@@ -17,7 +17,7 @@ from ..consumer.backend.store.shard import Shard
 from ..consumer.backend.store.values import id_text
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-# There are dates so long ago, and so long hence, and threads can wait so long.
+# A date so long ago, or ahead, exists, and a thread can wait so long.
 _LONGEST = timedelta(days=36500)
 
 

@@ -68,7 +68,7 @@ def _resealed(
             yield list(blueprints), result
         elif isinstance(backend, FileBackend) and backend.cipher is not None:
             for name in names:
-                # It is in the first part of whatever is split.
+                # With --shard, a file counts to the first part.
                 is_here = shard is None or shard.number == 1
                 file = reseal_file(backend, blueprints[name], dry_run=dry_run) if is_here else None
                 yield [name], file or Resealed()

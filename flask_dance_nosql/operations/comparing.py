@@ -56,7 +56,7 @@ class Likeness:
         here, there = source.kept_fields, target.kept_fields
         self._fields = here & there
         self._counts = "version" in self._fields
-        # In a table without a date of the last write, documents have that of the first as such.
+        # Where a table has no updated_at, documents have created_at in its place.
         self._dates = bool(here & {"updated_at", "created_at"}) and "updated_at" in there
 
     def are_same(self, document: TokenDocument, current: TokenDocument) -> bool:
@@ -126,7 +126,7 @@ def _compare(
     try:
         current = there.load_fresh(record.key)
     except CorruptToken:
-        # It is met again among the records of the target.
+        # It is listed when the records of the target are read.
         return
     if current is not None and likeness.are_same(record, current):
         result.same += 1

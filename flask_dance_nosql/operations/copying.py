@@ -11,7 +11,7 @@ from ..errors import AccountAlreadyLinked, CorruptToken, VersionConflict
 from .comparing import Likeness, Place, documents_in, marks_of, remove_document
 from .found import LeftRecords, Told, left_if_it_fails, require_keys, store_of
 
-# Somebody else writes a record while it is copied so often, at most.
+# How often one record is tried again if somebody else writes it while it is copied.
 _ROUNDS = 10
 # A target that lacks so many records in a row is empty, and is not read yet: it is written to
 # without a look before. Where it is read, a token that was removed from both must not come back.
@@ -158,7 +158,7 @@ class _Copying:
             self._target.mark(document.key, names)
         outcome = self._copy(document)
         if names and outcome == "copied":
-            # Others may have dropped what led to no document yet.
+            # Before the document was there, another process may have removed its entries as unused.
             self._target.mark(document.key, names)
         return outcome
 
@@ -173,7 +173,7 @@ class _Copying:
             self._missing = self._missing + 1 if current is None else 0
         for _ in range(_ROUNDS):
             if is_looked_at and not (current and self._likeness.are_same(document, current)):
-                # After the look: what is written or removed in both meanwhile is so in the source.
+                # Read the source after the target: a write or removal in both since then shows here.
                 again = self.source.load_fresh(key)
                 if again is None:
                     return "ended"
@@ -186,7 +186,7 @@ class _Copying:
                 current, if_version = self._there(key)
                 self._missing, is_looked_at = 0, True
                 continue
-            # Whoever writes to the source, or removes something, may know nothing of the target.
+            # An application that writes to the source alone may have changed it since it was read.
             now = self.source.load_fresh(key)
             if now is None:
                 with suppress(VersionConflict):

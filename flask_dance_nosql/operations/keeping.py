@@ -118,7 +118,8 @@ def keep_fresh(
     try:
         _end(threads, workers, patience, wait)
     except BaseException:
-        # What has begun is ended, since a refresh token may be spent; but who insists has reasons.
+        # Refreshes that have begun are ended, since their refresh tokens are spent. A second signal
+        # ends the wait.
         if not stop.is_set():
             stop.set()
             _end(threads, workers, patience, wait)

@@ -70,7 +70,7 @@ def observe(app: Flask, metrics: Metrics) -> None:
 
 
 def _receiver(event: str) -> Callable[..., None]:
-    # What it returns means something to the dance, and what it is given may be secret.
+    # Returns nothing, since the dance heeds what receivers return. Arguments may be secret.
     def receive(blueprint: Any, **_: Any) -> None:
         metrics = current_metrics()
         if metrics is not None:
@@ -150,7 +150,7 @@ def _provider_of(operation: str, args: tuple[Any, ...]) -> str:
     text = first if isinstance(first, str) else ""
     for kind in KINDS:
         text = text.removeprefix(kind)
-    # Flask takes no blueprint with a dot in its name: what is before it is a kind of entry or lock.
+    # Names of blueprints have no dot. What is before one is the kind of an entry or lock.
     return text.rpartition(".")[2]
 
 

@@ -238,7 +238,7 @@ def _opened(store: TokenStore, stored: Record) -> Record:
         return unread
     if not sealed:
         return stored
-    # Of two between which tokens move, it is the one that has the key.
+    # While tokens move, the record may be of either store: the one whose cipher has its key.
     opener = next((each for each in sealed if key_id in each.cipher.key_ids(stored.key)), sealed[0])
     try:
         return opener.opened(stored)

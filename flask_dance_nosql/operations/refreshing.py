@@ -32,13 +32,13 @@ from .pace import Pace, Wait
 log = logging.getLogger(__name__)
 
 MOST_THREADS = 16
-# After so many failures of one kind, one after the other, it is not the tokens that fail.
+# So many failures in a row mean that the provider, or the backend, is down.
 _OUTAGE = 10
 _EACH_TIME = {
     "failed": "the provider fails each time",
     "broken": "their backend, or a hook or setting of the blueprint, fails each time",
 }
-# After having been asked so often, one time after the other, to wait.
+# How many times in a row a provider may ask to wait before it is left for this run.
 _MOST_HOLDS = 5
 
 
@@ -91,7 +91,7 @@ class Worker:
         self._pace = Pace(rate, self._wait)
         self._rescue = run.blueprint.flights.rescue
         self._mutex = threading.Lock()
-        # Since the last success, or end of a grant.
+        # In a row: a success, or a grant that has ended, sets them to 0.
         self._failures: Counter[str] = Counter()
         self._holds = 0
         self._is_out = self._is_store_away = False
@@ -183,7 +183,7 @@ class Worker:
             return "skipped"
         if not may_be_tried(held):
             return "waiting"
-        # Were the store to lose what it is given, no more may be spent.
+        # While the store does not take new tokens, no further refresh token is spent.
         if not self._store_takes():
             self._give_up("their store takes nothing")
         return self._ask(slot, held) if self._pace.take(self._is_over) else None
@@ -215,7 +215,7 @@ class Worker:
 
     def _holds_on(self, seconds: float) -> bool:
         """Have all wait until the provider may be asked again. Returns whether that is soon."""
-        # So long this process does not ask again for the same token.
+        # This process does not ask again for the same token within RETRY_SECONDS.
         is_first = self._pace.hold(max(seconds, RETRY_SECONDS))
         with self._mutex:
             self._holds += is_first

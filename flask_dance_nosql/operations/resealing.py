@@ -24,7 +24,7 @@ from .found import (
     store_of,
 )
 
-# Somebody else writes a record between a look at it and the write so often, at most.
+# How often one record is tried again if somebody else writes it meanwhile.
 _ROUNDS = 5
 
 
@@ -163,14 +163,14 @@ def _look_at(
             return
         try:
             token = store.opened(document).token
-            # Of two stores between which tokens move, neither gets ahead of the other.
+            # While tokens move, both stores are written, so that their versions stay the same.
             is_in_both = isinstance(whole, MovingStore) and (dry_run or whole.write_anew(key))
             if not (dry_run or is_in_both):
                 store.save_apart(replace(document, token=token), if_version=document.version)
             result.resealed += 1
             return
         except VersionConflict:
-            # Past any cache, which is told what is there.
+            # The inner store is read past the cache.
             document = store.inner.load_fresh(key)
     result.left.note(key, "it is written again and again. Reseal once more.")
 

@@ -88,7 +88,8 @@ def _own_first(
     later = []
     for found in walk(stores, provider, user_id, shard):
         if found.blueprint is None and found.record.provider in named:
-            # That blueprint can revoke it, if this is its store by another name of the server.
+            # It may be in that blueprint's own store, under another name of the server; then that
+            # blueprint revokes it.
             later.append(found)
         else:
             yield found
@@ -99,7 +100,7 @@ def _end(found: Found) -> str | None:
     """End a grant and remove its record. Returns why that was not confirmed, or ``None``."""
     stored = found.stored
     if isinstance(stored, TokenDocument) and stored.expired:
-        # To the application there is none, which it would neither revoke nor remove.
+        # A slot reads an expired record as no token, and would leave it.
         with suppress(VersionConflict):
             found.slot.erase(StoredToken(None, stored))
             return ENDED

@@ -77,7 +77,7 @@ class _Counts:
 
     def __init__(self, cipher: TokenCipher | None) -> None:
         self._cipher = cipher
-        # Without a key, that each token can't be opened is not the tokens' fault.
+        # If the cipher has no key, tokens that can't be opened are not reported as damaged.
         self._ids = _key_ids(cipher)
         self._can_open = cipher is None or self._ids is not None
         self._total = self._unreadable = self._plain = self._sealed = self._damaged = 0

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 86400.0
-# Twice this often it is the longest pause in any case.
+# After so many doublings the longest pause is reached, whatever the first one is.
 _MOST_DOUBLED = 20
 
 

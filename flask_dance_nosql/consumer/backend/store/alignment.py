@@ -204,7 +204,7 @@ class Alignment:
                 elif removed and self._counts and leading.version <= removed.version:
                     self._leader.delete(key, if_version=leading.version)
                 else:
-                    # Whoever has written it has the follower get it, if that has it still.
+                    # It was written again; the follower gets it, unless its writer has seen to that.
                     if has_removed:
                         self.settle(key)
                     return
@@ -219,7 +219,7 @@ class Alignment:
             VersionConflict: If there is something else by now in either.
         """
         for _ in range(_ROUNDS):
-            # First of all, since a process in which it leads writes there first.
+            # The follower is read first: where it leads, it is written first.
             following, version = self.followed(key)
             leading = self.leading(key)
             if leading is not None and leading.version != if_version:

@@ -120,7 +120,7 @@ class MovingStore(StoreWrapper):
     ) -> TokenDocument:
         """Save to the leader, and have the other one follow."""
         if if_version is not None and self._falls:
-            # What was read may not have been moved, if the new store could not be written then.
+            # What was read from the old store may not have been moved, if the new one was down.
             self._moved_if_missing(document.key)
         followed: Followed | None = None
         with self._left_aside():
@@ -241,7 +241,7 @@ class MovingStore(StoreWrapper):
         for each in others if self._falls else ():
             key = each.key
             with suppress(CorruptToken):
-                # What is of no key is nowhere else.
+                # A record without a key can't be looked up in the other store.
                 if key is None or self.new.load(key) is None:
                     yield each
 
