@@ -173,7 +173,7 @@ class _Copying:
             self._missing = self._missing + 1 if current is None else 0
         for _ in range(_ROUNDS):
             if is_looked_at and not (current and self._likeness.are_same(document, current)):
-                # Read the source after the target: a write or removal in both since then shows here.
+                # Read the source after the target: a change of both since then shows here.
                 again = self.source.load_fresh(key)
                 if again is None:
                     return "ended"

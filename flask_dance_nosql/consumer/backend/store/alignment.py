@@ -204,7 +204,7 @@ class Alignment:
                 elif removed and self._counts and leading.version <= removed.version:
                     self._leader.delete(key, if_version=leading.version)
                 else:
-                    # It was written again; the follower gets it, unless its writer has seen to that.
+                    # It was written again. The follower gets it, if its writer has not done that.
                     if has_removed:
                         self.settle(key)
                     return
