@@ -23,6 +23,9 @@ from flask_dance_nosql.testing import make_document
 
 TOKEN = {"access_token": "at", "refresh_token": "rt", "expires_at": 1700000000.5}
 
+# That of Flask-Dance, for the date of a row.
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning")
+
 
 @pytest.fixture(params=["sqlite_engine", "postgresql_engine"])
 def engine(request: pytest.FixtureRequest) -> Engine:

@@ -377,7 +377,7 @@ def test_session_that_holds_the_lock_is_named(sqlite_engine: Engine, tmp_path: A
 
 
 @pytest.fixture
-def tenants_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
+def tenants_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     """An app whose tenant is in ``g`` or, without a request, in the environment."""
     monkeypatch.delenv("TENANT", raising=False)
     engine = create_engine(f"sqlite:///{tmp_path / 'tenants.db'}")
@@ -408,7 +408,8 @@ def tenants_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
         backend.set(blueprint, {"access_token": "at"})
         return ""
 
-    return app
+    yield app
+    engine.dispose()
 
 
 def test_health_needs_no_tenant(tenants_app: Flask) -> None:

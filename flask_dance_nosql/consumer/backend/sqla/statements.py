@@ -55,7 +55,9 @@ class RowsStatements:
         self.update_nothing = update.returning(*columns.selected)
         version, made = columns.optional.get("version"), columns.optional.get("created_at")
         at_version = true() if version is None else version == bindparam(_VERSION)
-        kept = {} if made is None else {made: func.coalesce(made, bindparam(_MADE))}
+        kept = (
+            {} if made is None else {made: func.coalesce(made, bindparam(_MADE, type_=made.type))}
+        )
         without_token = (c for c in columns.selected if c.key != "its_token")
         update = columns.table.update().where(wanted, at_version).values(kept)
         self.update_version = update.returning(*without_token)
