@@ -256,6 +256,37 @@ def test_a_newer_write_to_the_target_meanwhile_stays(has_old_one: bool) -> None:
     assert found.token == {"access_token": "newer"}
 
 
+class Following(MemoryStore):
+    """A target, in the middle of whose write something happens in the source."""
+
+    happens: Callable[[], object] | None = None
+
+    def save_as(self, document: TokenDocument, if_version: int | None = None) -> TokenDocument:
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            happens()
+        return super().save_as(document, if_version)
+
+
+def test_what_is_removed_during_the_write_does_not_come_back() -> None:
+    """A token that is removed from the source while the target is written is in neither."""
+    source, target = filled(1), Following()
+    target.happens = lambda: source.delete(key_of(0))
+    assert copy_tokens(source, target).ended == 1
+    assert target.load(key_of(0)) is None
+
+
+def test_what_is_written_during_the_write_is_copied() -> None:
+    """A token that is written to the source while the target is written is copied as it is then."""
+    source, target = filled(1), Following()
+    newer = make_document(key_of(0), {"access_token": "newer"})
+    target.happens = lambda: source.save(newer)
+    assert copy_tokens(source, target).copied == 1
+    found = target.load(key_of(0))
+    assert found is not None
+    assert found.token == newer.token
+
+
 class Picky(MemoryStore):
     """A target that can't have some keys, as a column of numbers or of few letters can't."""
 
